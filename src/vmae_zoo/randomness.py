@@ -40,7 +40,9 @@ def _finalise(value: int) -> int:
 
 def hash_text(text: str) -> int:
     """A stable int64 of a text: the sample id of a path relative to the root, or the stream of a purpose."""
-    return _signed(int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little"))
+    return _signed(
+        int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+    )
 
 
 def sample_key(seed: int, epoch: int, sample: int, repeat: int = 0) -> int:

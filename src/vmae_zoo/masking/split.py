@@ -41,7 +41,9 @@ class TokenSplit:
             return cls(visible, _true_ids(hidden, "hidden"))
         decoded = _as_mask(decoded, "decoded")
         if decoded.shape != hidden.shape:
-            raise ValueError(f"hidden is {tuple(hidden.shape)} and decoded {tuple(decoded.shape)}: they mask the same tokens")
+            raise ValueError(
+                f"hidden is {tuple(hidden.shape)} and decoded {tuple(decoded.shape)}: they mask the same tokens"
+            )
         predicted = _true_ids(decoded, "decoded")
         weight = hidden.gather(1, predicted).float()
         if not bool(weight.any()):

@@ -30,7 +30,9 @@ def hidden_places(places: int, ratio: float) -> int:
     """``int(ratio * places)``, refused where it hides nothing or everything."""
     hidden = int(ratio * places) if 0 < ratio < 1 else 0
     if not 0 < hidden < places:
-        raise ValueError(f"mask_ratio = {ratio} hides {ratio * places:g} of {places} places: choose one above 0 and below 1 that leaves some of each")
+        raise ValueError(
+            f"mask_ratio = {ratio} hides {ratio * places:g} of {places} places: choose one above 0 and below 1 that leaves some of each"
+        )
     return hidden
 
 

@@ -1,0 +1,135 @@
+"""What every method shares: from a uint8 batch to a logged loss, and the optimiser.
+
+A method brings ``forward`` (the arithmetic) and ``draw`` (what is hidden from the encoder); nothing here knows one from another.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.training.parameter_groups import parameter_groups
+from vmae_zoo.training.schedule import plan, warmup_cosine
+
+
+@dataclass(frozen=True)
+class Output:
+    """What ``forward`` returns.
+
+    Args:
+        loss: scalar.
+        prediction: (B, M, values of a cube), in the order of ``split.predicted``; None where a method predicts no pixels.
+        target: the same shape.
+        weight: (B, M), how much each predicted token counts in the loss; None: all alike.
+    """
+
+    loss: Tensor
+    prediction: Tensor | None = None
+    target: Tensor | None = None
+    weight: Tensor | None = None
+
+
+def weighted_mse(prediction_BMK: Tensor, target_BMK: Tensor, weight_BM: Tensor | None = None) -> Tensor:
+    """Mean square error per token, averaged over tokens: plainly, or as sum(weight * error) / sum(weight)."""
+    error_BM = (prediction_BMK.float() - target_BMK).square().mean(-1)
+    return error_BM.mean() if weight_BM is None else (weight_BM * error_BM).sum() / weight_BM.sum()
+
+
+class Method(lightning.LightningModule):
+    """Base of all methods.
+
+    Args:
+        base_lr: learning rate per 256 clips of the global batch (repeats not counted), as papers state it.
+        lr: the rate itself; given, ``base_lr`` is not used.
+        min_lr: rate at the end, per 256 clips like ``base_lr``.
+        weight_decay: AdamW's; not on biases, norms and other 1-D parameters.
+        betas: AdamW's.
+        warmup_epochs: loader epochs in which the rate rises from 0.
+        warmup_steps: the same in optimiser steps; given, ``warmup_epochs`` is not used.
+        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+        compile: compile each block.
+        init_from: name or path of weights to start from; put in by the command line.
+    """
+
+    encoder: Encoder
+    grid: TokenGrid
+    views = 1  # clips of one video in a batch
+    clip_extras: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {}  # computed per clip in the workers
+    no_decay: frozenset[str] = frozenset()  # last parts of parameter names
+
+    def __init__(
+        self,
+        base_lr: float = 1.5e-4,
+        lr: float | None = None,
+        min_lr: float = 1e-5,
+        weight_decay: float = 0.05,
+        betas: tuple[float, float] = (0.9, 0.95),
+        warmup_epochs: float = 40,
+        warmup_steps: int | None = None,
+        gradient_checkpointing: bool = False,
+        compile: bool = False,
+        init_from: str | None = None,
+    ):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def draw(self, batch: dict[str, Any]) -> Any:
+        """What the encoder sees of each clip: a function of ``batch["key"]``."""
+        raise NotImplementedError
+
+    def normalise(self, video_BCTHW: Tensor) -> Tensor:
+        """uint8 clips as the encoder wants them."""
+        return self.encoder.normaliser(video_BCTHW)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One batch: draw, forward, log."""
+        out = self(self.normalise(batch["video"]), self.draw(batch))
+        self.log("loss/train", out.loss, prog_bar=True, batch_size=len(batch["key"]))
+        return out.loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The same loss on held-back clips, and its ratio to predicting zero."""
+        out = self(self.normalise(batch["video"]), self.draw(batch))
+        settings: dict[str, Any] = {"batch_size": len(batch["key"]), "sync_dist": True}
+        self.log("loss/val", out.loss, prog_bar=True, **settings)
+        if out.target is not None:
+            zero_loss = weighted_mse(torch.zeros_like(out.target), out.target, out.weight)
+            self.log("loss/val_over_zero", out.loss / zero_loss, **settings)
+
+    def configure_model(self) -> None:
+        """Checkpointing and compilation, once the weights are there."""
+        for part in self.modules():
+            if hasattr(part, "gradient_checkpointing"):
+                part.gradient_checkpointing = self.hparams["gradient_checkpointing"]
+        if self.hparams["compile"]:
+            for block in self.blocks():
+                block.compile()
+
+    def blocks(self) -> list[torch.nn.Module]:
+        """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
+        parts = (part for part in self.modules() if isinstance(getattr(part, "blocks", None), torch.nn.ModuleList))
+        return [block for part in parts for block in part.blocks]
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with the published groups; the rate follows `vmae_zoo.training.schedule.warmup_cosine` step by step."""
+        settings = self.hparams
+        run = plan(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
+        lr, min_lr = settings["lr"], settings["min_lr"]
+        if lr is None:
+            if run.global_batch is None:
+                raise ValueError(
+                    "base_lr needs the global batch, which only ClipDataModule tells: give lr, the rate itself"
+                )
+            lr, min_lr = settings["base_lr"] * run.global_batch / 256, min_lr * run.global_batch / 256
+        groups = parameter_groups(self, settings["weight_decay"], lr=lr, exempt=self.no_decay)
+        optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(settings["betas"]), fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

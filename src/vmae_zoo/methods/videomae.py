@@ -1,0 +1,117 @@
+"""VideoMAE (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602).
+
+A plain vision transformer encodes the tenth of a clip's cubes that a tube mask leaves visible; a small decoder predicts the hidden cubes' pixels, each
+cube and colour channel normalised. Only visible cubes are embedded, only hidden ones decoded to pixels and made into targets: the official program embeds all
+and throws most away, with the same result.
+
+Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V visible, M predicted; D = width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.masking.tube import hidden_places, tube_split
+from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.models.cubes import gather_cubes
+from vmae_zoo.models.decoders import Decoder
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.targets import cube_values, normalised_cubes
+
+
+class VideoMAE(Method):
+    """Masked autoencoder over tubes of a clip.
+
+    Args:
+        size: encoder and decoder as published: tiny (ours), small, base, large, huge.
+        frames: frames of a clip (16 in the paper).
+        image_size: rows and columns of a clip in pixels (224 in the paper).
+        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with the weights.
+        mask_ratio: share of hidden places (0.9 in the paper; 0.75 on UCF101 and HMDB51).
+        normalise_target: predict normalised pixels, as every script does; False: plain pixels in [0, 1].
+        width: of the encoder; this and the following override ``size``.
+        depth: blocks of the encoder.
+        num_heads: of the encoder.
+        mlp_ratio: hidden width of the MLPs over the width.
+        patch: side of a patch in pixels.
+        decoder_width: of the decoder.
+        decoder_depth: blocks of the decoder.
+        decoder_num_heads: of the decoder.
+        **training: see `vmae_zoo.methods.base.Method`.
+    """
+
+    decoder_name = "videomae"
+    no_decay = frozenset({"mask_token"})
+
+    def __init__(
+        self,
+        size: str = "base",
+        frames: int = 16,
+        image_size: int = 224,
+        stride_frames: int = 4,
+        mask_ratio: float = 0.9,
+        normalise_target: bool = True,
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        patch: int | None = None,
+        decoder_width: int | None = None,
+        decoder_depth: int | None = None,
+        decoder_num_heads: int | None = None,
+        **training: Any,
+    ):
+        super().__init__(**training)
+        self.save_hyperparameters()
+        encoder, decoder = encoder_size(size), decoder_size(self.decoder_name, size)
+        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        hidden_places(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
+        width, decoder_width = width or encoder.width, decoder_width or decoder.width
+        self.encoder = Encoder(
+            self.grid,
+            width,
+            depth or encoder.depth,
+            num_heads or encoder.num_heads,
+            mlp_ratio=mlp_ratio,
+            preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
+        )
+        self.encoder_to_decoder = nn.Linear(
+            width, decoder_width, bias=False
+        )  # PyTorch's own start, as in the official program
+        self.mask_token = nn.Parameter(
+            nn.init.trunc_normal_(torch.zeros(1, 1, decoder_width), std=0.02, a=-0.02, b=0.02)
+        )
+        self.decoder = Decoder(
+            self.grid,
+            decoder_width,
+            decoder_depth or decoder.depth,
+            decoder_num_heads or decoder.num_heads,
+            values=3 * 2 * patch * patch,
+            mlp_ratio=mlp_ratio,
+        )
+
+    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+        """A tube mask per clip."""
+        return tube_split(batch["key"], self.grid, self.hparams["mask_ratio"])
+
+    def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
+        """Predict the pixels of ``split.predicted`` from the tokens of ``split.visible``.
+
+        Args:
+            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
+            split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted tokens.
+        """
+        visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
+        prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)
+        with torch.no_grad():
+            cubes = gather_cubes(video_BCTHW, self.grid, split.predicted)
+            pixels = self.encoder.normaliser.pixels(cubes, channel_dim=2)
+            target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+        loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
+        return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -1,0 +1,1 @@
+"""Networks: cubes, positions, blocks, the encoder, the decoders, and their published sizes."""

@@ -1,0 +1,112 @@
+"""The pre-norm transformer block that encoders and decoders are made of (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929).
+
+Parameters keep the names of the official VideoMAE programs. Attention goes through PyTorch's fused kernel.
+
+Shapes: B clips, N tokens, D = width, h heads, d = D / h.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused map for queries, keys and values.
+
+    Args:
+        dim: width D.
+        heads: attention heads.
+        bias: "qv", VideoMAE's: separate ``q_bias`` and ``v_bias``, none for keys; "qkv": one bias for all three (MAE, MoCo v3, TimeSformer).
+    """
+
+    def __init__(self, dim: int, heads: int, bias: str = "qv"):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} does not divide into {heads} heads: set num_heads to a divisor of the width")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias == "qkv")
+        if bias == "qv":
+            self.q_bias = nn.Parameter(torch.zeros(dim))
+            self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.separate_bias = bias == "qv"
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
+        """Attend; ``mask`` is bool (N, N), True where a row may look at a column, None: everywhere."""
+        bias = (
+            torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+            if self.separate_bias
+            else self.qkv.bias
+        )
+        qkv = F.linear(x_BND, self.qkv.weight, bias)
+        q_BhNd, k_BhNd, v_BhNd = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        out_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd, attn_mask=mask_NN)
+        return self.proj(rearrange(out_BhNd, "b h n d -> b n (h d)"))
+
+
+class Mlp(nn.Module):
+    """Two linear maps with an exact GELU between."""
+
+    def __init__(self, dim: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return self.fc2(F.gelu(self.fc1(x_BND)))
+
+
+class Block(nn.Module):
+    """``x + attention(norm(x))``, then ``x + mlp(norm(x))``: joint attention over all given tokens.
+
+    Args:
+        dim: width D.
+        heads: attention heads.
+        mlp_ratio: hidden width of the MLP over D.
+        bias: see `Attention`.
+        drop_path: chance to drop a branch for a clip (stochastic depth).
+        init_values: start of the layer scale; 0 has none, as every VideoMAE script.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        bias: str = "qv",
+        drop_path: float = 0.0,
+        init_values: float = 0.0,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = Attention(dim, heads, bias)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.layer_scale = init_values > 0
+        if self.layer_scale:
+            self.gamma_1 = nn.Parameter(init_values * torch.ones(dim))
+            self.gamma_2 = nn.Parameter(init_values * torch.ones(dim))
+
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); ``mask`` as in `Attention`."""
+        attended = self.attn(self.norm1(x_BND), mask_NN)
+        x_BND = x_BND + self.drop_path(self.gamma_1 * attended if self.layer_scale else attended)
+        changed = self.mlp(self.norm2(x_BND))
+        return x_BND + self.drop_path(self.gamma_2 * changed if self.layer_scale else changed)
+
+
+def init_linear(module: nn.Module) -> None:
+    """VideoMAE's start: xavier-uniform linears (the fused qkv as one matrix), zero biases, layer norms at one; convolutions keep PyTorch's."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,57 @@
+"""Decoders: from visible tokens to predictions for hidden ones.
+
+Shapes: B clips, N tokens of the grid, V visible, M predicted; D = width of the decoder.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.models.blocks import Block, init_linear
+from vmae_zoo.models.positions import positions
+
+
+class Decoder(nn.Module):
+    """VideoMAE's decoder: blocks over visible tokens and mask tokens, a head on the mask tokens only (Tong et al. 2022, section 3.3).
+
+    Args:
+        grid: the tokens of a clip.
+        width: D.
+        depth: blocks.
+        num_heads: attention heads.
+        values: values predicted per token.
+        mlp_ratio: hidden width of each MLP over D.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        grid: TokenGrid,
+        width: int,
+        depth: int,
+        num_heads: int,
+        values: int,
+        mlp_ratio: float = 4.0,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.positions = positions("sincos_1d", grid, width)
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, eps=eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.head = nn.Linear(width, values)
+        self.gradient_checkpointing = False
+        self.apply(init_linear)
+
+    def forward(self, visible_BVD: Tensor, mask_token_11D: Tensor, split: TokenSplit) -> Tensor:
+        """Predict the tokens of ``split.predicted``: (B, M, values). Visible tokens come first, mask tokens after; positions carry the order."""
+        visible_BVD = visible_BVD + self.positions(split.visible)
+        masked_BMD = mask_token_11D + self.positions(split.predicted)
+        tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
+        for block in self.blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return self.head(self.norm(tokens[:, -split.predicted.shape[1] :]))

@@ -1,0 +1,90 @@
+"""The encoder: cubes to tokens, positions, blocks, norm.
+
+Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them visible; D = width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.blocks import Block, init_linear
+from vmae_zoo.models.cubes import CubeEmbed
+from vmae_zoo.models.positions import positions
+from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
+
+
+class Encoder(nn.Module):
+    """A vision transformer over the cubes of a clip.
+
+    Args:
+        grid: how clips are cut.
+        width: D.
+        depth: blocks.
+        num_heads: attention heads.
+        mlp_ratio: hidden width of each MLP over D.
+        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
+        final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling instead).
+        fc_norm: a layer norm after pooling.
+        drop_path: stochastic depth of the last block; grows linearly from 0.
+        init_values: start of the layer scale, 0 for none.
+        preprocessing: what the encoder expects of its input.
+        channels: colour channels C.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        grid: TokenGrid,
+        width: int,
+        depth: int,
+        num_heads: int,
+        *,
+        mlp_ratio: float = 4.0,
+        position: str = "sincos_1d",
+        bias: str = "qv",
+        final_norm: bool = True,
+        fc_norm: bool = False,
+        drop_path: float = 0.0,
+        init_values: float = 0.0,
+        preprocessing: Preprocessing | None = None,
+        channels: int = 3,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.grid = grid
+        self.width = width
+        self.preprocessing = preprocessing or Preprocessing()
+        self.normaliser = Normaliser(self.preprocessing)
+        self.patch_embed = CubeEmbed(grid, width, channels)
+        self.positions = positions(position, grid, width)
+        rates = torch.linspace(0, drop_path, depth).tolist()
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps) for rate in rates)
+        self.norm = nn.LayerNorm(width, eps=eps) if final_norm else nn.Identity()
+        self.fc_norm = nn.LayerNorm(width, eps=eps) if fc_norm else nn.Identity()
+        self.gradient_checkpointing = False
+        self.apply(init_linear)
+
+    def forward(self, video_BCTHW: Tensor, visible: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Encode a clip.
+
+        Args:
+            video_BCTHW: float (B, C, T, H, W), normalised as ``preprocessing`` says.
+            visible: int64 (B, V) ids of the tokens to embed, in the order wanted; None: all N.
+            mask: bool (V, V) attention mask, True where a row may look at a column; None: everywhere.
+
+        Returns:
+            Patch tokens (B, V, D).
+        """
+        tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
+        for block in self.blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                tokens_BVD = checkpoint(block, tokens_BVD, mask, use_reentrant=False)
+            else:
+                tokens_BVD = block(tokens_BVD, mask)
+        return self.norm(tokens_BVD)
+
+    def pool(self, tokens_BND: Tensor) -> Tensor:
+        """One feature per clip (B, D): the tokens' mean, then ``fc_norm`` where there is one."""
+        return self.fc_norm(tokens_BND.mean(1))

@@ -1,0 +1,53 @@
+"""What an encoder expects of its input."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become input: every training and evaluation path goes by it.
+
+    Args:
+        mean: per channel, of pixels in [0, 1].
+        std: per channel.
+        frames: frames of a clip.
+        stride_frames: frames of the video from one frame of the clip to the next.
+        size: rows and columns of the clip in pixels.
+        sampling: "dense" (a window of the video) or "uniform" (frames spread over all of it).
+    """
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    frames: int = 16
+    stride_frames: int = 4
+    size: int = 224
+    sampling: str = "dense"
+
+
+class Normaliser(nn.Module):
+    """uint8 pixels to normalised input and back, on whatever device it lives."""
+
+    def __init__(self, preprocessing: Preprocessing):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(preprocessing.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """uint8 0..255 (B, C, T, H, W) -> float32, normalised per channel."""
+        return (video_BCTHW / 255 - self._along(self.mean, video_BCTHW, 1)) / self._along(self.std, video_BCTHW, 1)
+
+    def pixels(self, values: Tensor, channel_dim: int = 1) -> Tensor:
+        """The normalisation undone: float, in [0, 1] where the input came from an image."""
+        return values * self._along(self.std, values, channel_dim) + self._along(self.mean, values, channel_dim)
+
+    @staticmethod
+    def _along(stat_C: Tensor, values: Tensor, dim: int) -> Tensor:
+        return stat_C.view([-1 if axis == dim % values.ndim else 1 for axis in range(values.ndim)])

@@ -1,0 +1,78 @@
+"""Published sizes, one line each: what ``size: base`` stands for in every method."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """Width, depth and heads of an encoder; side of a patch in pixels."""
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+    patch: int = 16
+
+
+@dataclass(frozen=True)
+class DecoderSize:
+    """Width, depth and heads of a decoder."""
+
+    width: int
+    depth: int
+    num_heads: int
+
+
+ENCODERS = {
+    "tiny": EncoderSize(192, 12, 3),  # ours; the others as published
+    "small": EncoderSize(384, 12, 6),
+    "base": EncoderSize(768, 12, 12),
+    "large": EncoderSize(1024, 24, 16),
+    "huge": EncoderSize(1280, 32, 16),
+    "giant": EncoderSize(1408, 40, 16, mlp_ratio=48 / 11, patch=14),
+}
+
+_VIDEOMAE = {
+    "tiny": DecoderSize(96, 2, 3),
+    "small": DecoderSize(192, 4, 3),
+    "base": DecoderSize(384, 4, 6),
+    "large": DecoderSize(512, 12, 8),
+    "huge": DecoderSize(640, 12, 8),
+}
+_VIDEOMAE_V2 = {
+    **_VIDEOMAE,
+    "large": DecoderSize(512, 4, 8),
+    "huge": DecoderSize(512, 4, 8),
+    "giant": DecoderSize(512, 4, 8),
+}
+
+
+def _same_for_all(size: DecoderSize) -> dict[str, DecoderSize]:
+    return {**dict.fromkeys(ENCODERS, size), "tiny": DecoderSize(96, 2, 3)}
+
+
+DECODERS = {
+    "videomae": _VIDEOMAE,
+    "videomae_v2": _VIDEOMAE_V2,
+    "mgmae": _VIDEOMAE_V2,
+    "arvideo": _same_for_all(DecoderSize(512, 4, 8)),
+    "mae": _same_for_all(DecoderSize(512, 8, 16)),
+    "mae_st": _same_for_all(DecoderSize(512, 4, 16)),
+}
+
+
+def encoder_size(size: str) -> EncoderSize:
+    """The encoder called ``size``; ``ValueError`` names the known ones."""
+    if size not in ENCODERS:
+        raise ValueError(f"size = {size!r} is not known: choose one of {', '.join(ENCODERS)}")
+    return ENCODERS[size]
+
+
+def decoder_size(method: str, size: str) -> DecoderSize:
+    """The decoder that ``method`` puts behind the encoder called ``size``."""
+    encoder_size(size)
+    if size not in DECODERS[method]:
+        raise ValueError(
+            f"{method} has no decoder of its own for size = {size!r}: choose one of {', '.join(DECODERS[method])}"
+        )
+    return DECODERS[method][size]

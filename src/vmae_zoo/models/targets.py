@@ -1,0 +1,41 @@
+"""What decoders are asked to predict.
+
+Shapes: B clips, M tokens, C channels; p, q, r = frames, rows, columns of a cube.
+"""
+
+from einops import rearrange
+from torch import Tensor
+
+_EPS = 1e-6
+
+
+def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
+    """VideoMAE's targets: every channel of every cube at mean 0 and deviation 1 (unbiased; 1e-6 is added to the deviation).
+
+    Args:
+        pixels_BMCpqr: cubes of pixels in [0, 1].
+
+    Returns:
+        (B, M, p * q * r * C), values in the order frame, row, column, channel.
+    """
+    return cube_values((pixels_BMCpqr - _mean(pixels_BMCpqr)) / _deviation(pixels_BMCpqr))
+
+
+def undo_normalised_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
+    """Put the true mean and deviation of each cube and channel back: pixels (B, M, C, p, q, r), to look at predictions."""
+    _, _, c, p, q, r = pixels_BMCpqr.shape
+    cubes = rearrange(values_BMK, "b m (p q r c) -> b m c p q r", c=c, p=p, q=q, r=r)
+    return cubes * _deviation(pixels_BMCpqr) + _mean(pixels_BMCpqr)
+
+
+def cube_values(cubes_BMCpqr: Tensor) -> Tensor:
+    """(B, M, p * q * r * C), values in the order frame, row, column, channel."""
+    return rearrange(cubes_BMCpqr, "b m c p q r -> b m (p q r c)")
+
+
+def _mean(cubes_BMCpqr: Tensor) -> Tensor:
+    return cubes_BMCpqr.mean(dim=(-3, -2, -1), keepdim=True)
+
+
+def _deviation(cubes_BMCpqr: Tensor) -> Tensor:
+    return cubes_BMCpqr.var(dim=(-3, -2, -1), unbiased=True, keepdim=True).sqrt() + _EPS

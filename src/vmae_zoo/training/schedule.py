@@ -1,0 +1,63 @@
+"""The learning rate of each optimiser step: linear warm-up from zero, then a half cosine."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is and how many clips a step sees.
+
+    Args:
+        steps: optimiser steps of the whole run.
+        warmup_steps: the first of them, in which the rate rises.
+        global_batch: clips per optimiser step over all processes, before repeats; None where it is not known.
+    """
+
+    steps: int
+    warmup_steps: int
+    global_batch: int | None
+
+
+def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) -> Plan:
+    """The plan of the run that ``trainer`` is about to start.
+
+    Its length is ``max_steps``, or epochs x (rows // global batch) of the `vmae_zoo.data.ClipDataModule`; Lightning's own estimate is not used: asking
+    for it starts the data loader before a resumed run knows its place.
+
+    Raises:
+        ValueError: neither is known.
+    """
+    data = trainer.datamodule
+    per_epoch = getattr(data, "steps_per_epoch", None)
+    if trainer.max_steps > 0:
+        steps = trainer.max_steps
+        if per_epoch and trainer.max_epochs and trainer.max_epochs > 0:
+            steps = min(steps, trainer.max_epochs * per_epoch)
+    elif per_epoch and trainer.max_epochs and trainer.max_epochs > 0:
+        steps = trainer.max_epochs * per_epoch
+    else:
+        raise ValueError(
+            "the learning-rate schedule needs the run's length: give the trainer max_steps, or train with ClipDataModule and max_epochs"
+        )
+    if warmup_steps is None:
+        if warmup_epochs and not per_epoch:
+            raise ValueError("warmup_epochs needs ClipDataModule to know an epoch's steps: give warmup_steps instead")
+        warmup_steps = round(warmup_epochs * (per_epoch or 0))
+    return Plan(steps, warmup_steps, getattr(data, "global_batch", None))
+
+
+def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> float:
+    """Share of the full rate at a step, as the official programs list it per iteration.
+
+    Args:
+        step: 0-based optimiser step.
+        steps: of the whole run.
+        warmup_steps: linspace(0, 1, warmup_steps) comes first: the first step has rate 0.
+        final: the share the cosine ends at.
+    """
+    if step < warmup_steps:
+        return step / max(warmup_steps - 1, 1)
+    done = min((step - warmup_steps) / (steps - warmup_steps), 1.0)
+    return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * done))
