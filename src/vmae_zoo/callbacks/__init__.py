@@ -1,0 +1,1 @@
+"""What happens beside training: the run folder, pictures, throughput, checks."""

@@ -1,0 +1,1 @@
+"""The command line: ``vmae-zoo``, ``python -m vmae_zoo`` and ``lightning``."""

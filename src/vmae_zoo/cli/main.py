@@ -1,0 +1,136 @@
+"""The front of the command line: it finds the verb and imports only that.
+
+A verb is a module with ``configure(parser)``, which adds its arguments, and ``run(args) -> int``, which does the work and returns the exit code; heavy imports
+belong inside ``run``. A new verb is one line in `VERBS`.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import ModuleType
+
+import vmae_zoo
+
+TRAINER_VERBS = {
+    "fit": "train a method by a recipe",
+    "validate": "measure a checkpoint on the validation split",
+    "test": "measure a checkpoint on the test split",
+    "predict": "run a checkpoint over videos",
+}
+
+VERBS = {  # verb: (module, what it does)
+    "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package"),
+    "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, who owns `lightning`"),
+}
+
+EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the arguments after the command's name; None: those of this process.
+
+    Returns:
+        The exit code: 0 done, 1 it failed, 2 it was called wrongly, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _dispatch(arguments))
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments else ""
+    if verb in TRAINER_VERBS or verb.startswith(("-c", "--config")):
+        return import_module("vmae_zoo.cli.trainer").run(arguments)
+    if verb in VERBS:
+        module = import_module(VERBS[verb][0])
+        return module.run(parser_of(verb, module).parse_args(arguments[1:]))
+    if verb == "--version":
+        print(f"vmae-zoo {vmae_zoo.__version__}")
+        return 0
+    if verb in ("-h", "--help"):
+        print(help_text())
+        return 0
+    if not verb:
+        print(help_text(), file=sys.stderr)
+        return 2
+    close = difflib.get_close_matches(verb, [*TRAINER_VERBS, *VERBS], n=1)
+    hint = f"did you mean {close[0]}?" if close else "`vmae-zoo --help` lists the verbs"
+    return failed(f"no verb {verb}: {hint}", code=2)
+
+
+def parser_of(verb: str, module: ModuleType) -> argparse.ArgumentParser:
+    """The parser of one verb: its module adds the arguments, and an example as ``parser.epilog``."""
+    parser = argparse.ArgumentParser(
+        prog=f"vmae-zoo {verb}",
+        description=f"{VERBS[verb][1][0].upper()}{VERBS[verb][1][1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    return parser
+
+
+def help_text() -> str:
+    """What ``vmae-zoo --help`` prints."""
+    width = max(map(len, [*TRAINER_VERBS, *VERBS]))
+    trainer = [f"  {verb:<{width}}  {what}" for verb, what in TRAINER_VERBS.items()]
+    others = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    head = ["usage: vmae-zoo VERB ...", "", f"Masked video pre-training, vmae_zoo {vmae_zoo.__version__}.", ""]
+    foot = ["", "`vmae-zoo VERB --help` tells the rest.", EXAMPLE]
+    return "\n".join(
+        [
+            *head,
+            "training (PyTorch Lightning; also `lightning VERB ...`):",
+            *trainer,
+            "",
+            "everything else:",
+            *others,
+            *foot,
+        ]
+    )
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run ``work`` and turn what it raises into one line and an exit code; ``VMAE_ZOO_TRACEBACK=1`` shows the traceback.
+
+    A ``ValueError``, an ``OSError`` or a wrong setting of Lightning's is the user's to mend: one sentence. Anything else is a fault of the program and keeps its
+    traceback.
+    """
+    try:
+        return work()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else failed(str(stop.code))
+    except KeyboardInterrupt:
+        return failed("interrupted", code=130)
+    except BrokenPipeError:  # `vmae-zoo ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        mendable = (
+            isinstance(error, (ValueError, OSError, ModuleNotFoundError))
+            or type(error).__name__ == "MisconfigurationException"
+        )
+        if os.environ.get("VMAE_ZOO_TRACEBACK") == "1" or not mendable:
+            traceback.print_exc()
+            return 1
+        return failed(one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line; of an error that came out of a data worker, only what was raised there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if any(line.startswith("Original Traceback") for line in lines):
+        return lines[-1].partition(": ")[2] or lines[-1]
+    return " ".join(lines)
+
+
+def failed(message: str, code: int = 1) -> int:
+    """Say what went wrong on standard error; the exit code."""
+    print(f"vmae-zoo: error: {message}", file=sys.stderr)
+    return code
