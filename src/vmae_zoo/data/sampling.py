@@ -1,0 +1,138 @@
+"""Which frames of a video make a clip: pure functions of its length and of draws or a place.
+
+Pre-training: VideoMAE (Tong et al., NeurIPS 2022, arXiv 2203.12602) and V2 (Wang et al., CVPR 2023, arXiv 2303.16727)
+take every ``stride``-th frame from a random start, `dense_start` and `dense_ids`. Fine-tuning: `window_end` and
+`window_ids` (dense), `segment_ids` (one frame per segment: Wang et al., "Temporal Segment Networks", ECCV 2016). Test:
+`dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et al., NeurIPS 2022, arXiv 2205.09113): `span_start`
+and `span_ids`.
+
+Ids are int64 and 0-based. The official programs draw with numpy; here the draws come from a sample's key.
+"""
+
+import numpy as np
+
+from vmae_zoo.randomness import Draws
+
+
+def _check(total: int, **counts: int) -> None:
+    for name, value in {"total": total, **counts}.items():
+        if value < 1:
+            raise ValueError(f"{name} = {value}: at least 1 is needed to choose frames")
+
+
+def dense_start(total: int, frames: int, stride: int, draws: Draws) -> int:
+    """A random start from which the whole clip fits, 0 in videos of up to ``frames * stride`` frames."""
+    _check(total, frames=frames, stride=stride)
+    return draws.integer(0, max(total - frames * stride, 0) + 1)
+
+
+def dense_ids(total: int, frames: int, stride: int, start: int) -> np.ndarray:
+    """Every ``stride``-th frame from ``start``; where the video ends, the last one reached is repeated.
+
+    As in the official programs, a frame is reached only where another one follows it: 61 frames give 0, 4, ..., 56, 56
+    and not 60.
+
+    Args:
+        total: frames of the video.
+        frames: frames of the clip (16 in the papers).
+        stride: distance in frames (4 in the papers, 2 for Something-Something V2).
+        start: first frame, 0 to total - 1.
+    """
+    _check(total, frames=frames, stride=stride)
+    if not 0 <= start < total:
+        raise ValueError(f"start = {start} lies outside a video of {total} frames")
+    steps = max((total - start - 2) // stride, 0)
+    return start + stride * np.minimum(np.arange(frames), steps)
+
+
+def window_end(total: int, frames: int, stride: int, draws: Draws | None = None) -> int:
+    """End of the window of ``frames * stride`` frames that fine-tuning reads: random; the middle one without draws."""
+    _check(total, frames=frames, stride=stride)
+    window = frames * stride
+    if total <= window:
+        return total
+    return (window + total) // 2 if draws is None else draws.integer(window, total)
+
+
+def window_ids(total: int, frames: int, stride: int, end: int) -> np.ndarray:
+    """Frames spread over the window before ``end``, both ends included, so slightly more than ``stride`` apart.
+
+    A video no longer than the window gives ``total // stride`` frames spread over all of it, then its last one again
+    and again.
+    """
+    _check(total, frames=frames, stride=stride)
+    window = frames * stride
+    if total <= window:
+        spread = np.linspace(0, total, num=total // stride)
+        padded = np.concatenate([spread, np.full(frames - len(spread), total)])
+        return np.clip(padded, 0, total - 1).astype(np.int64)
+    if not window <= end <= total:
+        raise ValueError(f"end = {end} leaves no window of {window} frames in a video of {total}")
+    return np.clip(np.linspace(end - window, end, num=frames), end - window, end - 1).astype(np.int64)
+
+
+def segment_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarray:
+    """One frame of each of ``frames`` equal segments: a random one, or the middle one (validation) without draws.
+
+    A video with fewer frames than segments gives all of its frames behind copies of the first (V2's rule; V1 gives the
+    first only).
+    """
+    _check(total, frames=frames)
+    length = total // frames
+    if length == 0:
+        return np.maximum(np.arange(total - frames, total), 0)
+    within = [length // 2 if draws is None else draws.integer(0, length) for _ in range(frames)]
+    return np.arange(frames) * length + np.array(within)
+
+
+def dense_view_ids(total: int, frames: int, stride: int, view: int, views: int) -> np.ndarray:
+    """Test clip ``view`` of ``views``: every ``stride``-th frame, cut into clips spread from the video's start to its end.
+
+    A single view is the middle clip. A video too short for one clip repeats its last frame.
+    """
+    _check(total, frames=frames, stride=stride, views=views)
+    _check_view(view, views)
+    strided = np.arange(0, total, stride)
+    room = max(len(strided) - frames, 0)
+    first = int(view * (room / (views - 1))) if views > 1 else room // 2
+    return strided[np.minimum(first + np.arange(frames), len(strided) - 1)]
+
+
+def segment_view_ids(total: int, frames: int, view: int, views: int) -> np.ndarray:
+    """Test clip ``view`` of ``views``: one frame per segment, read at ``view / views`` of the segment's length."""
+    _check(total, frames=frames, views=views)
+    _check_view(view, views)
+    length = total / frames
+    return (view * length / views + length * np.arange(frames)).astype(np.int64)
+
+
+def clip_span(frames: int, stride: int, fps: float) -> float:
+    """Frames that a clip of space-time MAE spans: as long as ``frames * stride`` frames at 30 a second."""
+    if fps <= 0:
+        raise ValueError(f"fps = {fps}: a positive rate is needed to choose frames by time")
+    return frames * stride * fps / 30
+
+
+def span_start(total: int, span: float, draws: Draws) -> float:
+    """A random start, a fraction of a frame allowed, from which the span fits; 0 in shorter videos."""
+    _check(total)
+    return draws.uniform(0, max(total - span, 0))
+
+
+def span_view_start(total: int, span: float, view: int, views: int) -> int:
+    """Start of test clip ``view`` of ``views``, in whole steps; a single view is the middle one."""
+    _check(total, views=views)
+    _check_view(view, views)
+    room = max(total - span, 0)
+    return int(room / 2) if views == 1 else view * int(room / (views - 1))
+
+
+def span_ids(total: int, frames: int, span: float, start: float) -> np.ndarray:
+    """Frames spread over ``[start, start + span - 1]``, those past the end replaced by the last."""
+    _check(total, frames=frames)
+    return np.clip(np.linspace(start, start + span - 1, num=frames), 0, total - 1).astype(np.int64)
+
+
+def _check_view(view: int, views: int) -> None:
+    if not 0 <= view < views:
+        raise ValueError(f"view {view} is not one of the {views} from 0 to {views - 1}")
