@@ -1,12 +1,12 @@
 """Randomness as pure functions of a key: no generator state anywhere.
 
-Every sample has an int64 key, ``sample_key(seed, epoch, sample, repeat)``, and every random choice about it (clip start, crop, mask, order)
-is a function of that key and of the choice's purpose. So a run depends neither on the number of workers, nor on the number of processes,
-nor on where it was resumed, and any sample can be replayed from its key.
+Every sample has an int64 key, ``sample_key(seed, epoch, sample, repeat)``, and every random choice about it (clip
+start, crop, mask, order) is a function of that key and of the choice's purpose. So a run depends neither on the number
+of workers, nor on the number of processes, nor on where it was resumed, and any sample can be replayed from its key.
 
-The generator is counter-based: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), whose
-finaliser is applied to ``key + (n + 1) * golden``. `Draws` works on Python integers (workers), `random_bits` on tensors (CPU or GPU); both
-give the same numbers.
+The generator is counter-based: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
+2014), whose finaliser is applied to ``key + (n + 1) * golden``. `Draws` works on Python integers (workers),
+`random_bits` on tensors (CPU or GPU); both give the same numbers.
 """
 
 import hashlib

@@ -27,7 +27,10 @@ class TokenGrid:
 
     @classmethod
     def of_clip(cls, frames: int, height: int, width: int, cube: tuple[int, int, int] = (2, 16, 16)) -> "TokenGrid":
-        """The grid of a clip of ``frames`` x ``height`` x ``width`` pixels; ``ValueError`` where a cube does not divide it."""
+        """The grid of a clip of ``frames`` x ``height`` x ``width`` pixels.
+
+        ``ValueError`` where a cube does not divide it.
+        """
         for name, size, step in zip(("frames", "height", "width"), (frames, height, width), cube, strict=True):
             if size < step or size % step:
                 raise ValueError(

@@ -29,8 +29,9 @@ class TokenSplit:
 
         Args:
             hidden: bool (B, N), True where the encoder does not see the token.
-            decoded: bool (B, N), True where the decoder predicts the token; None: the hidden ones. With it, only tokens that were hidden count
-                in the loss (VideoMAE V2: its official decoder mask is the opposite, True = not decoded).
+            decoded: bool (B, N), True where the decoder predicts the token; None: the hidden ones. With it, only tokens
+                that were hidden count in the loss (VideoMAE V2: its official decoder mask is the opposite, True = not
+                decoded).
 
         Raises:
             ValueError: the masks differ in shape, or their rows in count, or no token would be visible or predicted.

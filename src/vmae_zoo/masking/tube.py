@@ -1,4 +1,7 @@
-"""Tube masks: the same places are hidden in every time slice (Tong et al., "VideoMAE", NeurIPS 2022, arXiv 2203.12602, section 3.3)."""
+"""Tube masks.
+
+The same places are hidden in every time slice (Tong et al., "VideoMAE", NeurIPS 2022, arXiv 2203.12602, section 3.3).
+"""
 
 from torch import Tensor
 
@@ -13,7 +16,8 @@ def tube_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     Args:
         key_B: int64 (B,) keys; each clip has its own mask.
         grid: the tokens of the clip.
-        ratio: share of hidden places, between 0 and 1 (0.9 in the paper: 176 of 196 hidden, 20 x 8 = 160 tokens visible).
+        ratio: share of hidden places, between 0 and 1 (0.9 in the paper: 176 of 196 hidden, 20 x 8 = 160 tokens
+            visible).
 
     Raises:
         ValueError: the ratio leaves nothing visible or nothing hidden.
@@ -31,7 +35,8 @@ def hidden_places(places: int, ratio: float) -> int:
     hidden = int(ratio * places) if 0 < ratio < 1 else 0
     if not 0 < hidden < places:
         raise ValueError(
-            f"mask_ratio = {ratio} hides {ratio * places:g} of {places} places: choose one above 0 and below 1 that leaves some of each"
+            f"mask_ratio = {ratio} hides {ratio * places:g} of {places} places: "
+            "choose one above 0 and below 1 that leaves some of each"
         )
     return hidden
 

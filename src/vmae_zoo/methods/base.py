@@ -1,6 +1,7 @@
 """What every method shares: from a uint8 batch to a logged loss, and the optimiser.
 
-A method brings ``forward`` (the arithmetic) and ``draw`` (what is hidden from the encoder); nothing here knows one from another.
+A method brings ``forward`` (the arithmetic) and ``draw`` (what is hidden from the encoder); nothing here knows one from
+another.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +25,8 @@ class Output:
 
     Args:
         loss: scalar.
-        prediction: (B, M, values of a cube), in the order of ``split.predicted``; None where a method predicts no pixels.
+        prediction: (B, M, values of a cube), in the order of ``split.predicted``; None where a method predicts no
+            pixels.
         target: the same shape.
         weight: (B, M), how much each predicted token counts in the loss; None: all alike.
     """

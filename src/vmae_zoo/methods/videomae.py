@@ -1,8 +1,8 @@
 """VideoMAE (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602).
 
-A plain vision transformer encodes the tenth of a clip's cubes that a tube mask leaves visible; a small decoder predicts the hidden cubes' pixels, each
-cube and colour channel normalised. Only visible cubes are embedded, only hidden ones decoded to pixels and made into targets: the official program embeds all
-and throws most away, with the same result.
+A plain vision transformer encodes the tenth of a clip's cubes that a tube mask leaves visible; a small decoder predicts
+the hidden cubes' pixels, each cube and colour channel normalised. Only visible cubes are embedded, only hidden ones
+decoded to pixels and made into targets: the official program embeds all and throws most away, with the same result.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V visible, M predicted; D = width.
 """
@@ -31,7 +31,8 @@ class VideoMAE(Method):
         size: encoder and decoder as published: tiny (ours), small, base, large, huge.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
-        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with the weights.
+        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with
+            the weights.
         mask_ratio: share of hidden places (0.9 in the paper; 0.75 on UCF101 and HMDB51).
         normalise_target: predict normalised pixels, as every script does; False: plain pixels in [0, 1].
         width: of the encoder; this and the following override ``size``.

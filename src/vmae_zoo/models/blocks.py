@@ -1,4 +1,4 @@
-"""The pre-norm transformer block that encoders and decoders are made of (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929).
+"""The pre-norm transformer block of encoders and decoders (Dosovitskiy et al., ICLR 2021, arXiv 2010.11929).
 
 Parameters keep the names of the official VideoMAE programs. Attention goes through PyTorch's fused kernel.
 
@@ -18,7 +18,8 @@ class Attention(nn.Module):
     Args:
         dim: width D.
         heads: attention heads.
-        bias: "qv", VideoMAE's: separate ``q_bias`` and ``v_bias``, none for keys; "qkv": one bias for all three (MAE, MoCo v3, TimeSformer).
+        bias: "qv", VideoMAE's: separate ``q_bias`` and ``v_bias``, none for keys; "qkv": one bias for all three (MAE,
+            MoCo v3, TimeSformer).
     """
 
     def __init__(self, dim: int, heads: int, bias: str = "qv"):
@@ -102,7 +103,10 @@ class Block(nn.Module):
 
 
 def init_linear(module: nn.Module) -> None:
-    """VideoMAE's start: xavier-uniform linears (the fused qkv as one matrix), zero biases, layer norms at one; convolutions keep PyTorch's."""
+    """VideoMAE's start.
+
+    Xavier-uniform linears (the fused qkv as one matrix), zero biases, layer norms at one; convolutions keep PyTorch's.
+    """
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

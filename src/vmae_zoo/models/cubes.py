@@ -1,7 +1,7 @@
 """Cutting clips into cubes of pixels, and embedding cubes as tokens.
 
-Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them; p, q, r = frames, rows, columns of one cube;
-D = width.
+Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them; p, q, r = frames, rows,
+columns of one cube; D = width.
 """
 
 import torch

@@ -14,7 +14,9 @@ from vmae_zoo.models.positions import positions
 
 
 class Decoder(nn.Module):
-    """VideoMAE's decoder: blocks over visible tokens and mask tokens, a head on the mask tokens only (Tong et al. 2022, section 3.3).
+    """VideoMAE's decoder (Tong et al. 2022, section 3.3).
+
+    Blocks over visible tokens and mask tokens, a head on the mask tokens only.
 
     Args:
         grid: the tokens of a clip.
@@ -45,7 +47,10 @@ class Decoder(nn.Module):
         self.apply(init_linear)
 
     def forward(self, visible_BVD: Tensor, mask_token_11D: Tensor, split: TokenSplit) -> Tensor:
-        """Predict the tokens of ``split.predicted``: (B, M, values). Visible tokens come first, mask tokens after; positions carry the order."""
+        """Predict the tokens of ``split.predicted``.
+
+        (B, M, values). Visible tokens come first, mask tokens after; positions carry the order.
+        """
         visible_BVD = visible_BVD + self.positions(split.visible)
         masked_BMD = mask_token_11D + self.positions(split.predicted)
         tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)

@@ -25,7 +25,8 @@ class Encoder(nn.Module):
         mlp_ratio: hidden width of each MLP over D.
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
-        final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling instead).
+        final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling
+            instead).
         fc_norm: a layer norm after pooling.
         drop_path: stochastic depth of the last block; grows linearly from 0.
         init_values: start of the layer scale, 0 for none.

@@ -14,7 +14,8 @@ from vmae_zoo.models.cubes import gather_tokens
 def sincos_1d(tokens: int, dim: int) -> Tensor:
     """VideoMAE's table over the flat token index: float32 (tokens, dim).
 
-    ``angle(p, j) = p / 10000^(2 floor(j / 2) / dim)``; even channels hold its sine, odd ones its cosine. Computed in float64.
+    ``angle(p, j) = p / 10000^(2 floor(j / 2) / dim)``; even channels hold its sine, odd ones its cosine. Computed in
+    float64.
     """
     rates_D = 10000.0 ** (-2.0 * (np.arange(dim) // 2) / dim)
     angles_ND = np.arange(tokens)[:, None] * rates_D

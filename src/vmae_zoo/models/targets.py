@@ -10,7 +10,7 @@ _EPS = 1e-6
 
 
 def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
-    """VideoMAE's targets: every channel of every cube at mean 0 and deviation 1 (unbiased; 1e-6 is added to the deviation).
+    """VideoMAE's targets: every channel of every cube at mean 0 and deviation 1 (unbiased, plus 1e-6).
 
     Args:
         pixels_BMCpqr: cubes of pixels in [0, 1].
@@ -22,7 +22,10 @@ def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
 
 
 def undo_normalised_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
-    """Put the true mean and deviation of each cube and channel back: pixels (B, M, C, p, q, r), to look at predictions."""
+    """Put the true mean and deviation of each cube and channel back.
+
+    Pixels (B, M, C, p, q, r), to look at predictions.
+    """
     _, _, c, p, q, r = pixels_BMCpqr.shape
     cubes = rearrange(values_BMK, "b m (p q r c) -> b m c p q r", c=c, p=p, q=q, r=r)
     return cubes * _deviation(pixels_BMCpqr) + _mean(pixels_BMCpqr)

@@ -17,8 +17,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """AdamW groups as the official programs make them.
 
-    One-dimensional parameters (biases, norms, layer scale) and those named in ``exempt`` do not decay. With ``layer_decay`` d < 1 (fine-tuning) the rate of
-    layer i of L is ``lr * d^(L + 1 - i)``: i = 0 for the patch embedding and the tokens, k + 1 for block k, L + 1 for all else.
+    One-dimensional parameters (biases, norms, layer scale) and those named in ``exempt`` do not decay. With
+    ``layer_decay`` d < 1 (fine-tuning) the rate of layer i of L is ``lr * d^(L + 1 - i)``: i = 0 for the patch
+    embedding and the tokens, k + 1 for block k, L + 1 for all else.
 
     Args:
         module: whose trainable parameters to group.

@@ -23,8 +23,8 @@ class Plan:
 def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) -> Plan:
     """The plan of the run that ``trainer`` is about to start.
 
-    Its length is ``max_steps``, or epochs x (rows // global batch) of the `vmae_zoo.data.ClipDataModule`; Lightning's own estimate is not used: asking
-    for it starts the data loader before a resumed run knows its place.
+    Its length is ``max_steps``, or epochs x (rows // global batch) of the `vmae_zoo.data.ClipDataModule`; Lightning's
+    own estimate is not used: asking for it starts the data loader before a resumed run knows its place.
 
     Raises:
         ValueError: neither is known.
@@ -39,7 +39,8 @@ def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) ->
         steps = trainer.max_epochs * per_epoch
     else:
         raise ValueError(
-            "the learning-rate schedule needs the run's length: give the trainer max_steps, or train with ClipDataModule and max_epochs"
+            "the learning-rate schedule needs the run's length: "
+            "give the trainer max_steps, or train with ClipDataModule and max_epochs"
         )
     if warmup_steps is None:
         if warmup_epochs and not per_epoch:
