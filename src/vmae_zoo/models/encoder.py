@@ -60,7 +60,7 @@ class Encoder(nn.Module):
         self.normaliser = Normaliser(self.preprocessing)
         self.patch_embed = CubeEmbed(grid, width, channels)
         self.positions = positions(position, grid, width)
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps) for rate in rates)
         self.norm = nn.LayerNorm(width, eps=eps) if final_norm else nn.Identity()
         self.fc_norm = nn.LayerNorm(width, eps=eps) if fc_norm else nn.Identity()
