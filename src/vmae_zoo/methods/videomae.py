@@ -43,6 +43,7 @@ class VideoMAE(Method):
         decoder_width: of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_num_heads: of the decoder.
+        attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided`.
         **training: see `vmae_zoo.methods.base.Method`.
     """
 
@@ -65,6 +66,7 @@ class VideoMAE(Method):
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
+        attention: str = "joint",
         **training: Any,
     ):
         super().__init__(**training)
@@ -81,6 +83,7 @@ class VideoMAE(Method):
             num_heads or encoder.num_heads,
             mlp_ratio=mlp_ratio,
             preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
+            attention=attention,
         )
         self.encoder_to_decoder = nn.Linear(
             width, decoder_width, bias=False

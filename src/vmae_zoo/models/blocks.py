@@ -47,6 +47,15 @@ class Attention(nn.Module):
         return self.proj(rearrange(out_BhNd, "b h n d -> b n (h d)"))
 
 
+class ZeroLinear(nn.Linear):
+    """A linear map that starts at zero, whatever initialises its neighbours."""
+
+    def reset_parameters(self) -> None:
+        """Zeros."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class Mlp(nn.Module):
     """Two linear maps with an exact GELU between."""
 
@@ -107,7 +116,7 @@ def init_linear(module: nn.Module) -> None:
 
     Xavier-uniform linears (the fused qkv as one matrix), zero biases, layer norms at one; convolutions keep PyTorch's.
     """
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

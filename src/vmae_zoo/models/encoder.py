@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, init_linear
 from vmae_zoo.models.cubes import CubeEmbed
+from vmae_zoo.models.divided import DividedBlock, check_tubes
 from vmae_zoo.models.positions import positions
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
@@ -33,6 +34,7 @@ class Encoder(nn.Module):
         preprocessing: what the encoder expects of its input.
         channels: colour channels C.
         eps: of the layer norms.
+        attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided`.
     """
 
     def __init__(
@@ -52,16 +54,25 @@ class Encoder(nn.Module):
         preprocessing: Preprocessing | None = None,
         channels: int = 3,
         eps: float = 1e-6,
+        attention: str = "joint",
     ):
         super().__init__()
+        if attention not in ("joint", "divided"):
+            raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
         self.grid = grid
+        self.attention = attention
         self.width = width
         self.preprocessing = preprocessing or Preprocessing()
         self.normaliser = Normaliser(self.preprocessing)
         self.patch_embed = CubeEmbed(grid, width, channels)
         self.positions = positions(position, grid, width)
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
-        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps) for rate in rates)
+        self.blocks = nn.ModuleList(
+            DividedBlock(width, num_heads, grid.time, mlp_ratio, bias, rate, eps)
+            if attention == "divided"
+            else Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps)
+            for rate in rates
+        )
         self.norm = nn.LayerNorm(width, eps=eps) if final_norm else nn.Identity()
         self.fc_norm = nn.LayerNorm(width, eps=eps) if fc_norm else nn.Identity()
         self.gradient_checkpointing = False
@@ -78,6 +89,8 @@ class Encoder(nn.Module):
         Returns:
             Patch tokens (B, V, D).
         """
+        if self.attention == "divided" and visible is not None:
+            check_tubes(visible, self.grid)
         tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
