@@ -1,7 +1,9 @@
 """Masks and orders over the tokens of a clip: pure functions of sample keys."""
 
+from vmae_zoo.masking.clusters import ClusterOrder, cluster_order
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import tube_split
+from vmae_zoo.masking.uniform import uniform_split
 
-__all__ = ["TokenGrid", "TokenSplit", "tube_split"]
+__all__ = ["ClusterOrder", "TokenGrid", "TokenSplit", "cluster_order", "tube_split", "uniform_split"]

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, init_linear
-from vmae_zoo.models.positions import positions
+from vmae_zoo.models.positions import positions, with_position
 
 
 class Decoder(nn.Module):
@@ -26,6 +26,8 @@ class Decoder(nn.Module):
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
+        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
     """
 
     def __init__(
@@ -37,23 +39,30 @@ class Decoder(nn.Module):
         values: int,
         mlp_ratio: float = 4.0,
         eps: float = 1e-6,
+        position: str = "sincos_1d",
+        bias: str = "qv",
     ):
         super().__init__()
-        self.positions = positions("sincos_1d", grid, width)
-        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, eps=eps) for _ in range(depth))
+        self.positions = positions(position, grid, width)
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)
         self.gradient_checkpointing = False
         self.apply(init_linear)
 
-    def forward(self, visible_BVD: Tensor, mask_token_11D: Tensor, split: TokenSplit) -> Tensor:
+    def forward(
+        self, visible_BVD: Tensor, mask_token_11D: Tensor, split: TokenSplit, cls_B1D: Tensor | None = None
+    ) -> Tensor:
         """Predict the tokens of ``split.predicted``.
 
-        (B, M, values). Visible tokens come first, mask tokens after; positions carry the order.
+        (B, M, values). The class token, where there is one, comes first, then the visible tokens, then the mask tokens;
+        positions carry the order.
         """
         visible_BVD = visible_BVD + self.positions(split.visible)
         masked_BMD = mask_token_11D + self.positions(split.predicted)
         tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
+        if cls_B1D is not None:
+            tokens = torch.cat([with_position(cls_B1D, self.positions).to(tokens.dtype), tokens], dim=1)
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)

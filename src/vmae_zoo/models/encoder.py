@@ -11,7 +11,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, init_linear
 from vmae_zoo.models.cubes import CubeEmbed
 from vmae_zoo.models.divided import DividedBlock, check_tubes
-from vmae_zoo.models.positions import positions
+from vmae_zoo.models.positions import positions, with_position
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
 
@@ -35,6 +35,7 @@ class Encoder(nn.Module):
         channels: colour channels C.
         eps: of the layer norms.
         attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided`.
+        cls_token: a class token before the patch tokens.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Encoder(nn.Module):
         channels: int = 3,
         eps: float = 1e-6,
         attention: str = "joint",
+        cls_token: bool = False,
     ):
         super().__init__()
         if attention not in ("joint", "divided"):
@@ -66,9 +68,10 @@ class Encoder(nn.Module):
         self.normaliser = Normaliser(self.preprocessing)
         self.patch_embed = CubeEmbed(grid, width, channels)
         self.positions = positions(position, grid, width)
+        self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(
-            DividedBlock(width, num_heads, grid.time, mlp_ratio, bias, rate, eps)
+            DividedBlock(width, num_heads, grid.time, mlp_ratio, bias, rate, eps, prefix=int(cls_token))
             if attention == "divided"
             else Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps)
             for rate in rates
@@ -78,26 +81,42 @@ class Encoder(nn.Module):
         self.gradient_checkpointing = False
         self.apply(init_linear)
 
-    def forward(self, video_BCTHW: Tensor, visible: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        video_BCTHW: Tensor,
+        visible: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_cls: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Encode a clip.
 
         Args:
             video_BCTHW: float (B, C, T, H, W), normalised as ``preprocessing`` says.
             visible: int64 (B, V) ids of the tokens to embed, in the order wanted; None: all N.
-            mask: bool (V, V) attention mask, True where a row may look at a column; None: everywhere.
+            mask: bool (V, V) attention mask, True where a row may look at a column; None: everywhere. A class token is
+                the first row and column.
+            return_cls: return the class token too.
 
         Returns:
-            Patch tokens (B, V, D).
+            Patch tokens (B, V, D); with ``return_cls`` the pair of them and the class token (B, D).
         """
+        if return_cls and self.cls_token is None:
+            raise ValueError("this encoder has no class token: call it without return_cls, and pool its patch tokens")
         if self.attention == "divided" and visible is not None:
             check_tubes(visible, self.grid)
         tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
+        if self.cls_token is not None:
+            cls_B1D = with_position(self.cls_token, self.positions).expand(len(tokens_BVD), -1, -1)
+            tokens_BVD = torch.cat([cls_B1D.to(tokens_BVD.dtype), tokens_BVD], dim=1)
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens_BVD = checkpoint(block, tokens_BVD, mask, use_reentrant=False)
             else:
                 tokens_BVD = block(tokens_BVD, mask)
-        return self.norm(tokens_BVD)
+        tokens_BVD = self.norm(tokens_BVD)
+        if self.cls_token is None:
+            return tokens_BVD
+        return (tokens_BVD[:, 1:], tokens_BVD[:, 0]) if return_cls else tokens_BVD[:, 1:]
 
     def pool(self, tokens_BND: Tensor) -> Tensor:
         """One feature per clip (B, D): the tokens' mean, then ``fc_norm`` where there is one."""

@@ -3,6 +3,7 @@
 Shapes: B clips, M tokens, C channels; p, q, r = frames, rows, columns of a cube.
 """
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -19,6 +20,20 @@ def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
         (B, M, p * q * r * C), values in the order frame, row, column, channel.
     """
     return cube_values((pixels_BMCpqr - _mean(pixels_BMCpqr)) / _deviation(pixels_BMCpqr))
+
+
+def normalised_patches(cubes_BMCpqr: Tensor) -> Tensor:
+    """MAE's targets: every cube at mean 0 and deviation 1, channels together (unbiased; 1e-6 is added to the variance).
+
+    Args:
+        cubes_BMCpqr: cubes of the network's own, normalised input.
+
+    Returns:
+        (B, M, p * q * r * C), values in the order frame, row, column, channel.
+    """
+    values_BMK = cube_values(cubes_BMCpqr)
+    variance, mean = torch.var_mean(values_BMK, dim=-1, keepdim=True)
+    return (values_BMK - mean) / (variance + _EPS).sqrt()
 
 
 def undo_normalised_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
