@@ -5,7 +5,7 @@ another.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import lightning
@@ -112,6 +112,19 @@ class Method(lightning.LightningModule):
         if self.hparams["compile"]:
             for block in self.blocks():
                 block.compile()
+
+    def record(self) -> dict[str, Any]:
+        """What it takes to build this model again, in plain values: it goes into every file of its weights."""
+        hparams = {name: value for name, value in self.hparams.items() if not name.startswith("_")}
+        return {
+            "method": type(self).__name__,
+            "hparams": hparams,
+            "preprocessing": asdict(self.encoder.preprocessing),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the record into the checkpoint."""
+        checkpoint["vmae_zoo"] = self.record()
 
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
