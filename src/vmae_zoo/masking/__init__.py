@@ -2,8 +2,18 @@
 
 from vmae_zoo.masking.clusters import ClusterOrder, cluster_order
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.running_cell import dual_split, running_cell
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import tube_split
 from vmae_zoo.masking.uniform import uniform_split
 
-__all__ = ["ClusterOrder", "TokenGrid", "TokenSplit", "cluster_order", "tube_split", "uniform_split"]
+__all__ = [
+    "ClusterOrder",
+    "TokenGrid",
+    "TokenSplit",
+    "cluster_order",
+    "dual_split",
+    "running_cell",
+    "tube_split",
+    "uniform_split",
+]

@@ -2,5 +2,6 @@
 
 from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.methods.videomae import VideoMAE
+from vmae_zoo.methods.videomae_v2 import VideoMAEv2
 
-__all__ = ["Method", "Output", "VideoMAE"]
+__all__ = ["Method", "Output", "VideoMAE", "VideoMAEv2"]
