@@ -1,0 +1,21 @@
+"""From video files to batches of uint8 clips."""
+
+from vmae_zoo.data.catalog import Catalog, Row, open_catalog
+from vmae_zoo.data.dataset import ClipDataset, collate
+from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.data.demo import demo_root
+from vmae_zoo.data.module import ClipDataModule
+
+__all__ = [
+    "Catalog",
+    "ClipDataModule",
+    "ClipDataset",
+    "Row",
+    "VideoError",
+    "VideoInfo",
+    "collate",
+    "demo_root",
+    "open_catalog",
+    "probe",
+    "read_clip",
+]

@@ -1,0 +1,174 @@
+"""Clips by (row, epoch): decode, crop, flip; every choice a function of the sample's key.
+
+T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the device normalises them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from vmae_zoo.data.catalog import Row
+from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.data.sampling import dense_ids, dense_start
+from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
+from vmae_zoo.randomness import Draws, hash_text, sample_key
+
+Extras = Mapping[str, Callable[[np.ndarray, int], np.ndarray]]
+Item = dict[str, Any]
+
+CROPS = ("multi_scale", "random_resized", "centre")
+TRIES = 10  # replacements for one unreadable video before the run stops
+
+
+class ClipDataset(Dataset[list[Item]]):
+    """The clips of some rows.
+
+    Args:
+        rows: what to read.
+        frames: frames of a clip.
+        stride_frames: distance of the frames.
+        size: side of the square clip in pixels.
+        train: random start and crop; otherwise the middle clip and the centre crop, the same in every epoch.
+        repeats: clips of one decoded video, each with its own crop and key (4 in VideoMAE V2).
+        crop: of training clips, one of `CROPS`.
+        scales: shares of the shorter side that the multi-scale crop takes.
+        flip: mirror every other training clip.
+        short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
+        seed: of all keys.
+        extras: arrays to compute for each cropped clip: name -> function of (uint8 (T, H, W, C), key).
+        views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        frames: int = 16,
+        stride_frames: int = 4,
+        size: int = 224,
+        train: bool = True,
+        repeats: int = 1,
+        crop: str = "multi_scale",
+        scales: Sequence[float] = (1, 0.875, 0.75, 0.66),
+        flip: bool = False,
+        short_side: int | None = None,
+        seed: int = 0,
+        extras: Extras | None = None,
+        views: int = 1,
+    ):
+        if crop not in CROPS:
+            raise ValueError(f"crop = {crop!r} is not known: choose one of {', '.join(CROPS)}")
+        self.rows = rows
+        self.frames, self.stride_frames, self.size = frames, stride_frames, size
+        self.train, self.repeats = train, repeats if train else 1
+        self.crop, self.scales, self.flip, self.short_side = crop, scales, flip, short_side
+        self.seed, self.extras, self.views = seed, dict(extras or {}), views
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: tuple[int, int] | int) -> list[Item]:
+        """The clips of a row in an epoch, one per repeat.
+
+        An unreadable video is replaced by another row's, chosen by the sample's key; each replacement is told under
+        "bad" of the first item. After `TRIES` of them the one item returned holds nothing but "bad".
+        """
+        index, epoch = place if isinstance(place, tuple) else (place, 0)
+        keys = self.keys(index, epoch)
+        replacements = Draws(keys[0], "replacement")
+        bad: list[dict[str, Any]] = []
+        for _ in range(TRIES + 1):
+            row = self.rows[index]
+            try:
+                items: list[Item] = [{"index": index, "label": row.label, "key": key} for key in keys]
+                for purpose, name in zip(("", " other")[: self.views], ("video", "other"), strict=False):
+                    clip = self._read(row, keys[0], purpose)
+                    for item in items:
+                        item[name] = self._cropped(clip, item["key"], purpose)
+            except (VideoError, IndexError, OSError) as error:
+                index = replacements.integer(0, len(self.rows))
+                bad.append(
+                    {
+                        "path": str(row.path),
+                        "reason": str(error),
+                        "replacement": str(self.rows[index].path),
+                        "epoch": epoch,
+                        "key": keys[0],
+                    }
+                )
+                continue
+            for item in items:
+                item.update({name: compute(item["video"], item["key"]) for name, compute in self.extras.items()})
+            if bad:
+                items[0]["bad"] = bad
+            return items
+        return [{"bad": bad}]
+
+    def keys(self, index: int, epoch: int) -> list[int]:
+        """The keys of a row's repeats; those of evaluation do not change with the epoch."""
+        sample = hash_text(self.rows[index].id)
+        return [sample_key(self.seed, epoch if self.train else 0, sample, repeat) for repeat in range(self.repeats)]
+
+    def _read(self, row: Row, key: int, purpose: str) -> np.ndarray:
+        info = probe(row.path)
+        first, total = _segment(row, info)
+        if self.train:
+            start = dense_start(total, self.frames, self.stride_frames, Draws(key, "start" + purpose))
+        else:
+            start = max(total - self.frames * self.stride_frames, 0) // 2
+        ids = first + dense_ids(total, self.frames, self.stride_frames, start)
+        return read_clip(row.path, ids, self._short_side(info))
+
+    def _short_side(self, info: VideoInfo) -> int | None:
+        if not self.train or self.crop == "centre":
+            return self.size
+        larger = self.short_side is not None and min(info.height, info.width) > self.short_side
+        return self.short_side if larger else None
+
+    def _cropped(self, clip: np.ndarray, key: int, purpose: str) -> np.ndarray:
+        draws = Draws(key, "crop" + purpose)
+        if not self.train or self.crop == "centre":
+            clip = centre_crop(clip, self.size)
+        elif self.crop == "multi_scale":
+            clip = multi_scale_crop(clip, self.size, draws, self.scales)
+        else:
+            clip = random_resized_crop(clip, self.size, draws)
+        if self.train and self.flip:
+            clip = horizontal_flip(clip, Draws(key, "flip" + purpose))
+        return clip
+
+
+def _segment(row: Row, info: VideoInfo) -> tuple[int, int]:
+    """First frame and number of frames of a row's segment."""
+    if row.start is None and row.end is None:
+        return 0, info.frames
+    if info.fps <= 0:
+        raise VideoError(f"{row.path} does not say its frame rate, which the segment {row.id} needs")
+    first = int((row.start or 0) * info.fps)
+    last = info.frames if row.end is None else min(round(row.end * info.fps), info.frames)
+    if first >= last:
+        raise VideoError(f"{row.path} has {info.frames} frames: nothing of the segment {row.id}")
+    return first, last - first
+
+
+def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:
+    """One batch of the items of several rows, in their order.
+
+    Returns:
+        "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the extras by name; and where
+        a video was unreadable "bad", a list of dicts. Where no replacement was found, nothing but "bad".
+    """
+    items = [item for sample in samples for item in sample]
+    bad = [entry for item in items for entry in item.pop("bad", ())]
+    if not all(items):
+        return {"bad": bad}
+    batch = default_collate([{name: _tensor(name, value) for name, value in item.items()} for item in items])
+    return {**batch, "bad": bad} if bad else batch
+
+
+def _tensor(name: str, value: Any) -> torch.Tensor:
+    if name in ("video", "other"):
+        return torch.from_numpy(value).permute(3, 0, 1, 2)
+    return torch.as_tensor(value)

@@ -1,0 +1,260 @@
+"""The data module: from a folder of videos to batches of uint8 clips."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch.utils.data import DataLoader
+
+from vmae_zoo.data.bad_samples import BadSamples, check_readable
+from vmae_zoo.data.catalog import Catalog, Row, open_catalog
+from vmae_zoo.data.dataset import CROPS, ClipDataset, collate
+from vmae_zoo.data.demo import demo_root
+from vmae_zoo.data.global_batch import accumulation_of
+from vmae_zoo.data.place import epoch_of, go_on, place_of
+from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
+
+
+class PlacedLoader(DataLoader):
+    """A loader whose sampler knows its place; says so to Lightning, which would warn that it cannot be resumed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the data module keeps the place."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+class ClipDataModule(LightningDataModule):
+    """Clips of videos, batched; knows its place in the epoch.
+
+    Args:
+        root: folder of the videos, or a list file; None is the embedded set, made on first use.
+        layout: how the root is laid out (hmdb51, ucf101, kinetics, ssv2, csv, list, folder, flat); None detects it.
+        split: number of the split where the layout has some (1, 2, 3 in HMDB51 and UCF101); None is the first.
+        frames: frames of a clip (16 in the papers).
+        stride_frames: distance of the frames (4 in the papers, 2 for Something-Something V2).
+        size: side of the square clip in pixels (224 in the papers).
+        batch_size: clips per process and forward pass, before repeats.
+        global_batch: clips of an optimiser step over all processes, before repeats; the accumulation follows from it.
+            None: batch_size x processes x the trainer's accumulate_grad_batches.
+        repeats: training clips of one decoded video, each with its own crop and mask (4 in VideoMAE V2).
+        workers: processes that decode; None: one per core, shared among the processes of this machine.
+        seed: of every random choice about the data.
+        crop: of training clips: "multi_scale" (VideoMAE), "random_resized" (scale 0.08 to 1) or "centre".
+        scales: shares of the shorter side that the multi-scale crop takes (1, 0.875, 0.75, 0.66 in the papers).
+        flip: mirror every other training clip (not in the official pre-training).
+        short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
+        prefetch: batches that each worker prepares ahead.
+        pin_memory: page-locked batches; None: when the trainer has a GPU.
+        max_bad_share: share of unreadable videos from which the run stops.
+    """
+
+    trainer: Trainer  # Lightning's annotation allows None, which none of the hooks below meets
+
+    def __init__(
+        self,
+        root: str | None = None,
+        layout: str | None = None,
+        split: int | None = None,
+        frames: int = 16,
+        stride_frames: int = 4,
+        size: int = 224,
+        batch_size: int = 8,
+        global_batch: int | None = None,
+        repeats: int = 1,
+        workers: int | None = None,
+        seed: int = 0,
+        crop: str = "multi_scale",
+        scales: Sequence[float] = (1, 0.875, 0.75, 0.66),
+        flip: bool = False,
+        short_side: int | None = None,
+        prefetch: int = 2,
+        pin_memory: bool | None = None,
+        max_bad_share: float = 0.1,
+    ):
+        super().__init__()
+        counts = {
+            "frames": frames,
+            "stride_frames": stride_frames,
+            "size": size,
+            "batch_size": batch_size,
+            "repeats": repeats,
+            "prefetch": prefetch,
+        }
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"data.{name} = {value}: it counts from 1")
+        if crop not in CROPS:
+            raise ValueError(f"data.crop = {crop!r} is not known: choose one of {', '.join(CROPS)}")
+        self.root, self.layout, self.split = root, layout, split
+        self.frames, self.stride_frames, self.size = frames, stride_frames, size
+        self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
+        self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
+        self.seed, self.crop, self.scales, self.flip, self.short_side = seed, crop, tuple(scales), flip, short_side
+        self.max_bad_share = max_bad_share
+        self.accumulation = 1
+        self.bad_samples = BadSamples(max_bad_share, 1)
+        self._wanted_batch = global_batch
+        self._catalog: Catalog | None = None
+        self._sampler: PlacedBatchSampler | None = None
+        self._place: dict[str, int] | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """All clips, of every split."""
+        if self._catalog is None:
+            self._catalog = open_catalog(self.root or demo_root(), self.layout, self.split)
+        return self._catalog
+
+    @property
+    def rows(self) -> list[Row]:
+        """The training clips; a batch's "index" counts in them."""
+        return self.catalog.of("train")
+
+    @property
+    def validation_rows(self) -> list[Row]:
+        """The validation clips: those of the test split where there are no others."""
+        return self.catalog.of("val") or self.catalog.of("test")
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty where nothing is labelled."""
+        return self.catalog.classes
+
+    @property
+    def clip_ids(self) -> list[str]:
+        """Ids of the training clips."""
+        return [row.id for row in self.rows]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch; known once the trainer is."""
+        assert self.global_batch is not None
+        return len(self.rows) // self.global_batch
+
+    def prepare_data(self) -> None:
+        """Make the embedded clips, once per machine."""
+        if self.root is None:
+            demo_root()
+
+    def setup(self, stage: str) -> None:
+        """Find the clips and settle the global batch; ``ValueError`` for what training would only find later."""
+        catalog = self.catalog
+        rank_zero_info(catalog.describe())
+        if stage != "fit":
+            return
+        if not self.rows:
+            raise ValueError(f"{catalog.root} lists no training clip (layout {catalog.layout}): check its splits")
+        check_readable(self.rows, catalog.root)
+        self._settle_global_batch(self.trainer)
+        self.bad_samples = BadSamples(self.max_bad_share, len(self.rows))
+        if not self.validation_rows:
+            self.trainer.limit_val_batches = 0
+        self.trainer._accelerator_connector.use_distributed_sampler = False  # the samplers here know their process
+
+    def _settle_global_batch(self, trainer: Trainer) -> None:
+        world = trainer.world_size
+        given = trainer.accumulate_grad_batches
+        self.accumulation = accumulation_of(self._wanted_batch, self.batch_size, world, given)
+        trainer.accumulate_grad_batches = self.accumulation
+        self.global_batch = self.batch_size * world * self.accumulation
+        if len(self.rows) < self.global_batch:
+            raise ValueError(
+                f"{len(self.rows)} training clips do not fill a global batch of {self.global_batch} ({self.batch_size} "
+                f"x {world} processes x {self.accumulation} accumulated): lower data.batch_size or data.global_batch"
+            )
+
+    def train_dataloader(self) -> DataLoader:
+        """Random clips, from the place in the epoch on."""
+        trainer = self.trainer
+        self._sampler = PlacedBatchSampler(
+            len(self.rows), self.batch_size, self.accumulation, trainer.global_rank, trainer.world_size, self.seed
+        )
+        if self._place is None:
+            self._sampler.place(epoch_of(trainer))
+        else:
+            go_on(trainer, self._sampler, self._place)
+            self._place = None
+        return self._loader(self.dataset(self.rows, train=True), self._sampler)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """The middle clip of every validation video; nothing where there are none."""
+        return self._even_loader(self.validation_rows)
+
+    def test_dataloader(self) -> DataLoader | list:
+        """The middle clip of every test video, or of the validation ones."""
+        return self._even_loader(self.catalog.of("test") or self.validation_rows)
+
+    def dataset(self, rows: Sequence[Row], train: bool) -> ClipDataset:
+        """The clips of some rows as this module reads them, with what the trainer's method asks for."""
+        method = getattr(self.trainer, "lightning_module", None)
+        return ClipDataset(
+            rows,
+            self.frames,
+            self.stride_frames,
+            self.size,
+            train,
+            self.repeats,
+            self.crop,
+            self.scales,
+            self.flip,
+            self.short_side,
+            self.seed,
+            getattr(method, "clip_extras", None),
+            getattr(method, "views", 1),
+        )
+
+    def _even_loader(self, rows: Sequence[Row]) -> DataLoader | list:
+        if not rows:
+            return []
+        trainer = self.trainer
+        sampler = EvenBatchSampler(len(rows), self.batch_size, trainer.global_rank, trainer.world_size)
+        return self._loader(self.dataset(rows, train=False), sampler)
+
+    def _loader(self, dataset: ClipDataset, sampler: PlacedBatchSampler | EvenBatchSampler) -> DataLoader:
+        workers = self.workers
+        if workers is None:
+            workers = min(max(_cores() // self.trainer.num_devices, 1), 16)
+        on_gpu = self.trainer.strategy.root_device.type == "cuda"
+        return PlacedLoader(
+            dataset,
+            batch_sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=on_gpu if self.pin_memory is None else self.pin_memory,
+            worker_init_fn=_one_thread,
+            prefetch_factor=self.prefetch if workers else None,
+            persistent_workers=workers > 0,
+        )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Note unreadable videos; ``ValueError`` where there are too many."""
+        bad = batch.pop("bad", [])
+        clips = len(batch["key"]) if batch else 0
+        videos = -(-clips // self.repeats) if self.trainer.training else clips
+        self.bad_samples.note(bad, videos, Path(self.trainer.default_root_dir) / "bad_samples.jsonl")
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the epoch."""
+        return {} if self._sampler is None else place_of(self.trainer, self._sampler)
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from a place when training starts."""
+        self._place = state_dict
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,125 @@
+"""Which clips come when: batches that know their place in the epoch, and equal shares for validation.
+
+The order of an epoch is a function of (seed, epoch) alone, cut into global batches (one optimiser step over all
+processes); a global batch is cut into micro-batches by accumulation step and process. So the clips of a step are the
+same on one process and on eight, and a run goes on where it stopped although its batch size or its number of processes
+has changed.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from vmae_zoo.randomness import hash_text, random_order, sample_key
+
+Place = tuple[int, int]  # (index of a row, epoch): what the data set is asked for
+
+
+class PlacedBatchSampler(Sampler[list[Place]]):
+    """Micro-batches of one process, in an order that is new every epoch, from any place in the epoch.
+
+    Rows that do not fill a global batch are left out, others every epoch. Its length is the whole epoch's wherever it
+    starts: Lightning counts what a resumed run has done against it.
+
+    Args:
+        rows: clips of the data set.
+        batch_size: clips of a micro-batch.
+        accumulation: micro-batches of each process in an optimiser step.
+        rank: number of this process.
+        world_size: number of processes.
+        seed: of the order.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        accumulation: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+    ):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.accumulation = accumulation
+        self.rank = rank
+        self.world_size = world_size
+        self.seed = seed
+        self.place(0)
+
+    @property
+    def global_batch(self) -> int:
+        """Clips of an optimiser step over all processes."""
+        return self.batch_size * self.accumulation * self.world_size
+
+    @property
+    def sampler(self) -> "PlacedBatchSampler":
+        """Itself: Lightning tells ``batch_sampler.sampler`` the epoch."""
+        return self
+
+    @property
+    def steps_left(self) -> int:
+        """Optimiser steps from the place to the end of the epoch."""
+        return max(self.rows - self.seen, 0) // self.global_batch
+
+    @property
+    def skipped(self) -> int:
+        """Micro-batches that count as done at the place."""
+        return len(self) - self.steps_left * self.accumulation
+
+    def place(self, epoch: int, seen: int = 0) -> None:
+        """Go to an epoch, behind the ``seen`` clips of its order that the run has had."""
+        self.epoch, self.seen = epoch, seen
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, unless already in it."""
+        if epoch != self.epoch:
+            self.place(epoch)
+
+    def seen_after(self, micro_batches: int) -> int:
+        """Clips of the epoch's order that whole optimiser steps have used after so many micro-batches of the epoch."""
+        return self.seen + max(micro_batches - self.skipped, 0) // self.accumulation * self.global_batch
+
+    def order(self) -> list[int]:
+        """All rows in the order of the epoch."""
+        key = sample_key(self.seed, self.epoch, hash_text("order of an epoch"))
+        return random_order(torch.tensor([key]), self.rows, "order")[0].tolist()
+
+    def __len__(self) -> int:
+        return self.rows // self.global_batch * self.accumulation
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        epoch, order = self.epoch, self.order()[self.seen :]
+        stride = self.batch_size * self.world_size
+        for micro_batch in range(self.steps_left * self.accumulation):
+            first = micro_batch * stride + self.rank * self.batch_size
+            yield [(row, epoch) for row in order[first : first + self.batch_size]]
+
+
+class EvenBatchSampler(Sampler[list[Place]]):
+    """Every row once, over all processes, in the same number of batches on each.
+
+    Batches differ by at most one clip, so a mean over clips is exact when each batch is weighted by its size. Only
+    where a process has fewer rows than batches does it take one twice: nobody waits for it.
+
+    Args:
+        rows: clips of the data set.
+        batch_size: most clips of a batch.
+        rank: number of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1):
+        self.batches = -(-rows // (batch_size * world_size))
+        mine = list(range(rank, rows, world_size)) or [rank % max(rows, 1)]
+        self.mine = mine + mine[-1:] * (self.batches - len(mine))
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        count = len(self.mine)
+        for batch in range(self.batches):
+            share = self.mine[count * batch // self.batches : count * (batch + 1) // self.batches]
+            yield [(row, 0) for row in share]
