@@ -17,6 +17,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedule import plan, warmup_cosine
+from vmae_zoo.training.strategy import shard
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Method(lightning.LightningModule):
     views = 1  # clips of one video in a batch
     clip_extras: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {}  # computed per clip in the workers
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
+    decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
 
     def __init__(
         self,
@@ -89,15 +91,19 @@ class Method(lightning.LightningModule):
         """uint8 clips as the encoder wants them."""
         return self.encoder.normaliser(video_BCTHW)
 
+    def inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
+        """A batch as the arguments of ``forward``."""
+        return self.normalise(batch["video"]), self.draw(batch)
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One batch: draw, forward, log."""
-        out = self(self.normalise(batch["video"]), self.draw(batch))
+        """One batch: normalise, draw, forward, log."""
+        out = self(*self.inputs(batch))
         self.log("loss/train", out.loss, prog_bar=True, batch_size=len(batch["key"]))
         return out.loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The same loss on held-back clips, and its ratio to predicting zero."""
-        out = self(self.normalise(batch["video"]), self.draw(batch))
+        out = self(*self.inputs(batch))
         settings: dict[str, Any] = {"batch_size": len(batch["key"]), "sync_dist": True}
         self.log("loss/val", out.loss, prog_bar=True, **settings)
         if out.target is not None:
@@ -105,13 +111,15 @@ class Method(lightning.LightningModule):
             self.log("loss/val_over_zero", out.loss / zero_loss, **settings)
 
     def configure_model(self) -> None:
-        """Checkpointing and compilation, once the weights are there."""
+        """Checkpointing, compilation and sharding, once the weights are there."""
         for part in self.modules():
             if hasattr(part, "gradient_checkpointing"):
                 part.gradient_checkpointing = self.hparams["gradient_checkpointing"]
         if self.hparams["compile"]:
             for block in self.blocks():
                 block.compile()
+        if self.device_mesh is not None:
+            shard(self, self.blocks(), self.device_mesh)
 
     def record(self) -> dict[str, Any]:
         """What it takes to build this model again, in plain values: it goes into every file of its weights."""
@@ -142,7 +150,7 @@ class Method(lightning.LightningModule):
                     "base_lr needs the global batch, which only ClipDataModule tells: give lr, the rate itself"
                 )
             lr, min_lr = settings["base_lr"] * run.global_batch / 256, min_lr * run.global_batch / 256
-        groups = parameter_groups(self, settings["weight_decay"], lr=lr, exempt=self.no_decay)
+        groups = parameter_groups(self, settings["weight_decay"], lr=lr, exempt=self.no_decay, decay_all=self.decay_all)
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(settings["betas"]), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr)

@@ -123,3 +123,15 @@ def init_linear(module: nn.Module) -> None:
     elif isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+def init_separate_qkv(module: nn.Module) -> None:
+    """Xavier-uniform queries, keys and values, each map as a matrix of its own (space-time MAE, MoCo v3)."""
+    if isinstance(module, Attention):
+        for weight in module.qkv.weight.chunk(3):
+            nn.init.xavier_uniform_(weight)
+
+
+def init_patch_projection(proj: nn.Conv3d) -> None:
+    """Xavier-uniform weights, a cube's projection seen as a matrix (MAE, MoCo v3); the bias keeps PyTorch's start."""
+    nn.init.xavier_uniform_(proj.weight.flatten(1))

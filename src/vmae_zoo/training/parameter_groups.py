@@ -14,6 +14,7 @@ def parameter_groups(
     exempt: Iterable[str] = (),
     layer_decay: float = 1.0,
     depth: int = 0,
+    decay_all: bool = False,
 ) -> list[dict[str, Any]]:
     """AdamW groups as the official programs make them.
 
@@ -28,13 +29,15 @@ def parameter_groups(
         exempt: last parts of names that do not decay, for example "mask_token".
         layer_decay: 1.0 trains all layers alike.
         depth: blocks of the encoder, L.
+        decay_all: every parameter decays (MoCo v3, TimeSformer).
     """
     exempt = set(exempt)
     groups: dict[tuple[bool, float], dict[str, Any]] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        decays = parameter.ndim > 1 and not name.endswith(".bias") and name.rsplit(".", 1)[-1] not in exempt
+        last = name.rsplit(".", 1)[-1]
+        decays = decay_all or (parameter.ndim > 1 and last != "bias" and last not in exempt)
         scale = layer_decay ** (depth + 1 - _layer(name, depth)) if layer_decay < 1 else 1.0
         group = groups.setdefault(
             (decays, scale), {"params": [], "lr": lr * scale, "weight_decay": weight_decay if decays else 0.0}

@@ -1,0 +1,152 @@
+"""Space-time MAE (Feichtenhofer, Fan, Li, He, NeurIPS 2022, arXiv 2205.09113).
+
+MAE over a clip's cubes with as little knowledge of video as possible: the mask is random over space and time alike,
+positions are learnt, a table for places plus one for time. Each hidden cube is asked for one frame only, taken from the
+network's own normalised input. The encoder's class token stays out of the decoder, which has its own.
+
+Published results differ from VideoMAE's on one point: random masks beat tubes here, tubes beat random masks there.
+
+Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V visible, M predicted; D = width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.masking.uniform import kept_tokens, uniform_split
+from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.models.blocks import init_linear, init_patch_projection, init_separate_qkv
+from vmae_zoo.models.cubes import gather_cubes
+from vmae_zoo.models.decoders import Decoder
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.targets import cube_values, normalised_patches
+
+MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+
+
+class MAEST(Method):
+    """Masked autoencoder of clips, agnostic of space and time.
+
+    Args:
+        size: encoder and decoder: tiny, small (ours), base, large, huge as published.
+        frames: frames of a clip (16 in the paper).
+        image_size: rows and columns of a clip in pixels (224 in the paper).
+        stride_frames: from one frame of the clip to the next (4 in the paper); kept with the weights.
+        mask_ratio: share of hidden tokens (0.9 in the paper: 156 of 1568 stay visible).
+        pred_t_dim: frames of a clip that are predicted, spread evenly (8 of 16 in the published recipe: one per cube).
+        normalise_target: predict normalised values, as the published recipe does; False: the input as it is.
+        width: of the encoder; this and the following override ``size``.
+        depth: blocks of the encoder.
+        num_heads: of the encoder.
+        mlp_ratio: hidden width of the MLPs over the width.
+        patch: side of a patch in pixels.
+        decoder_width: of the decoder (512 in the paper).
+        decoder_depth: blocks of the decoder (4 in the paper).
+        decoder_num_heads: of the decoder (16 in the paper).
+        base_lr: per 256 clips, repeats not counted (1.6e-3 in the released recipe).
+        min_lr: rate at the end, per 256 clips (0 in the released recipe).
+        warmup_epochs: loader epochs (5 of 100 in the released recipe, with 4 repeats).
+        **training: see `vmae_zoo.methods.base.Method`.
+    """
+
+    def __init__(
+        self,
+        size: str = "base",
+        frames: int = 16,
+        image_size: int = 224,
+        stride_frames: int = 4,
+        mask_ratio: float = 0.9,
+        pred_t_dim: int = 8,
+        normalise_target: bool = True,
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        patch: int | None = None,
+        decoder_width: int | None = None,
+        decoder_depth: int | None = None,
+        decoder_num_heads: int | None = None,
+        base_lr: float = 1.6e-3,
+        min_lr: float = 0.0,
+        warmup_epochs: float = 5,
+        **training: Any,
+    ):
+        super().__init__(base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **training)
+        self.save_hyperparameters()
+        encoder, decoder = encoder_size(size), decoder_size("mae_st", size)
+        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        kept_tokens(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
+        self.target_grid = target_grid(self.grid, pred_t_dim)
+        self.register_buffer("target_frames", spread_frames(frames, pred_t_dim), persistent=False)
+        self.target_frames: Tensor
+        width, decoder_width = width or encoder.width, decoder_width or decoder.width
+        self.encoder = Encoder(
+            self.grid,
+            width,
+            depth or encoder.depth,
+            num_heads or encoder.num_heads,
+            mlp_ratio=mlp_ratio,
+            position="separable",
+            bias="qkv",
+            preprocessing=Preprocessing(MEAN, STD, frames, stride_frames, image_size),
+            cls_token=True,
+        )
+        self.encoder.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
+        init_patch_projection(self.encoder.patch_embed.proj)
+        self.encoder_to_decoder = nn.Linear(width, decoder_width)
+        init_linear(self.encoder_to_decoder)
+        self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder_width), std=0.02))
+        self.decoder_cls_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
+        self.decoder = Decoder(
+            self.grid,
+            decoder_width,
+            decoder_depth or decoder.depth,
+            decoder_num_heads or decoder.num_heads,
+            values=3 * self.target_grid.cube[0] * patch * patch,
+            mlp_ratio=mlp_ratio,
+            position="separable",
+            bias="qkv",
+        )
+        self.apply(init_separate_qkv)
+
+    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+        """A mask per clip, random over space and time alike."""
+        return uniform_split(batch["key"], self.grid, self.hparams["mask_ratio"])
+
+    def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
+        """Predict the target frames of ``split.predicted`` from the tokens of ``split.visible``.
+
+        Args:
+            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
+            split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted tokens.
+        """
+        visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
+        cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)
+        prediction_BMK = self.decoder(visible_BVD, self.mask_token, split, cls_B1D)
+        with torch.no_grad():
+            frames_BCtHW = video_BCTHW.index_select(2, self.target_frames)
+            cubes = gather_cubes(frames_BCtHW, self.target_grid, split.predicted)
+            target_BMK = normalised_patches(cubes) if self.hparams["normalise_target"] else cube_values(cubes)
+        loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
+        return Output(loss, prediction_BMK, target_BMK, split.weight)
+
+
+def spread_frames(frames: int, chosen: int) -> Tensor:
+    """``linspace(0, frames - 1, chosen)`` rounded down: 0, 2, 4, 6, 8, 10, 12, 15 for 8 of 16; int64 (chosen,)."""
+    return torch.arange(chosen) * (frames - 1) // max(chosen - 1, 1)
+
+
+def target_grid(grid: TokenGrid, pred_t_dim: int) -> TokenGrid:
+    """The same tokens over ``pred_t_dim`` frames; ``ValueError`` where they do not share the frames alike."""
+    if pred_t_dim < grid.time or pred_t_dim % grid.time or pred_t_dim > grid.pixels[0]:
+        raise ValueError(
+            f"pred_t_dim = {pred_t_dim} frames do not share out among {grid.time} time slices of {grid.pixels[0]} "
+            f"frames: choose a multiple of {grid.time} up to {grid.pixels[0]}"
+        )
+    return TokenGrid(grid.time, grid.height, grid.width, (pred_t_dim // grid.time, *grid.cube[1:]))

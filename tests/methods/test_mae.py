@@ -1,0 +1,115 @@
+"""MAE equals the official program's numbers and its own description."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vmae_zoo.masking import TokenSplit
+from vmae_zoo.methods import MAE
+from vmae_zoo.models.positions import sincos_2d
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "mae_pretrain.safetensors"
+TINY = {
+    "image_size": 64,
+    "width": 24,
+    "depth": 2,
+    "num_heads": 2,
+    "decoder_width": 16,
+    "decoder_depth": 2,
+    "decoder_num_heads": 2,
+}
+RENAMED = {
+    "decoder_embed": "encoder_to_decoder",
+    "decoder_pred": "decoder.head",
+    "decoder_norm": "decoder.norm",
+    "decoder_blocks": "decoder.blocks",
+    "mask_token": "mask_token",
+}
+
+
+def ours(name: str) -> str:
+    first, dot, rest = name.partition(".")
+    return RENAMED.get(first, f"encoder.{first}") + dot + rest
+
+
+def golden():
+    values = load_file(GOLDEN)
+    weights = {ours(name[2:]): value for name, value in values.items() if name.startswith("w.")}
+    tables = weights.pop("encoder.pos_embed"), weights.pop("encoder.decoder_pos_embed")
+    weights["encoder.patch_embed.proj.weight"] = weights["encoder.patch_embed.proj.weight"][:, :, None]
+    method = MAE(**TINY)
+    method.load_state_dict(weights)
+    return method, values, tables, TokenSplit.from_masks(values["in.mask"] == 1)
+
+
+def test_prediction_loss_and_gradients_equal_the_official_numbers():
+    method, values, _, split = golden()
+    out = method(values["in.image"][:, :, None], split)
+    expected = values["out.pred_all_tokens"].gather(1, split.predicted[:, :, None].expand(-1, -1, 768))
+    torch.testing.assert_close(out.prediction, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(out.loss, values["out.loss"][0], atol=1e-5, rtol=1e-5)
+    out.loss.backward()
+    for name, value in values.items():
+        if name.startswith("grad."):
+            gradient = method.get_parameter(ours(name[5:])).grad
+            torch.testing.assert_close(gradient, value, atol=1e-6, rtol=1e-4)
+
+
+def test_position_tables_equal_the_official_ones_and_the_class_token_has_none():
+    for table in golden()[2]:
+        torch.testing.assert_close(table[0, 1:], sincos_2d(4, 4, table.shape[2]), atol=1e-6, rtol=0)
+        assert table[0, 0].abs().max() == 0
+
+
+def test_targets_are_patches_of_the_input_with_their_channels_normalised_together():
+    method, values, _, split = golden()
+    image = values["in.image"]
+    target = method(image[:, :, None], split).target
+    token = split.predicted[1, 3].item()
+    top, left = 16 * (token // 4), 16 * (token % 4)
+    patch = image[1, :, top : top + 16, left : left + 16].permute(1, 2, 0).flatten()
+    expected = (patch - patch.mean()) / (patch.var(unbiased=True) + 1e-6).sqrt()
+    torch.testing.assert_close(target[1, 3], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_input_itself_can_be_the_target():
+    method = MAE(**TINY, normalise_target=False)
+    image = torch.randn(1, 3, 1, 64, 64)
+    split = method.draw({"key": torch.tensor([3])})
+    token = split.predicted[0, 0].item()
+    top, left = 16 * (token // 4), 16 * (token % 4)
+    expected = image[0, :, 0, top : top + 16, left : left + 16].permute(1, 2, 0).flatten()
+    assert torch.equal(method(image, split).target[0, 0], expected)
+
+
+def test_initialisation_is_the_official_one():
+    torch.manual_seed(0)
+    method = MAE("tiny", image_size=64)
+    proj = method.encoder.patch_embed.proj
+    for weight in (proj.weight.flatten(1), method.encoder.blocks[0].attn.qkv.weight, method.encoder_to_decoder.weight):
+        bound = (6 / sum(weight.shape)) ** 0.5
+        assert 0.98 * bound < weight.abs().max() <= bound
+    assert 0 < proj.bias.abs().max() <= 768**-0.5
+    assert method.encoder.blocks[0].attn.qkv.bias.abs().max() == 0
+    assert method.encoder.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
+    assert method.mask_token.std().item() == pytest.approx(0.02, rel=0.3)
+
+
+@pytest.mark.parametrize(("size", "millions"), [("base", 111.7), ("large", 329.2), ("huge", 656.6)])
+def test_parameter_counts_follow_from_the_published_sizes(size, millions):
+    with torch.device("meta"):
+        method = MAE(size)
+    width, depth, patch = {"base": (768, 12, 16), "large": (1024, 24, 16), "huge": (1280, 32, 14)}[size]
+    values = 3 * patch * patch
+    blocks = sum(n * (12 * d * d + 13 * d) for n, d in ((depth, width), (8, 512)))
+    ends = (values + 1) * width + 3 * width + (width + 1) * 512 + 3 * 512 + 513 * values
+    assert sum(p.numel() for p in method.parameters()) == blocks + ends
+    assert (blocks + ends) / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_a_clip_of_several_frames_is_refused():
+    method = MAE(**TINY)
+    with pytest.raises(ValueError, match=r"the clip is \(2, 64, 64\) frames x rows x columns"):
+        method(torch.randn(1, 3, 2, 64, 64), method.draw({"key": torch.tensor([3])}))
