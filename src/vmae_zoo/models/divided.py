@@ -1,6 +1,7 @@
 """Divided space-time attention: the TimeSformer's block.
 
-Bertasius, Wang, Torresani, "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021, arXiv 2102.05095.
+Bertasius, Wang, Torresani, "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021,
+arXiv 2102.05095.
 
 Each token attends first to the tokens at its place in every time slice, then to the tokens of its own slice: T + S
 comparisons instead of T * S. Both steps need whole tubes, so this composes with tube masks and with no mask at all, not
