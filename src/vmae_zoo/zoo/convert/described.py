@@ -1,0 +1,112 @@
+"""What a reader of a foreign layout is told, and what it answers."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vmae_zoo.models.sizes import DECODERS, ENCODERS
+
+# The class behind each method's name.
+METHODS = {
+    "mae": "MAE",
+    "mae_st": "MAEST",
+    "videomae": "VideoMAE",
+    "videomae_v2": "VideoMAEv2",
+    "mgmae": "MGMAE",
+    "arvideo": "ARVideo",
+    "moco_v3": "MoCoV3",
+    "classifier": "Classifier",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the caller, or the table of checkpoints, says about a file; None where nothing is said.
+
+    Args:
+        where: the file, for errors.
+        task: what is wanted of it; for "encoder" nobody asks for the heads of the decoder.
+        method: a key of `METHODS`.
+        num_heads: of the encoder.
+        decoder_num_heads: of the decoder.
+        image_size: rows and columns of a clip in pixels.
+        frames: frames of a clip.
+        config: the ``config.json`` that lay beside the file, {} without one.
+    """
+
+    where: str
+    task: str = "encoder"
+    method: str | None = None
+    num_heads: int | None = None
+    decoder_num_heads: int | None = None
+    image_size: int | None = None
+    frames: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A file in this package's words.
+
+    Args:
+        method: class name, or "Encoder" where no method fits: then only an encoder can be had.
+        hparams: plain arguments of its constructor.
+        tensors: weights under this package's names.
+        preprocessing: what differs from the method's own, by name.
+    """
+
+    method: str
+    hparams: dict[str, Any]
+    tensors: dict[str, Tensor]
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+
+
+def depth_of(names: Iterable[str], prefix: str) -> int:
+    """How many blocks there are under ``prefix``, for example "encoder.blocks."."""
+    return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
+
+
+def heads_of(width: int, told: Told) -> int:
+    """Heads of an encoder, which no weight tells: as told, else as published for this width, else 64 values a head."""
+    published = {size.width: size.num_heads for size in ENCODERS.values()}
+    return told.num_heads or _usual(width, published) or _ask("num_heads", width, told)
+
+
+def decoder_heads_of(width: int, told: Told, method: str) -> int:
+    """Attention heads of this method's decoder, likewise."""
+    published = {size.width: size.num_heads for size in DECODERS[method].values()}
+    unasked = 1 if told.task == "encoder" else None
+    return told.decoder_num_heads or _usual(width, published) or unasked or _ask("decoder_num_heads", width, told)
+
+
+def mlp_ratio_of(width: int, hidden: int) -> float:
+    """The ratio r for which ``int(r * width)`` is ``hidden``."""
+    ratio = hidden / width
+    return ratio if int(ratio * width) == hidden else math.nextafter(ratio, math.inf)
+
+
+def size_name(width: int, depth: int, patch: int, decoder: str | None = None) -> str:
+    """The published size with this encoder; "base", which explicit dimensions then override, where there is none."""
+    known = ENCODERS if decoder is None else DECODERS[decoder]
+    for name, size in ENCODERS.items():
+        if name in known and (size.width, size.depth, size.patch) == (width, depth, patch):
+            return name
+    return "base"
+
+
+def _usual(width: int, published: dict[int, int]) -> int | None:
+    return published.get(width) or (width // 64 if width % 64 == 0 else None)
+
+
+def _ask(key: str, width: int, told: Told) -> int:
+    raise ValueError(f"{told.where} does not say how many attention heads its width of {width} has: give {key}")
+
+
+def square(patch: tuple[int, ...], where: str) -> int:
+    """The side of a patch; ``ValueError`` where it is not square."""
+    if patch[-1] != patch[-2]:
+        raise ValueError(f"{where} has patches of {patch[-2]} x {patch[-1]} pixels: only square ones are known here")
+    return patch[-1]

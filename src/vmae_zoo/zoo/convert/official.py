@@ -1,0 +1,91 @@
+"""The layout of the official VideoMAE, VideoMAE V2 and MGMAE programs (MCG-NJU/VideoMAE, OpenGVLab/VideoMAEv2).
+
+This package keeps their names, so a pre-training file is read and written as it stands; a fine-tuned one lacks the
+prefix ``encoder.``. Positions are computed and never saved. All three programs write the same layout: a file is
+VideoMAE's unless the caller says otherwise.
+"""
+
+from torch import Tensor, nn
+
+from vmae_zoo.zoo.convert.described import (
+    METHODS,
+    Described,
+    Told,
+    decoder_heads_of,
+    depth_of,
+    heads_of,
+    mlp_ratio_of,
+    size_name,
+    square,
+)
+
+NAME = "videomae"
+
+
+def recognises(tensors: dict[str, Tensor]) -> bool:
+    """Separate query and value biases tell it from every other vision transformer."""
+    return any(name in tensors for name in ("encoder.blocks.0.attn.q_bias", "blocks.0.attn.q_bias"))
+
+
+def read(tensors: dict[str, Tensor], told: Told) -> Described:
+    """A pre-training file, an encoder alone, or a fine-tuned classifier."""
+    if "blocks.0.attn.q_bias" in tensors:
+        tensors = {name if name.startswith("head.") else f"encoder.{name}": value for name, value in tensors.items()}
+    hparams = encoder_hparams(tensors, told)
+    if "head.weight" in tensors or "encoder.fc_norm.weight" in tensors:
+        return Described("Classifier", {**hparams, **classifier_hparams(tensors)}, tensors)
+    method = told.method or "videomae"
+    if method not in ("videomae", "videomae_v2", "mgmae"):
+        raise ValueError(
+            f"{told.where} is in VideoMAE's layout: method is videomae, videomae_v2 or mgmae, not {method}"
+        )
+    return Described(METHODS[method], {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors)
+
+
+def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict:
+    """Dimensions of the encoder, read off the shapes."""
+    try:
+        width, _, *cube = tensors["encoder.patch_embed.proj.weight"].shape
+        hidden = len(tensors["encoder.blocks.0.mlp.fc1.weight"])
+    except (KeyError, ValueError, TypeError):
+        raise ValueError(f"{told.where} lacks the patch embedding or the first block of its encoder") from None
+    if len(cube) != 3 or cube[0] != 2:
+        raise ValueError(f"{told.where} embeds cubes of {tuple(cube)} pixels: VideoMAE's are 2 frames deep")
+    patch, depth = square(tuple(cube), told.where), depth_of(tensors, "encoder.blocks.")
+    return {
+        "size": size_name(width, depth, patch),
+        "frames": told.frames or 16,
+        "image_size": told.image_size or 224,
+        "width": width,
+        "depth": depth,
+        "num_heads": heads_of(width, told),
+        "mlp_ratio": mlp_ratio_of(width, hidden),
+        "patch": patch,
+    }
+
+
+def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder: dict) -> dict:
+    """Dimensions of the decoder; {} where the file has none."""
+    size = {"size": size_name(encoder["width"], encoder["depth"], encoder["patch"], decoder=method)}
+    if "mask_token" not in tensors:
+        return size
+    width = tensors["mask_token"].shape[-1]
+    return {
+        **size,
+        "decoder_width": width,
+        "decoder_depth": depth_of(tensors, "decoder.blocks."),
+        "decoder_num_heads": decoder_heads_of(width, told, method),
+    }
+
+
+def classifier_hparams(tensors: dict[str, Tensor]) -> dict:
+    """How many classes the head tells apart."""
+    return {"num_classes": len(tensors["head.weight"])} if "head.weight" in tensors else {}
+
+
+def write(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a VideoMAE, VideoMAEv2, MGMAE or Classifier under the official names."""
+    state = dict(model.state_dict())
+    if type(model).__name__ == "Classifier":
+        return {name.removeprefix("encoder."): value for name, value in state.items()}
+    return state

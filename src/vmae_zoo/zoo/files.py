@@ -1,0 +1,176 @@
+"""Reading weights from files that nobody vouches for.
+
+``.safetensors`` is read as it is. Pickles (``.pth``, ``.pt``, ``.bin``, ``.ckpt``, ``.pyth``) are read only through
+``torch.load(weights_only=True)``; beside tensors and plain values they may hold an ``argparse.Namespace``, as released
+training files do, which is built and then ignored. Whatever else a file holds, it is refused in one sentence and
+nothing in it is run.
+"""
+
+import argparse
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pyth")
+SUFFIXES = (".safetensors", *PICKLES)
+LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
+
+# Where training programs keep the weights inside their file, in the order of preference.
+_WEIGHTS_KEYS = ("state_dict", "model", "module", "model_state", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Args:
+        tensors: weights by name, as the file names them; strided float tensors on the CPU.
+        record: what this package stored beside them ({} for a foreign file).
+    """
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+
+def read_weights(path: Path) -> Contents:
+    """Read a file of weights.
+
+    Raises:
+        ValueError: it is missing, damaged, of another kind, or holds what weights do not need.
+    """
+    check_place(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} is no file of weights: a name ends in one of {', '.join(SUFFIXES)}")
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"{path} is empty: download or save it again")
+    return _read_safetensors(path, size) if path.suffix == ".safetensors" else _read_pickle(path, size)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that leads elsewhere: a link out of its folder; in the Hub's cache links lead to ``blobs``."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file" if not path.is_symlink() else f"{path} is a link to nothing")
+    folder, target = path.parent.resolve(), path.resolve()
+    homes = [folder]
+    for snapshot in (folder, *folder.parents):
+        if snapshot.parent.name == "snapshots":
+            homes.append(snapshot.parent.parent / "blobs")
+    if path.is_symlink() and target.parent not in homes:
+        raise ValueError(f"{path} is a link out of its folder: if you trust it, give the file itself, {target}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON object from a file; {} when there is none."""
+    if not path.exists() and not path.is_symlink():
+        return {}
+    check_place(path)
+    try:
+        if path.stat().st_size > 10_000_000:
+            raise ValueError("longer than 10 MB")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}): download or save it again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__}, not settings by name: download or save it again")
+    return found
+
+
+def _read_safetensors(path: Path, size: int) -> Contents:
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > min(size - 8, LONGEST_HEADER):
+        raise ValueError(
+            f"{path} is damaged: its header claims {header:,} bytes, the file has {size:,}: download or save it again"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            return Contents(_checked({name: file.get_tensor(name) for name in file.keys()}, path), {})  # noqa: SIM118
+    except (SafetensorError, RuntimeError, TypeError, OverflowError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({_first_line(error)}): download or save it again") from None
+
+
+def _read_pickle(path: Path, size: int) -> Contents:
+    if zipfile.is_zipfile(path):
+        _check_zip(path, size)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a hostile file makes the reader stumble over, it is the file's fault
+        raise ValueError(_refusal(path, str(error))) from None
+    record = found.get("vmae_zoo") if isinstance(found, Mapping) else None
+    return Contents(_checked(_weights_in(found, path), path), record if isinstance(record, dict) else {})
+
+
+def _check_zip(path: Path, size: int) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged ({_first_line(error)}): download or save it again") from None
+    if (
+        any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        or sum(m.file_size for m in members) > size
+    ):
+        raise ValueError(f"{path} unpacks to more than it is, which no file that torch.save wrote does: do not use it")
+    for member in members:
+        inside = PurePosixPath(member.filename)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ValueError(f"{path} names a place outside itself ({member.filename!r}): do not use it")
+
+
+def _weights_in(found: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors by name in what a pickle held."""
+    for key in _WEIGHTS_KEYS:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+            break
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} holds a {type(found).__name__}, not weights by name")
+    strangers = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
+    if strangers or not found:
+        raise ValueError(
+            f"{path} holds no weights by name (looked under {', '.join(_WEIGHTS_KEYS)})"
+            + (f": {strangers[0]!r} is no tensor" if strangers else "")
+        )
+    return {str(name): value for name, value in found.items()}
+
+
+def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors, detached, after a look at what each claims to be."""
+    if not tensors:
+        raise ValueError(f"{path} holds no tensors: download or save it again")
+    for name, tensor in tensors.items():
+        plain = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer) and tensor.layout == torch.strided
+        if not plain or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ValueError(f"{path}: {name!r} is not a plain tensor: only those are read")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{path}: {name!r} claims the shape {tuple(tensor.shape)}, more than the file holds of it")
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def _refusal(path: Path, reason: str) -> str:
+    unknown = re.search(r"(?:GLOBAL|class|global:?) ([\w.]+\.[\w.]+)", reason)
+    if unknown:
+        return (
+            f"{path} asks for {unknown[1]} to be run or built, and a file of weights needs no such thing: "
+            "nothing of it was run; ask for the weights as .safetensors"
+        )
+    noise = reason.startswith("Weights only load failed")
+    detail = "" if noise or not reason else f" ({_first_line(reason)[:80]})"
+    return f"{path} is damaged or no file that torch.save wrote{detail}: download or save it again"
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:160] if lines else type(error).__name__
