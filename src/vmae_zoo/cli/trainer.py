@@ -1,36 +1,63 @@
 """``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line over our methods and data."""
 
+import argparse
+import json
 import logging
+import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
+from jsonargparse import ArgumentError, Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
 
 import vmae_zoo
-from vmae_zoo.callbacks.run_folder import RunFolder
-from vmae_zoo.cli.parser import RecipeParser, first_recipe, with_recipes
-from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_name, run_of
+from vmae_zoo.callbacks.progress import ProgressLines
+from vmae_zoo.callbacks.run_folder import RunFolder, read_summary
+from vmae_zoo.cli.complaints import complaint
+from vmae_zoo.cli.compose import files_of
+from vmae_zoo.cli.main import UsageError
+from vmae_zoo.cli.parser import RecipeParser, recipes_of, refuse_linked, with_recipes
+from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_name, requeued_run, run_of
 from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
 
 # One number, one place: what the data says, the model is told. A method without such an argument is not.
 LINKS = {"data.frames": "frames", "data.stride_frames": "stride_frames", "data.size": "image_size"}
 
+# Callbacks that every run has; the key is where a recipe sets their arguments.
+CALLBACKS = {"checkpoint": LastCheckpoint}
+
 DEFAULTS = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "log_every_n_steps": 10}
+
+# What Lightning and torch say about every run and nobody can act on.
+SAID_EVERY_TIME = ("Tip:", "GPU available:", "TPU available:", "Seed set to", "`weights_only` was not set")
+WARNED_EVERY_TIME = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*treespec, LeafSpec.*",
+    ".*was deprecated in v4.*",
+    ".*JSONARGPARSE_DEPRECATION_WARNINGS.*",
+    ".*skip_none parameter was deprecated.*",
+)
 
 
 class ZooCLI(LightningCLI):
-    """Lightning's command line with a run folder, packaged recipes and short errors."""
+    """Lightning's command line with a run folder, composed and packaged recipes, and errors in one line."""
 
     def __init__(
         self, arguments: list[str], method: type[LightningModule], data: type[LightningDataModule], run: bool = True
     ):
         self.arguments = with_recipes(arguments)
-        strict = {"allow_abbrev": False}
+        self.folder: Path | None = None
+        strict = {"allow_abbrev": False, "exit_on_error": False}
         super().__init__(
             method,
             data,
@@ -43,61 +70,153 @@ class ZooCLI(LightningCLI):
             parser_class=RecipeParser,
             parser_kwargs={
                 **strict,
+                "prog": "vmae-zoo",
                 "version": f"vmae-zoo {vmae_zoo.__version__}",
-                **{verb: strict for verb in self.subcommands()},
+                **{verb: dict(strict) for verb in self.subcommands()},
             },
             save_config_kwargs={"config_filename": RECIPE, "overwrite": True},
         )
 
-    def add_arguments_to_parser(self, parser) -> None:
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Links, and the callbacks that every run has."""
-        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.add_argument("--json", type=str | None, help="file that the final metrics are written to")
+        for key, callback in CALLBACKS.items():
+            parser.add_lightning_class_args(callback, key)
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         for source, target in LINKS.items():
             parser.link_arguments(source, f"model.init_args.{target}")
 
-    def parse_arguments(self, parser, args) -> None:
-        """Parse what was given; Lightning would warn when this process has arguments of its own."""
-        self.config = parser.parse_args(args)
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was given; ``UsageError`` names the setting, the file and what was probably meant."""
+        refuse_linked(self.arguments, LINKS)
+        try:
+            self.config = parser.parse_args(args)
+        except (ArgumentError, argparse.ArgumentError) as error:
+            files = [file for recipe in recipes_of(self.arguments) for file in files_of(recipe)]
+            raise UsageError(complaint(str(error), options_of(parser), files)) from error
 
     def _parse_ckpt_path(self) -> None:
-        """Find the checkpoint and the folder; the recipe, not the checkpoint, says what the model is."""
-        given = self.config.get(self.config.get("subcommand") or "", self.config)
-        recipe = first_recipe(self.arguments)
-        self.recipe = (
-            recipe_name(Path(recipe)) if recipe else str(given["model"]["class_path"]).rpartition(".")[2].lower()
-        )
-        root = Path(given["trainer"]["default_root_dir"] or Path.cwd()) / "runs"
-        self.folder: Path | None = None
-        checkpoint = given.get("ckpt_path")
+        """Settle checkpoint and run folder. What the model is, the recipe says, not the checkpoint."""
+        verb = self.config.get("subcommand")
+        if verb is None:
+            return
+        given = self.config[verb]
+        if given["weights_only"] is None:
+            given["weights_only"] = True
+        recipes = recipes_of(self.arguments)
+        self.recipe = recipe_name(recipes[0]) if recipes else given["model"]["class_path"].rpartition(".")[2].lower()
+        self.root = Path(given["trainer"]["default_root_dir"] or Path.cwd()) / "runs"
+        self.fits = verb == "fit" and not given["trainer"]["fast_dev_run"]
+        if not self.fits:
+            self.save_config_callback = None
+        checkpoint = given["ckpt_path"]
         if checkpoint == "last":
-            checkpoint = str(newest_checkpoint(root, self.recipe))
+            checkpoint = newest_checkpoint(self.root, self.recipe)
         elif checkpoint and not Path(checkpoint).exists():
-            raise ValueError(f"--ckpt_path {checkpoint}: no such file")
+            raise ValueError(f"--ckpt_path {checkpoint}: there is no such file")
         if checkpoint:
-            given["ckpt_path"] = checkpoint
-            self.folder = run_of(Path(checkpoint))
-        if self.config.get("subcommand") == "fit" and not given["trainer"]["fast_dev_run"]:
-            self.folder = self.folder or _new_run(root, self.recipe)
-            self.trainer_defaults["callbacks"] = [RunFolder(self.folder, self.recipe)]
+            given["ckpt_path"] = str(checkpoint)
+            self.folder = run_of(Path(checkpoint)) if self.fits else None
+        elif self.fits and (left := requeued_run(self.root, self.recipe)):
+            self.folder = left  # Lightning looks for the checkpoint of the requeueing there
+            given["ckpt_path"] = str(left / LAST) if (left / LAST).exists() else None
+
+    def _set_seed(self) -> None:
+        """One seed for everything; a random one is chosen here, so the data is told now."""
+        super()._set_seed()
+        if self.subcommand:
+            given = self.config[self.subcommand]
+            given["data"]["seed"] = int(given["seed_everything"])
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
-        """A trainer that writes into the run folder."""
-        if self.folder:
+        """A trainer that writes into the run folder, or, when it does not train, nothing."""
+        given = self._get(self.config_init, "trainer")
+        callbacks: list[Any] = []
+        if self.subcommand and given["logger"] is None:
+            settings["logger"] = False
+        if self.subcommand and self.fits:
+            new = self.folder is None
+            self.folder = self.folder or _new_run(self.root, self.recipe) or self.root / self.recipe / "another process"
+            callbacks.append(RunFolder(self.folder, self.recipe, new))
             settings["default_root_dir"] = str(self.folder)
-            if self._get(self.config_init, "trainer")["logger"] in (None, True):
+            if given["logger"] in (None, True):
                 settings["logger"] = TensorBoardLogger(
                     self.folder.parent, self.folder.name, "", default_hp_metric=False
                 )
+        barred = given["enable_progress_bar"] is False or any(
+            isinstance(c, ProgressBar) for c in given["callbacks"] or []
+        )
+        if not barred and not sys.stderr.isatty():
+            callbacks.append(ProgressLines())
+        self.trainer_defaults["callbacks"] = callbacks
         trainer = super().instantiate_trainer(**settings)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
 
-    def after_fit(self) -> None:
-        """The last line: where the run lies."""
-        if self.folder:
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the verb; turn what a user can mend into a sentence, and end with where the run lies."""
+        given = self.config[subcommand]
+        if subcommand != "fit" and given["ckpt_path"] is None:
+            _say("no --ckpt_path: these are the weights that the recipe starts from")
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit:
+            if self.trainer.state.status != TrainerStatus.INTERRUPTED:
+                raise
+            self._say_folder()
+            raise KeyboardInterrupt from None
+        except (RuntimeError, MemoryError) as error:
+            if lacks_memory(error):
+                raise MemoryError(memory_advice(given["data"], error)) from error
+            if "loading state_dict" in str(error):
+                first = str(error).splitlines()[1].strip()
+                raise ValueError(
+                    f"{given['ckpt_path']} does not fit this model ({first}): give the recipe it was trained by, "
+                    f"-c {Path(given['ckpt_path']).parents[1] / RECIPE}"
+                ) from error
+            raise
+        if given["json"]:
+            _write(Path(given["json"]), self.trainer)
+        self._say_folder()
+
+    def _say_folder(self) -> None:
+        if self.folder and (self.folder / LAST).exists():
             _say(f"checkpoint: {self.folder / LAST}")
+        if self.folder and self.folder.is_dir():
             _say(str(self.folder))
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Every setting of a parser and of its verbs, such as ``data.batch_size``."""
+    found: dict[str, None] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                found |= dict.fromkeys(options_of(verb))
+        found |= dict.fromkeys(option.lstrip("-") for option in action.option_strings)
+    return list(found)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether a device or the host ran out of memory."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
+
+
+def memory_advice(data: Namespace, error: BaseException) -> str:
+    """One sentence: what was too large and what to try."""
+    place = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory"
+    half = data["batch_size"] // 2
+    if not half:
+        return f"data.batch_size = 1 does not fit {place}: try --model.gradient_checkpointing true, or a smaller model"
+    same = (
+        "" if data.get("global_batch") else f" --data.global_batch {data['batch_size']} (the same steps, accumulated)"
+    )
+    return (
+        f"data.batch_size = {data['batch_size']} clips a process do not fit {place}: try --data.batch_size {half}{same}, "
+        "or --model.gradient_checkpointing true"
+    )
 
 
 @rank_zero_only
@@ -108,6 +227,12 @@ def _new_run(root: Path, recipe: str) -> Path:
 @rank_zero_only
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+@rank_zero_only
+def _write(file: Path, trainer: Trainer) -> None:
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    file.write_text(json.dumps(read_summary(Path(trainer.default_root_dir)) or {"metrics": metrics}, indent=2) + "\n")
 
 
 def run(arguments: list[str]) -> int:
@@ -121,8 +246,10 @@ def run(arguments: list[str]) -> int:
 
 
 def quieten() -> None:
-    """Drop what says nothing about the run."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    """Drop what is said about every run."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for pattern in WARNED_EVERY_TIME:
+        warnings.filterwarnings("ignore", pattern)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(lambda record: not any(said in record.getMessage() for said in SAID_EVERY_TIME))

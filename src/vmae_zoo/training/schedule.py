@@ -60,5 +60,5 @@ def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> flo
     """
     if step < warmup_steps:
         return step / max(warmup_steps - 1, 1)
-    done = min((step - warmup_steps) / (steps - warmup_steps), 1.0)
+    done = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
     return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * done))

@@ -1,0 +1,69 @@
+"""Recipes that name their parts by file and change single keys of them.
+
+A recipe may say::
+
+    data: data/kinetics400.yaml      # a part, found beside the recipe, else in the package
+    data.global_batch: 2048          # one key on top of it
+    trainer: trainer/ddp.yaml
+    trainer.max_epochs: 800
+
+so that each number is stated once. Parts are merged key by key, as several ``-c`` are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import get_loader
+from yaml import YAMLError
+
+from vmae_zoo.packaged import find_recipe
+
+PARTS = ("model", "data", "trainer", "checkpoint")
+
+
+def compose(recipe: Path) -> dict[str, Any]:
+    """The recipe as one nested mapping, parts filled in.
+
+    Raises:
+        ValueError: the file is not YAML, not a mapping, or names a part that does not exist.
+    """
+    whole: dict[str, Any] = {}
+    for key, value in sorted(read(recipe).items(), key=lambda item: "." in item[0]):
+        if names_part(key, value):
+            value = read(part_file(recipe, value))
+        *groups, last = key.split(".")
+        inside = whole
+        for group in groups:
+            inside = inside.setdefault(group, {})
+        if isinstance(value, dict) and isinstance(inside.get(last), dict):
+            inside[last].update(value)
+        else:
+            inside[last] = value
+    return whole
+
+
+def files_of(recipe: Path) -> list[Path]:
+    """The recipe's file and those of its parts."""
+    return [recipe, *(part_file(recipe, value) for key, value in read(recipe).items() if names_part(key, value))]
+
+
+def names_part(key: str, value: Any) -> bool:
+    """Whether a key of a recipe names a file of more keys."""
+    return key in PARTS and isinstance(value, str) and value.endswith((".yaml", ".yml"))
+
+
+def part_file(recipe: Path, name: str) -> Path:
+    """The file of a part: beside the recipe that names it, else packaged."""
+    beside = recipe.parent / name
+    return beside if beside.is_file() else find_recipe(name)
+
+
+def read(recipe: Path) -> dict[str, Any]:
+    """The keys of one YAML file; numbers such as 1e-3 are numbers."""
+    try:
+        keys = get_loader("yaml")(recipe.read_text())
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(keys, dict):
+        raise ValueError(f"{recipe} is not a recipe: it should map keys such as model, data and trainer to values")
+    return {str(key): value for key, value in keys.items()}

@@ -1,0 +1,41 @@
+"""FSDP2 as Lightning strategy ``fsdp2``: parameters, gradients and optimiser state sharded over every process.
+
+Lightning's `ModelParallelStrategy` is built for tensor parallelism: left alone it takes the processes of a node for one tensor-parallel
+group, and all of them draw the same clips. Here every process is a data-parallel one, and a checkpoint is one ordinary file.
+"""
+
+from typing import Any
+
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+
+
+class FSDP2Strategy(ModelParallelStrategy):
+    """Shard over all processes of all nodes.
+
+    Args:
+        **settings: of `lightning.pytorch.strategies.ModelParallelStrategy`.
+    """
+
+    def __init__(self, **settings: Any):
+        super().__init__(**{"save_distributed_checkpoint": False, **settings, "tensor_parallel_size": 1})
+
+    def setup_environment(self) -> None:
+        """Every process is data-parallel."""
+        self._data_parallel_size = self.num_processes * self.num_nodes
+        super().setup_environment()
+
+
+def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
+    """Shard each block by itself and the rest with the module, over the mesh's data-parallel axis."""
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    if isinstance(module, FSDPModule):
+        return
+    for part in (*blocks, module):
+        fully_shard(part, mesh=mesh["data_parallel"])
+
+
+if "fsdp2" not in StrategyRegistry.available_strategies():
+    StrategyRegistry.register("fsdp2", FSDP2Strategy, description="FSDP2 over all processes, one checkpoint file")
