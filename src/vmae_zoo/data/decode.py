@@ -1,6 +1,8 @@
 """Frames of a video file by their position, exactly as a decode from the start lists them.
 
-PyAV (FFmpeg) decodes, with one thread: a loader has a worker per core.
+PyAV (FFmpeg) decodes, with one thread: a loader has a worker per core. Where the packets prove which frame lies where
+(`timeline`), decoding begins at the nearest keyframe and leaves out what nothing needs; everywhere else it begins at
+the first frame and counts. Times serve as names of frames, never for arithmetic.
 """
 
 import os
@@ -10,13 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+
+from vmae_zoo.data.timeline import DisprovedError, Timeline, decode_run, read_timeline
 
 
 class VideoError(ValueError):
@@ -28,13 +34,13 @@ class VideoInfo:
     """What a video file holds.
 
     Args:
-        frames: frames that decode yields, counted, not the header's word.
+        frames: frames that a decode yields, not the header's word.
         height: rows in pixels, after the display rotation.
         width: columns in pixels, after the display rotation.
         fps: mean frames a second by the header; 0 where it does not say.
         codec: FFmpeg's name of the codec, for example ``"h264"``.
         rotation: display rotation in degrees counterclockwise, already applied to height, width and frames.
-        seekable: whether `read_clip` may start at a keyframe; otherwise it counts from the start.
+        seekable: whether `read_clip` may begin at a keyframe; otherwise it counts from the start.
     """
 
     frames: int
@@ -47,66 +53,107 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Size, rate and true frame count of a video; remembered as long as the file does not change.
+    """Size, rate and true frame count of a video, remembered in this process until the file changes.
+
+    Cheap where the packets prove the count, a decode of the whole file elsewhere.
 
     Raises:
-        VideoError: the file is missing, is not a video, holds no frame or is damaged.
+        VideoError: the file is missing, is not a video, holds no frame, or is damaged so that decoding stops.
     """
-    return _probe(*_identity(path))
+    identity = _identity(path)
+    memory = _memory(*identity)
+    if memory.info is None:
+        with _opened(identity[0]) as (container, stream):
+            memory.info = _inspect(stream, _counted(container, stream, identity[0]), None)
+    return memory.info
 
 
-def read_clip(path: str | Path, frame_ids: Sequence[int] | np.ndarray, short_side: int | None = None) -> np.ndarray:
+def read_clip(
+    path: str | Path,
+    frame_ids: Sequence[int] | np.ndarray,
+    short_side: int | None = None,
+    refuse_corrupt: bool = False,
+) -> np.ndarray:
     """Decode frames of a video.
 
     Args:
         path: the video file.
         frame_ids: 0-based positions in presentation order, as a decode from the start lists the frames; any order,
             repeats allowed.
-        short_side: resize so that the shorter side has this many pixels, the longer one follows (an even number); None
-            keeps the native size.
+        short_side: resize so that the shorter side has this many pixels; the longer one follows, rounded to an even
+            number. None keeps the native size.
+        refuse_corrupt: raise `VideoError` where the decoder marked a wanted frame, or one between it and the keyframe
+            before it, as damaged (FFmpeg conceals most damage and carries on).
 
     Returns:
         uint8 (T, H, W, 3), RGB as PyAV converts by default, display rotation applied.
 
     Raises:
         IndexError: an id is negative or past the end.
-        VideoError: the file is missing, is not a video, or is damaged before or at a wanted frame.
+        VideoError: the file is missing, is not a video, or is damaged so that a wanted frame cannot be had.
     """
-    name, *_ = _identity(path)
+    identity = _identity(path)
     wanted = np.asarray(frame_ids)
     if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in "iu":
-        raise ValueError(f"frame_ids is {frame_ids!r}: give one or more whole numbers")
+        raise ValueError(f"frame_ids = {frame_ids!r}: give one or more whole numbers")
+    if short_side is not None and short_side < 1:
+        raise ValueError(f"short_side = {short_side}: give a positive number of pixels, or None for the native size")
     if wanted.min() < 0:
-        raise IndexError(f"frame {wanted.min()} of {name}: positions start at 0")
-    places = {int(position): np.flatnonzero(wanted == position) for position in np.unique(wanted)}
-    clip, position, last = None, -1, int(wanted.max())
+        raise IndexError(f"frame {wanted.min()} was asked of {identity[0]}: positions count from 0")
+    memory = _memory(*identity)
+    name, last = identity[0], int(wanted.max())
+    if memory.timeline is not None:
+        if last >= memory.timeline.frames:
+            raise _past_the_end(name, last, memory.timeline.frames)
+        try:
+            with _opened(name) as (container, stream):
+                runs = memory.timeline.runs(np.unique(wanted).tolist())
+                frames = (found for run in runs for found in decode_run(container, stream, memory.timeline, run))
+                return _collect(frames, wanted, name, short_side, refuse_corrupt)
+        except (DisprovedError, av.FFmpegError):
+            memory.timeline = memory.info = None
     with _opened(name) as (container, stream):
-        for position, frame in enumerate(_decoded(container, stream, name)):
-            if position in places:
-                pixels = _pixels(frame, short_side)
-                if clip is None:
-                    clip = np.empty((len(wanted), *pixels.shape), np.uint8)
-                clip[places[position]] = pixels
-            if position == last:
-                return clip
-    raise IndexError(f"frame {last} is past the end of {name}, which has {position + 1} frames")
+        return _collect(_counted(container, stream, name), wanted, name, short_side, refuse_corrupt)
+
+
+@dataclass
+class _Memory:
+    """What this process knows of a file."""
+
+    timeline: Timeline | None
+    info: VideoInfo | None
 
 
 @lru_cache(maxsize=256)
-def _probe(name: str, size: int, mtime_ns: int) -> VideoInfo:
-    frames, rotation, height, width = 0, 0, 0, 0
+def _memory(name: str, size: int, mtime_ns: int) -> _Memory:
     with _opened(name) as (container, stream):
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        codec = stream.codec_context.codec.name
-        for frame in _decoded(container, stream, name):
-            if frames == 0:
-                rotation, height, width = frame.rotation, frame.height, frame.width
-            frames += 1
-    if frames == 0:
-        raise VideoError(f"{name} holds no frame that decodes")
+        try:
+            timeline = read_timeline(container, stream)
+            if timeline is not None:
+                first = decode_run(container, stream, timeline, timeline.runs([0])[0])
+                return _Memory(timeline, _inspect(stream, first, timeline))
+        except (DisprovedError, av.FFmpegError):
+            pass
+    return _Memory(None, None)
+
+
+def _inspect(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], timeline: Timeline | None) -> VideoInfo:
+    """Describe a video by its header, its first frame and, without a timeline, the number of its frames."""
+    _, first = next(frames)
+    height, width, rotation = first.height, first.width, first.rotation
+    count = 1 + sum(1 for _ in frames)
+    del first
     if rotation % 180:
         height, width = width, height
-    return VideoInfo(frames, height, width, fps, codec, rotation, False)
+    return VideoInfo(
+        frames=count if timeline is None else timeline.frames,
+        height=height,
+        width=width,
+        fps=float(stream.average_rate or stream.guessed_rate or 0),
+        codec=stream.codec_context.codec.canonical_name,
+        rotation=rotation,
+        seekable=timeline is not None,
+    )
 
 
 def _identity(path: str | Path) -> tuple[str, int, int]:
@@ -120,6 +167,10 @@ def _identity(path: str | Path) -> tuple[str, int, int]:
     return name, status.st_size, status.st_mtime_ns
 
 
+def _past_the_end(name: str, position: int, frames: int) -> IndexError:
+    return IndexError(f"frame {position} was asked of {name}, which has {frames} (0 to {frames - 1})")
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
@@ -127,41 +178,92 @@ def _opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{name} is not a video that FFmpeg can open: {error.strerror}") from None
     with container:
-        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not streams:
+        videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not videos:
             raise VideoError(f"{name} has no video stream")
-        stream = streams[0]
+        stream = videos[0]
+        if stream.codec_context is None:
+            raise VideoError(f"{name} is in a codec that this FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
         yield container, stream
 
 
-def _decoded(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
-    frames = container.decode(stream)
-    position = 0
+def _counted(container: InputContainer, stream: VideoStream, name: str) -> Iterator[tuple[int, VideoFrame]]:
+    """All frames from the start with their positions."""
+    frames, position = container.decode(stream), 0
     while True:
         try:
             frame = next(frames, None)
         except av.FFmpegError as error:
-            raise VideoError(f"{name} is damaged after frame {position - 1}: {error.strerror}") from None
+            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({error.strerror})") from None
         if frame is None:
-            return
-        yield frame
+            break
+        yield position, frame
         position += 1
+    if position == 0:
+        raise VideoError(f"{name} has no frame that can be decoded")
+
+
+def _collect(
+    frames: Iterator[tuple[int, VideoFrame]],
+    wanted: np.ndarray,
+    name: str,
+    short_side: int | None,
+    refuse_corrupt: bool,
+) -> np.ndarray:
+    """Convert the wanted frames, which come in ascending order, into their places in the clip."""
+    clip, matrix, damaged, position, last = None, None, False, -1, int(wanted.max())
+    for position, frame in frames:
+        damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+        places = np.flatnonzero(wanted == position)
+        if places.size:
+            if damaged and refuse_corrupt:
+                raise VideoError(f"{name} is damaged: the decoder had to conceal errors at or before frame {position}")
+            if clip is None:
+                matrix = _display_matrix(frame)
+            pixels = _pixels(frame, short_side, matrix)
+            if clip is None:
+                clip = np.empty((len(wanted), *pixels.shape), np.uint8)
+            elif clip.shape[1:] != pixels.shape:
+                raise VideoError(f"{name} changes its frame size from {clip.shape[1:3]} to {pixels.shape[:2]}")
+            clip[places] = pixels
+        if position == last and clip is not None:
+            return clip
+    raise _past_the_end(name, last, position + 1)
 
 
 _of_thread = threading.local()
 
 
-def _pixels(frame: VideoFrame, short_side: int | None) -> np.ndarray:
+def _pixels(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None) -> np.ndarray:
+    """The frame as uint8 (H, W, 3) RGB, resized and converted in one pass, then turned upright."""
     height, width = frame.height, frame.width
-    if short_side is not None and min(height, width) != short_side:
-        scale = short_side / min(height, width)
+    short = min(height, width)
+    if short_side is not None and short != short_side:
         height, width = (
-            short_side if side == min(frame.height, frame.width) else 2 * round(side * scale / 2)
-            for side in (frame.height, frame.width)
+            short_side if side == short else max(2 * round(side * short_side / short / 2), short_side)
+            for side in (height, width)
         )
-    if not hasattr(_of_thread, "reformatter"):
+    if not hasattr(
+        _of_thread, "reformatter"
+    ):  # one context serves all frames: a new one costs more than the conversion
         _of_thread.reformatter = VideoReformatter()
     pixels = _of_thread.reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-    return np.rot90(pixels, frame.rotation // 90)
+    return pixels if matrix is None else _upright(pixels, matrix)
+
+
+def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
+    """The display matrix, if it turns; asked once a clip, since a frame is kept alive by a look at its side data."""
+    if frame.rotation == 0:
+        return None
+    side_data: Any = frame.side_data
+    return np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
+
+
+def _upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a display matrix, which sends column p and row q to column ``a p + c q`` and row ``b p + d q``."""
+    a, b, _, c, d = matrix[:5].astype(int)
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return pixels.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

@@ -3,8 +3,8 @@
 Pre-training: VideoMAE (Tong et al., NeurIPS 2022, arXiv 2203.12602) and V2 (Wang et al., CVPR 2023, arXiv 2303.16727)
 take every ``stride``-th frame from a random start, `dense_start` and `dense_ids`. Fine-tuning: `window_end` and
 `window_ids` (dense), `segment_ids` (one frame per segment: Wang et al., "Temporal Segment Networks", ECCV 2016). Test:
-`dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et al., NeurIPS 2022, arXiv 2205.09113): `span_start`
-and `span_ids`.
+`dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et al., NeurIPS 2022, arXiv 2205.09113):
+`span_start` and `span_ids`.
 
 Ids are int64 and 0-based. The official programs draw with numpy; here the draws come from a sample's key.
 """
@@ -86,7 +86,7 @@ def segment_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarr
 
 
 def dense_view_ids(total: int, frames: int, stride: int, view: int, views: int) -> np.ndarray:
-    """Test clip ``view`` of ``views``: every ``stride``-th frame, cut into clips spread from the video's start to its end.
+    """Test clip ``view`` of ``views``: every ``stride``-th frame, cut into clips spread over the video.
 
     A single view is the middle clip. A video too short for one clip repeats its last frame.
     """

@@ -43,7 +43,7 @@ def crop(clip: np.ndarray, top: int, left: int, height: int, width: int) -> np.n
 def multi_scale_sizes(
     height: int, width: int, size: int, scales: Sequence[float] = (1, 0.875, 0.75, 0.66)
 ) -> list[int]:
-    """Sides that `multi_scale_crop` chooses from: shares of the shorter side, or ``size`` where that is within 2 pixels."""
+    """Sides that `multi_scale_crop` chooses from: shares of the shorter side, or ``size`` if within 2 pixels of it."""
     sides = [max(int(min(height, width) * scale), 1) for scale in scales]
     return [size if abs(side - size) < 3 and size <= min(height, width) else side for side in sides]
 
@@ -53,8 +53,8 @@ def multi_scale_crop(
 ) -> np.ndarray:
     """Crop one of several sizes at one of 13 places, then resize to ``size`` x ``size``.
 
-    Height and width are neighbours at most in the list of `multi_scale_sizes` (10 pairs of 4 scales). The places are the
-    corners, the centre, the middles of the edges and the centres of the quarters.
+    Height and width are neighbours at most in the list of `multi_scale_sizes` (10 pairs of 4 scales). The places are
+    the corners, the centre, the middles of the edges and the centres of the quarters.
     """
     rows, columns = clip.shape[1:3]
     sides = multi_scale_sizes(rows, columns, size, scales)
@@ -84,8 +84,8 @@ def random_resized_crop(
         size: side of the result in pixels.
         draws: source of the random numbers.
         scale: lowest and highest share of the frame's area.
-        ratio: lowest and highest width / height, drawn log-uniformly. After 10 boxes that do not fit, the largest centred
-            box within the ratio.
+        ratio: lowest and highest width / height, drawn log-uniformly. After 10 boxes that do not fit, the largest
+            centred box within the ratio.
         antialias: see `resize`.
     """
     rows, columns = clip.shape[1:3]
@@ -115,7 +115,7 @@ def short_side_scale(clip: np.ndarray, size: int, antialias: bool = True) -> np.
 
 
 def centre_crop(clip: np.ndarray, size: int) -> np.ndarray:
-    """The centred ``size`` x ``size`` box, an odd margin halved to the even neighbour; ``ValueError`` for a smaller frame."""
+    """The centred ``size`` x ``size`` box, offsets rounded half to even; ``ValueError`` for a smaller frame."""
     rows, columns = clip.shape[1:3]
     return np.ascontiguousarray(crop(clip, round((rows - size) / 2), round((columns - size) / 2), size, size))
 
