@@ -55,38 +55,39 @@ def cluster_order(
             a place, then the next).
         drop: share of the tokens of each cluster that the encoder does not see (0.8 in the paper: 20 of 98 kept).
     """
-    tokens_Kn = cluster_tokens(grid, cluster)
+    tokens_Kn = cluster_tokens(grid, cluster, key_B.device)
     clusters, size = tokens_Kn.shape
     kept = kept_in_cluster(size, drop)
-    tokens_Kn = tokens_Kn.to(key_B.device)
     if order == "random":
         order_BK = random_order(key_B, clusters, "cluster order")
     else:
-        order_BK = fixed_order(grid, cluster, order).to(key_B.device).expand(len(key_B), -1)
+        order_BK = fixed_order(grid, cluster, order, key_B.device).expand(len(key_B), -1)
     drawn_BKn = random_bits(key_B, grid.tokens, "cluster drop")[:, tokens_Kn]
     places_BKk = drawn_BKn.argsort(dim=2, stable=True)[:, :, :kept].sort(dim=2).values
     kept_BKk = tokens_Kn.expand(len(key_B), -1, -1).gather(2, places_BKk)
     return ClusterOrder(order_BK, kept_BKk.gather(1, order_BK[:, :, None].expand(-1, -1, kept)))
 
 
-def cluster_tokens(grid: TokenGrid, cluster: tuple[int, int, int]) -> Tensor:
+def cluster_tokens(grid: TokenGrid, cluster: tuple[int, int, int], device: torch.device | str | None = None) -> Tensor:
     """The token ids of each cluster, ascending: int64 (K, n); ``ValueError`` where clusters do not fill the grid."""
     if any(side < 1 or tokens % side for tokens, side in zip(grid.shape, cluster, strict=True)):
         raise ValueError(
             f"clusters of {tuple(cluster)} tokens do not fill a grid of {grid.shape}: "
             "choose a cluster whose sides divide the grid's"
         )
-    ids = torch.arange(grid.tokens).view(grid.shape)
+    ids = torch.arange(grid.tokens, device=device).view(grid.shape)
     p, q, r = cluster
     return rearrange(ids, "(t p) (h q) (w r) -> (t h w) (p q r)", p=p, q=q, r=r)
 
 
-def fixed_order(grid: TokenGrid, cluster: tuple[int, int, int], order: str) -> Tensor:
+def fixed_order(
+    grid: TokenGrid, cluster: tuple[int, int, int], order: str, device: torch.device | str | None = None
+) -> Tensor:
     """The spatial-first or temporal-first order of the clusters: int64 (K,)."""
     if order not in ORDERS:
         raise ValueError(f"order = {order!r} is not known: choose one of {', '.join(ORDERS)}")
     counts = [tokens // side for tokens, side in zip(grid.shape, cluster, strict=True)]
-    numbers_THW = torch.arange(counts[0] * counts[1] * counts[2]).view(counts)
+    numbers_THW = torch.arange(counts[0] * counts[1] * counts[2], device=device).view(counts)
     return numbers_THW.flatten() if order == "spatial_first" else numbers_THW.permute(1, 2, 0).flatten()
 
 

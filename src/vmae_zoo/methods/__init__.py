@@ -1,9 +1,10 @@
 """The methods: one paper, one file."""
 
+from vmae_zoo.methods.arvideo import ARVideo
 from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.methods.mae import MAE
 from vmae_zoo.methods.mae_st import MAEST
 from vmae_zoo.methods.videomae import VideoMAE
 from vmae_zoo.methods.videomae_v2 import VideoMAEv2
 
-__all__ = ["MAE", "MAEST", "Method", "Output", "VideoMAE", "VideoMAEv2"]
+__all__ = ["MAE", "MAEST", "ARVideo", "Method", "Output", "VideoMAE", "VideoMAEv2"]

@@ -1,0 +1,154 @@
+"""ARVideo (Ren, Zhu, Wei, Li, Yuille, Xie, 2024, arXiv 2405.15160): autoregression over clusters of tokens.
+
+The grid is cut into clusters of 2 x 7 x 7 tokens, visited in a random order. The encoder sees a fifth of each cluster's
+tokens, sorted by visit, and may look back but not ahead; the decoder predicts all cubes of each cluster from the
+clusters visited before it. One pass trains every step of the order: tokens are sorted, so one mask serves all clips.
+
+No program was released and the paper leaves choices open; taken here: an order per clip (as the first author's D-iGPT),
+VideoMAE's fixed positions and normalised targets, 64 channels a decoder head, queries for all 15 predicted clusters
+(15 x 98 = 1470; the paper's table 5 prints 1372 = 14 x 98 beside 300 = 15 x 20 encoder tokens).
+
+Shapes: B clips, C channels, T frames, H rows, W columns; K clusters of n tokens, k of them kept; V = (K - 1) k tokens
+in the encoder, M = (K - 1) n predicted; D = width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vmae_zoo.masking.clusters import ClusterOrder, block_causal, cluster_order, cluster_tokens, kept_in_cluster
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.models.cross_decoder import CrossDecoder
+from vmae_zoo.models.cubes import gather_cubes
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.targets import cube_values, normalised_cubes
+
+
+class ARVideo(Method):
+    """Autoregression over clusters of a clip's tokens.
+
+    Args:
+        size: encoder and decoder: tiny (ours), small, base, large, huge; the paper has base.
+        frames: frames of a clip (16 in the paper).
+        image_size: rows and columns of a clip in pixels (224 in the paper).
+        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with
+            the weights.
+        cluster: tokens of a cluster along time, height, width ((2, 7, 7) in the paper).
+        order: of visit, "random" (the paper's), "spatial_first" or "temporal_first".
+        drop: share of each cluster's tokens that the encoder does not see (0.8 in the paper: 20 of 98 kept).
+        normalise_target: predict normalised pixels, as VideoMAE; False: plain pixels in [0, 1].
+        width: of the encoder; this and the following override ``size``.
+        depth: blocks of the encoder.
+        num_heads: of the encoder.
+        mlp_ratio: hidden width of the MLPs over the width.
+        patch: side of a patch in pixels.
+        decoder_width: of the decoder (512 in the paper).
+        decoder_depth: blocks of the decoder (4 in the paper).
+        decoder_num_heads: of the decoder.
+        **training: see `vmae_zoo.methods.base.Method`.
+    """
+
+    no_decay = frozenset({"query_token"})
+
+    def __init__(
+        self,
+        size: str = "base",
+        frames: int = 16,
+        image_size: int = 224,
+        stride_frames: int = 4,
+        cluster: tuple[int, int, int] = (2, 7, 7),
+        order: str = "random",
+        drop: float = 0.8,
+        normalise_target: bool = True,
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        patch: int | None = None,
+        decoder_width: int | None = None,
+        decoder_depth: int | None = None,
+        decoder_num_heads: int | None = None,
+        **training: Any,
+    ):
+        super().__init__(**training)
+        self.save_hyperparameters()
+        encoder, decoder = encoder_size(size), decoder_size("arvideo", size)
+        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # bad settings are told now
+        tokens_Kn = cluster_tokens(self.grid, cluster)
+        steps, size_of_cluster = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
+        if not steps:
+            raise ValueError(f"cluster = {tuple(cluster)} makes one cluster of the clip: choose smaller ones")
+        kept = kept_in_cluster(size_of_cluster, drop)
+        for name, buffer in (
+            ("cluster_tokens", tokens_Kn),
+            ("encoder_mask", block_causal(steps, kept, kept)),
+            ("decoder_mask", block_causal(steps, size_of_cluster, kept)),
+        ):
+            self.register_buffer(name, buffer, persistent=False)
+        self.cluster_tokens: Tensor
+        self.encoder_mask: Tensor
+        self.decoder_mask: Tensor
+        width, decoder_width = width or encoder.width, decoder_width or decoder.width
+        self.encoder = Encoder(
+            self.grid,
+            width,
+            depth or encoder.depth,
+            num_heads or encoder.num_heads,
+            mlp_ratio=mlp_ratio,
+            preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
+        )
+        self.encoder_to_decoder = nn.Linear(width, decoder_width, bias=False)
+        self.decoder = CrossDecoder(
+            self.grid,
+            decoder_width,
+            decoder_depth or decoder.depth,
+            decoder_num_heads or decoder.num_heads,
+            values=3 * 2 * patch * patch,
+            mlp_ratio=mlp_ratio,
+        )
+
+    def draw(self, batch: dict[str, Any]) -> ClusterOrder:
+        """An order of clusters and the tokens kept of each, per clip."""
+        settings = self.hparams
+        return cluster_order(batch["key"], self.grid, settings["cluster"], settings["order"], settings["drop"])
+
+    def forward(self, video_BCTHW: Tensor, order: ClusterOrder) -> Output:
+        """Predict every cluster but the first visited from those visited before it.
+
+        Args:
+            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
+            order: the clusters in the order of visit, and the tokens the encoder sees of each.
+
+        Returns:
+            Prediction and target (B, M, values): by visited cluster from the second on, token ids ascending inside.
+        """
+        encoder_mask, decoder_mask = self._masks(order)
+        seen_BV = order.kept[:, :-1].flatten(1)  # nothing follows the last cluster
+        tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, seen_BV, encoder_mask))
+        predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
+        prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask)
+        with torch.no_grad():
+            cubes = gather_cubes(video_BCTHW, self.grid, predicted_BM)
+            pixels = self.encoder.normaliser.pixels(cubes, channel_dim=2)
+            target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+        return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
+
+    def _masks(self, order: ClusterOrder) -> tuple[Tensor, Tensor]:
+        """Who may look at whom: (V, V) in the encoder, (M, V) in the decoder; the same for every clip."""
+        clusters, size = self.cluster_tokens.shape
+        if order.order.shape[1] != clusters or order.kept.shape[1] != clusters:
+            raise ValueError(
+                f"the order visits {order.order.shape[1]} clusters and keeps tokens of {order.kept.shape[1]}, "
+                f"this model has {clusters}: draw it with this model's own settings"
+            )
+        steps, kept = clusters - 1, order.kept.shape[2]
+        if steps * kept == len(self.encoder_mask):
+            return self.encoder_mask, self.decoder_mask
+        masks = block_causal(steps, kept, kept), block_causal(steps, size, kept)
+        return masks[0].to(order.kept.device), masks[1].to(order.kept.device)

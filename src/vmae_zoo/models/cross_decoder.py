@@ -1,0 +1,107 @@
+"""A decoder that only looks at the encoder's tokens: cross-attention and MLPs, no self-attention.
+
+As in ARVideo (Ren et al., 2024, arXiv 2405.15160, section 3.3.3). The paper gives width, depth and the kind of
+attention; the inside of a block follows the first author's ARM program: ``q + attention(norm(q), norm(memory))``, then
+``q + mlp(norm(q))``, with a norm of the memory in every block.
+
+Shapes: B clips, Q queries, V tokens of the memory, D = width, h heads, d = D / h.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.blocks import Mlp, init_linear
+from vmae_zoo.models.positions import positions
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries to a memory."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(
+                f"decoder width {dim} does not divide into {heads} heads: "
+                "set decoder_num_heads to a divisor of the width"
+            )
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor) -> Tensor:
+        """Attend; ``mask`` is bool (Q, V), True where a query may look."""
+        q_BhQd = rearrange(self.q(query_BQD), "b q (h d) -> b h q d", h=self.heads)
+        k_BhVd, v_BhVd = rearrange(self.kv(memory_BVD), "b v (two h d) -> two b h v d", two=2, h=self.heads)
+        out_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhVd, v_BhVd, attn_mask=mask_QV)
+        return self.proj(rearrange(out_BhQd, "b h q d -> b q (h d)"))
+
+
+class CrossBlock(nn.Module):
+    """Cross-attention, then an MLP, each with its norm and residual."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0, eps: float = 1e-6):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.norm_memory = nn.LayerNorm(dim, eps=eps)
+        self.attn = CrossAttention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+
+    def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor) -> Tensor:
+        """(B, Q, D) -> (B, Q, D)."""
+        query_BQD = query_BQD + self.attn(self.norm1(query_BQD), self.norm_memory(memory_BVD), mask_QV)
+        return query_BQD + self.mlp(self.norm2(query_BQD))
+
+
+class CrossDecoder(nn.Module):
+    """Predicts tokens from a memory; queries are one learnt vector plus the position of what they ask for.
+
+    Args:
+        grid: the tokens of a clip.
+        width: D (512 in ARVideo).
+        depth: blocks (4 in ARVideo).
+        num_heads: attention heads (not stated in the paper; 8 here, 64 channels each).
+        values: values predicted per token.
+        mlp_ratio: hidden width of each MLP over D.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        grid: TokenGrid,
+        width: int,
+        depth: int,
+        num_heads: int,
+        values: int,
+        mlp_ratio: float = 4.0,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.positions = positions("sincos_1d", grid, width)
+        self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
+        self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.head = nn.Linear(width, values)
+        self.gradient_checkpointing = False
+        self.apply(init_linear)
+
+    def forward(self, memory_BVD: Tensor, ids_BQ: Tensor, mask_QV: Tensor) -> Tensor:
+        """Predict the tokens with these ids: (B, Q, values).
+
+        Args:
+            memory_BVD: what the queries look at.
+            ids_BQ: int64 token ids, in any order.
+            mask_QV: bool, True where a query may look.
+        """
+        query_BQD = self.query_token + self.positions(ids_BQ)
+        for block in self.blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                query_BQD = checkpoint(block, query_BQD, memory_BVD, mask_QV, use_reentrant=False)
+            else:
+                query_BQD = block(query_BQD, memory_BVD, mask_QV)
+        return self.head(self.norm(query_BQD))
