@@ -66,6 +66,7 @@ class Method(lightning.LightningModule):
     clip_extras: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {}  # computed per clip in the workers
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
     decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
+    targets: str | None = None  # what predictions are of: "pixels" in [0, 1], the network's own "input", or neither
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ class MAE(Method):
         **training: see `vmae_zoo.methods.base.Method`.
     """
 
+    targets = "input"
+
     def __init__(
         self,
         size: str = "base",

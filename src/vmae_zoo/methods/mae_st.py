@@ -54,6 +54,8 @@ class MAEST(Method):
         **training: see `vmae_zoo.methods.base.Method`.
     """
 
+    targets = "input"
+
     def __init__(
         self,
         size: str = "base",

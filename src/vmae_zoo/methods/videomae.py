@@ -49,6 +49,7 @@ class VideoMAE(Method):
 
     decoder_name = "videomae"
     no_decay = frozenset({"mask_token"})
+    targets = "pixels"
 
     def __init__(
         self,
