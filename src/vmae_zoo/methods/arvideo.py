@@ -53,6 +53,7 @@ class ARVideo(Method):
     """
 
     no_decay = frozenset({"query_token"})
+    targets = "pixels"
 
     def __init__(
         self,
