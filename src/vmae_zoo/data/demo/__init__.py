@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
 from vmae_zoo.data.demo.scene import CLASSES, FRAMES, SIDE, frames_of
@@ -67,12 +69,15 @@ def make_demo(folder: Path, clips: int = CLIPS, workers: int | None = None) -> N
     for label in CLASSES:
         (folder / label).mkdir(parents=True)
     jobs = [(folder / label / f"{name}.mp4", label, clip_key(name)) for label, name in names]
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the clips are the threads' work
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         tqdm(total=len(jobs), desc="making the embedded clips", unit="clip", mininterval=2, file=sys.stderr) as bar,
     ):
         for _ in pool.map(lambda job: _write(*job), jobs):
             bar.update()
+    cv2.setNumThreads(threads)
     (folder / "splits").mkdir()
     for split in range(1, SPLITS + 1):
         for label in CLASSES:
@@ -98,8 +103,10 @@ def encode(path: Path, clip: np.ndarray, fps: int = FPS) -> None:
         stream = container.add_stream("libx264", rate=fps, options={**options, **fixed})
         stream.height, stream.width = clip.shape[1:3]
         stream.pix_fmt = "yuv420p"
+        converter = VideoReformatter()  # a frame's own makes a new context each time
         for pixels in clip:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            container.mux(stream.encode(converter.reformat(frame, format="yuv420p", threads=1)))
         container.mux(stream.encode())
 
 

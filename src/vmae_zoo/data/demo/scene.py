@@ -12,27 +12,28 @@ from math import cos, exp, log, pi, sin
 
 import cv2
 import numpy as np
+import torch
 
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import Draws, random_uniform
 
 CLASSES = (
     "grow", "move_down", "move_left", "move_right", "move_up",
     "shake_fast", "shake_slow", "shrink", "turn_anticlockwise", "turn_clockwise",
 )  # fmt: skip
 SIDE = 128  # pixels of a frame
-FRAMES = 64
+FRAMES = 48
 BLOBS = 4
 _SPRITE = 64  # pixels of a blob's picture, before scaling
-_MARGIN = 24  # how far outside the frame a blob turns up on the other side
-_SMALLEST, _LARGEST = 9.0, 22.0  # radius in pixels
+_MARGIN = 30  # how far outside the frame a blob turns up on the other side
+_WIDE = SIDE + 2 * _MARGIN
+_SMALLEST, _LARGEST = 11.0, 27.0  # radius in pixels
 
 
 @dataclass
 class _Blob:
     """A picture and its way: place in pixels, angle in radians, phase in the cycle of its class."""
 
-    colour: np.ndarray  # float32 (sprite, sprite, 3), times alpha
-    alpha: np.ndarray  # float32 (sprite, sprite, 1)
+    picture: np.ndarray
     x: float
     y: float
     angle: float
@@ -44,7 +45,7 @@ class _Blob:
 def frames_of(label: str, key: int) -> np.ndarray:
     """The clip of a class and a key: uint8 (FRAMES, SIDE, SIDE, 3)."""
     draws = Draws(key, "scene")
-    ground = _texture(draws, 2 * SIDE, octaves=(4, 8, 32))
+    ground = _texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
     blobs = [_blob(draws) for _ in range(BLOBS)]
     strips = [_strip(draws) for _ in range(draws.integer(1, 3))]
     heading, pace = draws.uniform(0, 2 * pi), draws.uniform(0, 0.6)
@@ -54,10 +55,10 @@ def frames_of(label: str, key: int) -> np.ndarray:
     for t in range(FRAMES):
         frame = _shifted(ground, start[0] - drift[0] * t, start[1] - drift[1] * t)
         for blob in blobs:
-            _draw(frame, blob.colour, blob.alpha, _pose(label, blob, t, drift))
-        for colour, alpha, angle, place in strips:
+            _draw(frame, blob.picture, _pose(label, blob, t, drift))
+        for picture, angle, place in strips:
             along = (place + 1.5 * (drift[0] * cos(angle) + drift[1] * sin(angle)) * t) % (2 * SIDE) - SIDE / 2
-            _draw(frame, colour, alpha, (along * cos(angle) + SIDE / 2, along * sin(angle) + SIDE / 2, angle, 1.0))
+            _draw(frame, picture, (along * cos(angle) + SIDE / 2, along * sin(angle) + SIDE / 2, angle, 1.0))
         clip[t] = np.clip(frame + 0.5, 0, 255)
     return clip
 
@@ -79,9 +80,8 @@ def _pose(label: str, blob: _Blob, t: int, drift: tuple[float, float]) -> tuple[
     else:
         cycle = t / (56 - 16 * blob.speed)
         size = (size + (cycle if label == "grow" else -cycle)) % 1
-    wide = SIDE + 2 * _MARGIN
     radius = exp(log(_SMALLEST) + size * log(_LARGEST / _SMALLEST))
-    return x % wide - _MARGIN, y % wide - _MARGIN, angle, radius / (_SPRITE / 2 - 4)
+    return x % _WIDE - _MARGIN, y % _WIDE - _MARGIN, angle, radius / (_SPRITE / 2 - 4)
 
 
 def _blob(draws: Draws) -> _Blob:
@@ -91,36 +91,43 @@ def _blob(draws: Draws) -> _Blob:
     for waves in (2, 3, 5):
         edge += draws.uniform(0, 0.14) * np.cos(waves * around + draws.uniform(0, 2 * pi))
     edge *= (_SPRITE / 2 - 4) / edge.max()
-    alpha = np.clip(edge - radius + 0.5, 0, 1)[..., None].astype(np.float32)
-    colour = _texture(draws, _SPRITE, octaves=(2, 4, 8)) * alpha
-    wide = SIDE + 2 * _MARGIN
-    return _Blob(
-        colour, alpha, draws.uniform(0, wide), draws.uniform(0, wide), draws.uniform(0, 2 * pi),
-        draws.uniform(), draws.uniform(), draws.uniform(0, 2 * pi),
-    )  # fmt: skip
+    picture = _picture(_texture(draws, _SPRITE, _SPRITE, (32, 16, 8)), np.clip(edge - radius + 0.5, 0, 1))
+    place = draws.uniform(0, _WIDE), draws.uniform(0, _WIDE)
+    return _Blob(picture, *place, draws.uniform(0, 2 * pi), draws.uniform(), draws.uniform(), draws.uniform(0, 2 * pi))
 
 
-def _strip(draws: Draws) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """A bar across the frame: picture, alpha, angle of its normal, place along it."""
+def _strip(draws: Draws) -> tuple[np.ndarray, float, float]:
+    """A bar across the frame: picture, angle of its normal, place along it."""
     width = draws.integer(6, 13)
-    texture = _texture(draws, 256, octaves=(16, 64))
-    alpha = np.ones((256, width, 1), np.float32)
-    return texture[:, :width] * alpha, alpha, draws.uniform(0, 2 * pi), draws.uniform(0, 2 * SIDE)
+    picture = _picture(_texture(draws, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
+    return picture, draws.uniform(0, 2 * pi), draws.uniform(0, 2 * SIDE)
 
 
-def _texture(draws: Draws, side: int, octaves: tuple[int, ...]) -> np.ndarray:
-    """Smooth noise between random colours: float32 (side, side, 3), 0..255, the same beyond its edges."""
-    noise: np.ndarray = np.zeros((side, side), np.float32)
-    for octave, cells in enumerate(octaves):
-        grid = np.array([draws.uniform() for _ in range(cells * cells)], np.float32).reshape(cells, cells)
+def _picture(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colour times alpha, and alpha: float32 (height, width, 4)."""
+    return np.dstack([colour * alpha[..., None], alpha]).astype(np.float32)
+
+
+def _texture(draws: Draws, height: int, width: int, cells: tuple[int, ...]) -> np.ndarray:
+    """Smooth noise between three random colours: float32 (height, width, 3), 0..255, the same beyond its edges.
+
+    Args:
+        draws: source of the random numbers.
+        height: in pixels.
+        width: in pixels.
+        cells: sides in pixels of the noise's cells, coarse to fine, each 1.6 times weaker; they divide height and width.
+    """
+    noise: np.ndarray = np.zeros((height, width), np.float32)
+    for octave, cell in enumerate(cells):
+        key = torch.tensor([draws.bits()])
+        grid = random_uniform(key, height * width // cell**2, "noise").view(height // cell, width // cell).numpy()
         wrapped = np.pad(grid, 2, mode="wrap")
-        large = cv2.resize(wrapped, None, fx=side / cells, fy=side / cells, interpolation=cv2.INTER_LINEAR)
-        edge = 2 * side // cells
-        noise += large[edge : edge + side, edge : edge + side] / 1.6**octave
-    noise = (noise - noise.min()) / (noise.max() - noise.min())
-    low, middle, high = (np.array([draws.uniform(15, 240) for _ in range(3)], np.float32) for _ in range(3))
-    share = noise[..., None]
-    return np.where(share < 0.5, low + 2 * share * (middle - low), middle + (2 * share - 1) * (high - middle))
+        large = cv2.resize(wrapped, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
+        noise += large[2 * cell : 2 * cell + height, 2 * cell : 2 * cell + width] / 1.6**octave
+    noise = (noise - noise.min()) / (noise.max() - noise.min()) * 255
+    colours = np.array([[draws.uniform(15, 240) for _ in range(3)] for _ in range(3)])
+    table = np.stack([np.interp(np.arange(256), (0, 127.5, 255), channel) for channel in colours.T], 1)
+    return table.astype(np.float32)[noise.astype(np.uint8)]
 
 
 def _shifted(ground: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -129,13 +136,14 @@ def _shifted(ground: np.ndarray, x: float, y: float) -> np.ndarray:
     return cv2.warpAffine(ground, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def _draw(frame: np.ndarray, colour: np.ndarray, alpha: np.ndarray, pose: tuple[float, float, float, float]) -> None:
+def _draw(frame: np.ndarray, picture: np.ndarray, pose: tuple[float, float, float, float]) -> None:
     """Lay a picture over the frame, in place."""
     x, y, angle, scale = pose
-    height, width = colour.shape[:2]
-    reach = 0.5 * scale * (height**2 + width**2) ** 0.5 + 1
-    left, right = max(int(x - reach), 0), min(int(x + reach) + 2, SIDE)
-    top, bottom = max(int(y - reach), 0), min(int(y + reach) + 2, SIDE)
+    height, width = picture.shape[:2]
+    reach_x = 0.5 * scale * (abs(width * cos(angle)) + abs(height * sin(angle))) + 1
+    reach_y = 0.5 * scale * (abs(width * sin(angle)) + abs(height * cos(angle))) + 1
+    left, right = max(int(x - reach_x), 0), min(int(x + reach_x) + 2, SIDE)
+    top, bottom = max(int(y - reach_y), 0), min(int(y + reach_y) + 2, SIDE)
     if left >= right or top >= bottom:
         return
     cosine, sine = scale * cos(angle), scale * sin(angle)
@@ -146,9 +154,8 @@ def _draw(frame: np.ndarray, colour: np.ndarray, alpha: np.ndarray, pose: tuple[
             [sine, cosine, y - top - sine * middle_x - cosine * middle_y],
         ]
     )
-    size = right - left, bottom - top
-    above = cv2.warpAffine(colour, matrix, size, flags=cv2.INTER_LINEAR)
-    cover = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+    *above, cover = cv2.split(cv2.warpAffine(picture, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR))
+    behind = 1 - cover
     part = frame[top:bottom, left:right]
-    part *= 1 - cover
-    part += above
+    part *= cv2.merge([behind, behind, behind])
+    part += cv2.merge(above)
