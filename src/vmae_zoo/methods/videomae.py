@@ -44,6 +44,8 @@ class VideoMAE(Method):
         decoder_depth: blocks of the decoder.
         decoder_num_heads: of the decoder.
         attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided`.
+        final_norm: a layer norm after the encoder's last block; False only for weights that transformers pre-trained
+            with its default ``use_mean_pooling``.
         **training: see `vmae_zoo.methods.base.Method`.
     """
 
@@ -68,6 +70,7 @@ class VideoMAE(Method):
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
         attention: str = "joint",
+        final_norm: bool = True,
         **training: Any,
     ):
         super().__init__(**training)
@@ -83,6 +86,7 @@ class VideoMAE(Method):
             depth or encoder.depth,
             num_heads or encoder.num_heads,
             mlp_ratio=mlp_ratio,
+            final_norm=final_norm,
             preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
             attention=attention,
         )

@@ -92,7 +92,12 @@ def describe(contents: Contents, told: Told) -> tuple[Described, str]:
         return own(record, contents.tensors, told), "vmae_zoo"
     tensors = unwrapped(contents.tensors, told.where)
     layout = layout_of(tensors, told.where)
-    return layout.read(tensors, told), layout.NAME
+    try:
+        return layout.read(tensors, told), layout.NAME
+    except (KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{told.where} looks like the {layout.NAME} layout but is damaged or incomplete: {error!r}"
+        ) from None
 
 
 def own(record: dict[str, Any], tensors: dict[str, Tensor], told: Told) -> Described:

@@ -8,9 +8,9 @@ from types import ModuleType
 
 from torch import Tensor
 
-from vmae_zoo.zoo.convert import official
+from vmae_zoo.zoo.convert import hugging_face, mae, mae_st, official
 
-LAYOUTS: dict[str, ModuleType] = {layout.NAME: layout for layout in (official,)}
+LAYOUTS: dict[str, ModuleType] = {layout.NAME: layout for layout in (official, hugging_face, mae, mae_st)}
 
 
 def layout_of(tensors: dict[str, Tensor], where: str) -> ModuleType:

@@ -88,11 +88,11 @@ def mlp_ratio_of(width: int, hidden: int) -> float:
     return ratio if int(ratio * width) == hidden else math.nextafter(ratio, math.inf)
 
 
-def size_name(width: int, depth: int, patch: int, decoder: str | None = None) -> str:
+def size_name(width: int, depth: int, decoder: str | None = None) -> str:
     """The published size with this encoder; "base", which explicit dimensions then override, where there is none."""
     known = ENCODERS if decoder is None else DECODERS[decoder]
     for name, size in ENCODERS.items():
-        if name in known and (size.width, size.depth, size.patch) == (width, depth, patch):
+        if name in known and (size.width, size.depth) == (width, depth):
             return name
     return "base"
 
@@ -105,8 +105,18 @@ def _ask(key: str, width: int, told: Told) -> int:
     raise ValueError(f"{told.where} does not say how many attention heads its width of {width} has: give {key}")
 
 
-def square(patch: tuple[int, ...], where: str) -> int:
-    """The side of a patch; ``ValueError`` where it is not square."""
-    if patch[-1] != patch[-2]:
-        raise ValueError(f"{where} has patches of {patch[-2]} x {patch[-1]} pixels: only square ones are known here")
-    return patch[-1]
+def embedding_of(tensors: dict[str, Tensor], name: str, told: Told, frames: int | None = None) -> tuple[int, int]:
+    """Width of the tokens and side of a patch, read off the patch embedding.
+
+    Args:
+        tensors: weights by name.
+        name: of the patch embedding's weight: (width, colours, rows, columns), or with frames before the rows.
+        told: the file, for the error.
+        frames: depth of a cube; None: the embedding has no axis for it.
+    """
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    depth = () if frames is None else (frames,)
+    if len(shape) != 4 + len(depth) or shape[2:-2] != depth or shape[-1] != shape[-2] or shape[1] != 3:
+        wanted = f"3 colours, {'' if frames is None else f'{frames} frames, '}square patches"
+        raise ValueError(f"{told.where}: the patch embedding is {shape}: known here are {wanted}")
+    return shape[0], shape[-1]

@@ -13,10 +13,10 @@ from vmae_zoo.zoo.convert.described import (
     Told,
     decoder_heads_of,
     depth_of,
+    embedding_of,
     heads_of,
     mlp_ratio_of,
     size_name,
-    square,
 )
 
 NAME = "videomae"
@@ -44,16 +44,10 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
 
 def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict:
     """Dimensions of the encoder, read off the shapes."""
-    try:
-        width, _, *cube = tensors["encoder.patch_embed.proj.weight"].shape
-        hidden = len(tensors["encoder.blocks.0.mlp.fc1.weight"])
-    except (KeyError, ValueError, TypeError):
-        raise ValueError(f"{told.where} lacks the patch embedding or the first block of its encoder") from None
-    if len(cube) != 3 or cube[0] != 2:
-        raise ValueError(f"{told.where} embeds cubes of {tuple(cube)} pixels: VideoMAE's are 2 frames deep")
-    patch, depth = square(tuple(cube), told.where), depth_of(tensors, "encoder.blocks.")
+    width, patch = embedding_of(tensors, "encoder.patch_embed.proj.weight", told, frames=2)
+    depth, hidden = depth_of(tensors, "encoder.blocks."), len(tensors["encoder.blocks.0.mlp.fc1.weight"])
     return {
-        "size": size_name(width, depth, patch),
+        "size": size_name(width, depth),
         "frames": told.frames or 16,
         "image_size": told.image_size or 224,
         "width": width,
@@ -66,7 +60,7 @@ def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict:
 
 def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder: dict) -> dict:
     """Dimensions of the decoder; {} where the file has none."""
-    size = {"size": size_name(encoder["width"], encoder["depth"], encoder["patch"], decoder=method)}
+    size = {"size": size_name(encoder["width"], encoder["depth"], decoder=method)}
     if "mask_token" not in tensors:
         return size
     width = tensors["mask_token"].shape[-1]
