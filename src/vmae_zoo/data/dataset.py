@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
+from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
-from vmae_zoo.data.sampling import dense_ids, dense_start
+from vmae_zoo.data.sampling import dense_ids, dense_start, segment_ids, window_end, window_ids
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.randomness import Draws, hash_text, sample_key
 
@@ -20,6 +21,7 @@ Extras = Mapping[str, Callable[[np.ndarray, int], np.ndarray]]
 Item = dict[str, Any]
 
 CROPS = ("multi_scale", "random_resized", "centre")
+SAMPLINGS = ("dense", "window", "uniform")
 TRIES = 10  # replacements for one unreadable video before the run stops
 
 
@@ -40,6 +42,11 @@ class ClipDataset(Dataset[list[Item]]):
         seed: of all keys.
         extras: arrays to compute for each cropped clip: name -> function of (uint8 (T, H, W, C), key).
         views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
+        same_clip: the second view is another crop of the same clip.
+        area: lowest and highest share of the frame that the random resized crop takes.
+        sampling: of the frames: "dense" (pre-training), "window" (fine-tuning) or "uniform" (one per segment of the
+            video), see `vmae_zoo.data.sampling`.
+        rand_augment: operations of RandAugment on a training clip, 0 for none.
     """
 
     def __init__(
@@ -57,14 +64,21 @@ class ClipDataset(Dataset[list[Item]]):
         seed: int = 0,
         extras: Extras | None = None,
         views: int = 1,
+        same_clip: bool = False,
+        area: Sequence[float] = (0.08, 1.0),
+        sampling: str = "dense",
+        rand_augment: int = 0,
     ):
-        if crop not in CROPS:
-            raise ValueError(f"crop = {crop!r} is not known: choose one of {', '.join(CROPS)}")
+        for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
+            if value not in known:
+                raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(known)}")
         self.rows = rows
         self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.train, self.repeats = train, repeats if train else 1
         self.crop, self.scales, self.flip, self.short_side = crop, scales, flip, short_side
         self.seed, self.extras, self.views = seed, dict(extras or {}), views
+        self.sampling, self.rand_augment = sampling, rand_augment
+        self.same_clip, self.area = same_clip, (area[0], area[1])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,7 +98,8 @@ class ClipDataset(Dataset[list[Item]]):
             try:
                 items: list[Item] = [{"index": index, "label": row.label, "key": key} for key in keys]
                 for purpose, name in zip(("", " other")[: self.views], ("video", "other"), strict=False):
-                    clip = self._read(row, keys[0], purpose)
+                    if name == "video" or not self.same_clip:
+                        clip = self._read(row, keys[0], purpose)
                     for item in items:
                         item[name] = self._cropped(clip, item["key"], purpose)
             except (VideoError, IndexError, OSError) as error:
@@ -113,13 +128,19 @@ class ClipDataset(Dataset[list[Item]]):
 
     def _read(self, row: Row, key: int, purpose: str) -> np.ndarray:
         info = probe(row.path)
-        first, total = _segment(row, info)
-        if self.train:
-            start = dense_start(total, self.frames, self.stride_frames, Draws(key, "start" + purpose))
-        else:
-            start = max(total - self.frames * self.stride_frames, 0) // 2
-        ids = first + dense_ids(total, self.frames, self.stride_frames, start)
+        first, total = segment_of(row, info)
+        ids = first + self._ids(total, Draws(key, "start" + purpose) if self.train else None)
         return read_clip(row.path, ids, self._short_side(info))
+
+    def _ids(self, total: int, draws: Draws | None) -> np.ndarray:
+        """Frames of a random clip, of the middle one without draws."""
+        frames, stride = self.frames, self.stride_frames
+        if self.sampling == "uniform":
+            return segment_ids(total, frames, draws)
+        if self.sampling == "window":
+            return window_ids(total, frames, stride, window_end(total, frames, stride, draws))
+        start = dense_start(total, frames, stride, draws) if draws else max(total - frames * stride, 0) // 2
+        return dense_ids(total, frames, stride, start)
 
     def _short_side(self, info: VideoInfo) -> int | None:
         if not self.train or self.crop == "centre":
@@ -129,18 +150,20 @@ class ClipDataset(Dataset[list[Item]]):
 
     def _cropped(self, clip: np.ndarray, key: int, purpose: str) -> np.ndarray:
         draws = Draws(key, "crop" + purpose)
+        if self.train and self.rand_augment:
+            clip = rand_augment(clip, Draws(key, "augment" + purpose), self.rand_augment)
         if not self.train or self.crop == "centre":
             clip = centre_crop(clip, self.size)
         elif self.crop == "multi_scale":
             clip = multi_scale_crop(clip, self.size, draws, self.scales)
         else:
-            clip = random_resized_crop(clip, self.size, draws)
+            clip = random_resized_crop(clip, self.size, draws, self.area)
         if self.train and self.flip:
             clip = horizontal_flip(clip, Draws(key, "flip" + purpose))
         return clip
 
 
-def _segment(row: Row, info: VideoInfo) -> tuple[int, int]:
+def segment_of(row: Row, info: VideoInfo) -> tuple[int, int]:
     """First frame and number of frames of a row's segment."""
     if row.start is None and row.end is None:
         return 0, info.frames

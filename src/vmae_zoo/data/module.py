@@ -1,7 +1,7 @@
 """The data module: from a folder of videos to batches of uint8 clips."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from vmae_zoo.data.bad_samples import BadSamples, check_readable
 from vmae_zoo.data.catalog import Catalog, Row, open_catalog
-from vmae_zoo.data.dataset import CROPS, ClipDataset, collate
+from vmae_zoo.data.dataset import CROPS, SAMPLINGS, ClipDataset, Item, collate
 from vmae_zoo.data.demo import demo_root
 from vmae_zoo.data.global_batch import accumulation_of
 from vmae_zoo.data.place import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
+from vmae_zoo.data.views import ViewDataset, collate_views
 
 
 class PlacedLoader(DataLoader):
@@ -47,13 +48,20 @@ class ClipDataModule(LightningDataModule):
         repeats: training clips of one decoded video, each with its own crop and mask (4 in VideoMAE V2).
         workers: processes that decode; None: one per core, shared among the processes of this machine.
         seed: of every random choice about the data.
-        crop: of training clips: "multi_scale" (VideoMAE), "random_resized" (scale 0.08 to 1) or "centre".
+        crop: of training clips: "multi_scale" (VideoMAE), "random_resized" (see ``area``) or "centre".
         scales: shares of the shorter side that the multi-scale crop takes (1, 0.875, 0.75, 0.66 in the papers).
+        area: lowest and highest share of the frame that the random resized crop takes (0.08 in MoCo v3, 0.2 in MAE, 0.5
+            in space-time MAE).
         flip: mirror every other training clip (not in the official pre-training).
         short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
         prefetch: batches that each worker prepares ahead.
         pin_memory: page-locked batches; None: when the trainer has a GPU.
         max_bad_share: share of unreadable videos from which the run stops.
+        sampling: of the frames: "dense" (pre-training), "window" (fine-tuning on Kinetics, UCF101, HMDB51) or "uniform"
+            (frames spread over the video: fine-tuning on Something-Something V2).
+        rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
+        test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
+        test_crops: views along the longer side (3 in the papers).
     """
 
     trainer: Trainer  # Lightning's annotation allows None, which none of the hooks below meets
@@ -73,11 +81,16 @@ class ClipDataModule(LightningDataModule):
         seed: int = 0,
         crop: str = "multi_scale",
         scales: Sequence[float] = (1, 0.875, 0.75, 0.66),
+        area: tuple[float, float] = (0.08, 1.0),
         flip: bool = False,
         short_side: int | None = None,
         prefetch: int = 2,
         pin_memory: bool | None = None,
         max_bad_share: float = 0.1,
+        sampling: str = "dense",
+        rand_augment: int = 0,
+        test_clips: int = 1,
+        test_crops: int = 1,
     ):
         super().__init__()
         counts = {
@@ -87,18 +100,26 @@ class ClipDataModule(LightningDataModule):
             "batch_size": batch_size,
             "repeats": repeats,
             "prefetch": prefetch,
+            "test_clips": test_clips,
+            "test_crops": test_crops,
         }
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"data.{name} = {value}: it counts from 1")
-        if crop not in CROPS:
-            raise ValueError(f"data.crop = {crop!r} is not known: choose one of {', '.join(CROPS)}")
+        for name, given, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
+            if given not in known:
+                raise ValueError(f"data.{name} = {given!r} is not known: choose one of {', '.join(known)}")
+        if not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"data.area = {tuple(area)} is not a range of shares: choose 0 < lowest <= highest <= 1")
         self.root, self.layout, self.split = root, layout, split
         self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
         self.seed, self.crop, self.scales, self.flip, self.short_side = seed, crop, tuple(scales), flip, short_side
+        self.area = area
         self.max_bad_share = max_bad_share
+        self.sampling, self.rand_augment = sampling, rand_augment
+        self.test_clips, self.test_crops = test_clips, test_crops
         self.accumulation = 1
         self.bad_samples = BadSamples(max_bad_share, 1)
         self._wanted_batch = global_batch
@@ -122,6 +143,11 @@ class ClipDataModule(LightningDataModule):
     def validation_rows(self) -> list[Row]:
         """The validation clips: those of the test split where there are no others."""
         return self.catalog.of("val") or self.catalog.of("test")
+
+    @property
+    def test_rows(self) -> list[Row]:
+        """The test clips: the validation clips where there are no others."""
+        return self.catalog.of("test") or self.validation_rows
 
     @property
     def classes(self) -> list[str]:
@@ -189,8 +215,12 @@ class ClipDataModule(LightningDataModule):
         return self._even_loader(self.validation_rows)
 
     def test_dataloader(self) -> DataLoader | list:
-        """The middle clip of every test video, or of the validation ones."""
-        return self._even_loader(self.catalog.of("test") or self.validation_rows)
+        """All views of every test video, or of the validation ones."""
+        return self._view_loader(self.test_rows)
+
+    def predict_dataloader(self) -> DataLoader | list:
+        """All views of every video, of whatever split."""
+        return self._view_loader(self.catalog.rows)
 
     def dataset(self, rows: Sequence[Row], train: bool) -> ClipDataset:
         """The clips of some rows as this module reads them, with what the trainer's method asks for."""
@@ -209,7 +239,32 @@ class ClipDataModule(LightningDataModule):
             self.seed,
             getattr(method, "clip_extras", None),
             getattr(method, "views", 1),
+            getattr(method, "same_clip", False),
+            self.area,
+            self.sampling,
+            self.rand_augment,
         )
+
+    def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
+        """A method that keeps results says which of the rows have none yet."""
+        untested = getattr(self.trainer.lightning_module, "untested", None)
+        rows = untested(rows) if untested else rows
+        if not rows:
+            return []
+        views = self.test_clips * self.test_crops
+        dataset = ViewDataset(
+            rows,
+            self.frames,
+            self.stride_frames,
+            self.size,
+            self.sampling,
+            self.test_clips,
+            self.test_crops,
+            self.seed,
+        )
+        videos = max(self.batch_size // views, 1)
+        sampler = EvenBatchSampler(len(rows), videos, self.trainer.global_rank, self.trainer.world_size)
+        return self._loader(dataset, sampler, collate_views)
 
     def _even_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         if not rows:
@@ -218,7 +273,12 @@ class ClipDataModule(LightningDataModule):
         sampler = EvenBatchSampler(len(rows), self.batch_size, trainer.global_rank, trainer.world_size)
         return self._loader(self.dataset(rows, train=False), sampler)
 
-    def _loader(self, dataset: ClipDataset, sampler: PlacedBatchSampler | EvenBatchSampler) -> DataLoader:
+    def _loader(
+        self,
+        dataset: ClipDataset | ViewDataset,
+        sampler: PlacedBatchSampler | EvenBatchSampler,
+        collate: Callable[[Sequence[list[Item]]], dict[str, Any]] = collate,
+    ) -> DataLoader:
         workers = self.workers
         if workers is None:
             workers = min(max(_cores() // self.trainer.num_devices, 1), 16)
@@ -239,6 +299,8 @@ class ClipDataModule(LightningDataModule):
         bad = batch.pop("bad", [])
         clips = len(batch["key"]) if batch else 0
         videos = -(-clips // self.repeats) if self.trainer.training else clips
+        if self.trainer.testing or self.trainer.predicting:  # one unreadable video in a batch of its own ends nothing
+            videos = clips // (self.test_clips * self.test_crops) or 1
         self.bad_samples.note(bad, videos, Path(self.trainer.default_root_dir) / "bad_samples.jsonl")
         return batch
 
