@@ -41,9 +41,19 @@ def undo_normalised_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
 
     Pixels (B, M, C, p, q, r), to look at predictions.
     """
-    _, _, c, p, q, r = pixels_BMCpqr.shape
-    cubes = rearrange(values_BMK, "b m (p q r c) -> b m c p q r", c=c, p=p, q=q, r=r)
-    return cubes * _deviation(pixels_BMCpqr) + _mean(pixels_BMCpqr)
+    return cubes_of_values(values_BMK, pixels_BMCpqr) * _deviation(pixels_BMCpqr) + _mean(pixels_BMCpqr)
+
+
+def undo_normalised_patches(values_BMK: Tensor, cubes_BMCpqr: Tensor) -> Tensor:
+    """Put the true mean and deviation of each cube of the network's own input back: (B, M, C, p, q, r)."""
+    variance, mean = torch.var_mean(cube_values(cubes_BMCpqr), dim=-1, keepdim=True)
+    return cubes_of_values(values_BMK * (variance + _EPS).sqrt() + mean, cubes_BMCpqr)
+
+
+def cubes_of_values(values_BMK: Tensor, like_BMCpqr: Tensor) -> Tensor:
+    """The inverse of `cube_values`: cubes shaped as ``like``."""
+    _, _, c, p, q, r = like_BMCpqr.shape
+    return rearrange(values_BMK, "b m (p q r c) -> b m c p q r", c=c, p=p, q=q, r=r)
 
 
 def cube_values(cubes_BMCpqr: Tensor) -> Tensor:
