@@ -4,6 +4,7 @@ A wheel holds them beside the package; in a checkout (editable install) they lie
 """
 
 import difflib
+import itertools
 from pathlib import Path
 
 _HOMES = (Path(__file__).parent, Path(__file__).parents[2])
@@ -15,7 +16,7 @@ def packaged(name: str) -> Path:
         if (home / name).exists():
             return home / name
     raise FileNotFoundError(
-        f"{name} is not beside the package ({_HOMES[0]}): reinstall it with `pip install --force-reinstall --no-deps vmae-zoo`"
+        f"{name} is not beside the package ({_HOMES[0]}): `pip install --force-reinstall --no-deps vmae-zoo` mends it"
     )
 
 
@@ -29,7 +30,8 @@ def find_recipe(name: str | Path) -> Path:
     """The file that a recipe argument names: the user's own file, else the packaged one.
 
     Args:
-        name: a path; when there is no such file, ``recipes/mgmae.yaml``, ``mgmae.yaml`` and ``data/demo.yaml`` name packaged files.
+        name: a path; when there is no such file, ``recipes/mgmae.yaml``, ``mgmae.yaml`` and ``data/demo.yaml`` name
+            packaged files.
 
     Raises:
         ValueError: neither exists; names the closest packaged recipes.
@@ -38,14 +40,10 @@ def find_recipe(name: str | Path) -> Path:
     if path.is_file():
         return path
     folder = packaged("recipes")
-    inside = path.relative_to("recipes") if path.parts[:1] == ("recipes",) else path
-    if not path.is_absolute() and ".." not in path.parts and (folder / inside).is_file():
+    inside = Path(*itertools.dropwhile(lambda part: part in ("..", "recipes"), path.parts))
+    if (folder / inside).is_file():
         return folder / inside
-    names = {str(recipe.relative_to(folder)): recipe.name for recipe in sorted(folder.rglob("*.yaml"))}
-    close = [
-        known for known, last in names.items() if last in difflib.get_close_matches(inside.name, names.values(), n=3)
-    ]
-    hint = f"the closest packaged recipes are {', '.join(f'recipes/{known}' for known in close)}; " if close else ""
-    raise ValueError(
-        f"no recipe {name}, neither in {Path.cwd()} nor in the package: {hint}`vmae-zoo recipes` lists them"
-    )
+    stems = {recipe.stem: f"recipes/{recipe.relative_to(folder)}" for recipe in sorted(folder.rglob("*.yaml"))}
+    close = [stems[stem] for stem in difflib.get_close_matches(inside.stem, stems, n=3)]
+    hint = f"did you mean {' or '.join(close)}?" if close else "`vmae-zoo recipes` lists the packaged ones"
+    raise ValueError(f"no recipe {name}, neither below {Path.cwd()} nor in the package: {hint}")

@@ -1,7 +1,10 @@
-"""The run folder: announced at the start, summed up at the end."""
+"""The run folder: the same for every process, announced at the start, summed up in ``summary.json``."""
 
 import json
+import math
+import os
 import platform
+import shutil
 import time
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,86 +21,128 @@ PACKAGES = ("torch", "lightning", "torchvision", "timm", "av")
 
 
 class RunFolder(Callback):
-    """Gives every process the same folder and writes ``summary.json`` into it.
+    """Settles the folder and keeps ``summary.json`` in it.
+
+    ``trainer.default_root_dir`` and ``trainer.log_dir`` are the run folder from ``setup`` on.
 
     Args:
         folder: the run folder as this process named it; that of the first process counts.
         recipe: name of the recipe.
+        new: whether the folder was made for this run; it is removed again when training does not even start.
     """
 
-    def __init__(self, folder: Path, recipe: str):
+    def __init__(self, folder: Path, recipe: str, new: bool = True):
         self.folder = folder
         self.recipe = recipe
-        self._started = time.time()
-        self._first_step = 0
+        self.new = new
+        self.training = False
+        self._started = self._session = time.time()
+        self._seconds_before = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take over the first process's folder."""
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
-        trainer._default_root_dir = str(self.folder)
+        trainer._default_root_dir = str(self.folder)  # type: ignore[attr-defined]
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what runs where."""
+        print("\n".join(self.opening(trainer, pl_module)), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what runs where."""
-        self._started, self._first_step = time.time(), trainer.global_step
-        if trainer.is_global_zero:
-            print("\n".join(self.opening(trainer)), flush=True)
+        """Start counting, on from an earlier session if there was one."""
+        self.training, self._session = True, time.time()
+        before = read_summary(self.folder) if trainer.global_step else {}
+        self._seconds_before = before.get("seconds", 0.0)
+        if "started" in before:
+            self._started = datetime.fromisoformat(before["started"]).timestamp()
+        if trainer.global_step and trainer.is_global_zero:
+            print(f"resumed: after step {trainer.global_step}, in epoch {trainer.current_epoch + 1}", flush=True)
         self.write(trainer, "running")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the summary as new as the checkpoint."""
+        if self.training:
+            self.write(trainer, "running")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sum up a run that went through."""
         self.write(trainer, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Sum up one that did not."""
-        self.write(trainer, "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed")
+        """Sum up one that did not; leave nothing of one that never began."""
+        if self.training:
+            stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
+            self.write(trainer, "interrupted" if stopped else "failed")
+        elif self.new and trainer.is_global_zero:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def opening(self, trainer: Trainer) -> list[str]:
-        """The lines printed when training starts."""
-        lines = [f"recipe: {self.recipe}"]
+    def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
+        """The lines printed before training starts."""
+        lines = [f"recipe: {self.recipe}, seed {os.environ.get('PL_GLOBAL_SEED', 'not set')}"]
         data = trainer.datamodule  # type: ignore[attr-defined]
         if getattr(data, "global_batch", None):
-            lines.append(
-                f"batch:  {data.batch_size} clips x {trainer.world_size} process{'es' * (trainer.world_size > 1)} x "
-                f"{trainer.accumulate_grad_batches} accumulated = {data.global_batch}"
-            )
+            lines.append(f"batch:  {batch_arithmetic(data, trainer)}")
+        lines.append(f"model:  {parameters(pl_module)}")
         lines.append(f"device: {device_name(trainer)}, precision {trainer.precision}")
-        if trainer.global_step:
-            lines.append(f"resumed: step {trainer.global_step}, epoch {trainer.current_epoch}")
-        lines.append(f"folder: {self.folder}")
-        return lines
+        return [*lines, f"folder: {self.folder}"]
 
     @rank_zero_only
     def write(self, trainer: Trainer, state: str) -> None:
         """Write ``summary.json``."""
-        if trainer.fast_dev_run or not self.folder.is_dir():
-            return
-        last = self.folder / "checkpoints" / "last.ckpt"
-        steps = trainer.global_step - self._first_step
         global_batch = getattr(trainer.datamodule, "global_batch", None)  # type: ignore[attr-defined]
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        last = self.folder / "checkpoints" / "last.ckpt"
         summary: dict[str, Any] = {
             "recipe": self.recipe,
             "state": state,
             "started": datetime.fromtimestamp(self._started).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self._started, 1),
+            "seconds": round(self._seconds_before + time.time() - self._session, 1),
             "steps": trainer.global_step,
-            "steps_of_this_session": steps,
-            "epoch": trainer.current_epoch,
+            "epochs": trainer.current_epoch,
             "samples": trainer.global_step * global_batch if global_batch else None,
-            "metrics": {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()},
-            "checkpoint": str(last.relative_to(self.folder)) if last.exists() else None,
+            "metrics": {name: round(value, 6) if math.isfinite(value) else None for name, value in metrics.items()},
+            "checkpoint": str(last) if state != "running" and last.exists() else None,
             "device": device_name(trainer),
             "processes": trainer.world_size,
             "precision": str(trainer.precision),
+            "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "versions": versions(),
         }
-        (self.folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        partial = self.folder / "summary.json.partial"
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
+        partial.replace(self.folder / "summary.json")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What ``summary.json`` of a run folder holds; nothing where there is none."""
+    file = folder / "summary.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def batch_arithmetic(data: Any, trainer: Trainer) -> str:
+    """How the global batch comes about: ``8 clips x 2 processes x 4 accumulated = 64``."""
+    parts = [f"{data.batch_size} clips", f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}"]
+    if trainer.accumulate_grad_batches > 1:
+        parts.append(f"{trainer.accumulate_grad_batches} accumulated")
+    repeats = getattr(data, "repeats", 1)
+    each = f", each read {repeats} times" if repeats > 1 else ""
+    return f"{' x '.join(parts)} = {data.global_batch} clips a step{each}"
+
+
+def parameters(module: LightningModule) -> str:
+    """How large a model and its parts are: ``VideoMAE, 6.0 M parameters (encoder 5.6 M, decoder 0.4 M)``."""
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in module.named_children()}
+    total = sum(p.numel() for p in module.parameters())
+    parts = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in counts.items() if count > total / 100)
+    return f"{type(module).__name__}, {total / 1e6:.1f} M parameters ({parts})"
 
 
 def device_name(trainer: Trainer) -> str:
     """The devices of a run in words."""
-    if trainer.strategy.root_device.type == "cuda":
-        return f"{trainer.world_size} x {torch.cuda.get_device_name(trainer.strategy.root_device)}"
-    return f"{trainer.world_size} x {trainer.strategy.root_device.type}"
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{trainer.world_size} x {name}"
 
 
 def versions() -> dict[str, str]:

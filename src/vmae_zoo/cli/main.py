@@ -1,7 +1,7 @@
 """The front of the command line: it finds the verb and imports only that.
 
-A verb is a module with ``configure(parser)``, which adds its arguments, and ``run(args) -> int``, which does the work and returns the exit code; heavy imports
-belong inside ``run``. A new verb is one line in `VERBS`.
+A verb is a module with ``configure(parser)``, which adds its arguments, and ``run(args) -> int``, which does the work
+and returns the exit code; heavy imports belong inside ``run``. A new verb is one line in `VERBS`.
 """
 
 import argparse
@@ -27,7 +27,13 @@ VERBS = {  # verb: (module, what it does)
     "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, who owns `lightning`"),
 }
 
+MENDABLE = (ValueError, OSError, MemoryError, ModuleNotFoundError)
+
 EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
+
+
+class UsageError(ValueError):
+    """A command line or a recipe that cannot be read: exit code 2."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,24 +88,15 @@ def help_text() -> str:
     trainer = [f"  {verb:<{width}}  {what}" for verb, what in TRAINER_VERBS.items()]
     others = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
     head = ["usage: vmae-zoo VERB ...", "", f"Masked video pre-training, vmae_zoo {vmae_zoo.__version__}.", ""]
-    foot = ["", "`vmae-zoo VERB --help` tells the rest.", EXAMPLE]
-    return "\n".join(
-        [
-            *head,
-            "training (PyTorch Lightning; also `lightning VERB ...`):",
-            *trainer,
-            "",
-            "everything else:",
-            *others,
-            *foot,
-        ]
-    )
+    titles = ["training (PyTorch Lightning; also `lightning VERB ...`):", *trainer, "", "everything else:", *others]
+    return "\n".join([*head, *titles, "", "`vmae-zoo VERB --help` tells the rest.", EXAMPLE])
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run ``work`` and turn what it raises into one line and an exit code; ``VMAE_ZOO_TRACEBACK=1`` shows the traceback.
+    """Run ``work`` and turn what it raises into one line and an exit code.
 
-    A ``ValueError``, an ``OSError`` or a wrong setting of Lightning's is the user's to mend: one sentence. Anything else is a fault of the program and keeps its
+    A ``ValueError``, an ``OSError``, a lack of memory or a wrong setting of Lightning's is the user's to mend: one
+    sentence (``VMAE_ZOO_TRACEBACK=1`` shows the traceback too). Anything else is a fault of the program and keeps its
     traceback.
     """
     try:
@@ -112,14 +109,10 @@ def guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        mendable = (
-            isinstance(error, (ValueError, OSError, ModuleNotFoundError))
-            or type(error).__name__ == "MisconfigurationException"
-        )
+        mendable = isinstance(error, MENDABLE) or type(error).__name__ == "MisconfigurationException"
         if os.environ.get("VMAE_ZOO_TRACEBACK") == "1" or not mendable:
             traceback.print_exc()
-            return 1
-        return failed(one_line(error))
+        return failed(one_line(error), 2 if isinstance(error, UsageError) else 1)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 """Run folders: ``runs/<recipe>/<YYYYmmdd-HHMMSS>/`` below the current folder, and finding one again."""
 
+import json
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,10 +9,9 @@ RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
 
 
 def recipe_name(recipe: Path) -> str:
-    """The name a recipe's runs go by: its file's stem, and for the ``recipe.yaml`` that a run saved, the name of that run's recipe."""
-    return (
-        recipe.resolve().parents[1].name if recipe.name == RECIPE and is_run(recipe.resolve().parent) else recipe.stem
-    )
+    """The name a recipe's runs go by: its file's stem; for the ``recipe.yaml`` of a run, that run's recipe."""
+    saved = recipe.name == RECIPE and is_run(recipe.resolve().parent)
+    return recipe.resolve().parents[1].name if saved else recipe.stem
 
 
 def new_run(root: Path, recipe: str) -> Path:
@@ -34,6 +35,15 @@ def newest_checkpoint(root: Path, recipe: str) -> Path:
             f"--ckpt_path last: no run of {recipe} below {root} has a {LAST}: leave --ckpt_path out to start one"
         )
     return found[-1]
+
+
+def requeued_run(root: Path, recipe: str) -> Path | None:
+    """The run that this SLURM job left when it was requeued; None outside SLURM or when it starts the first time."""
+    if int(os.environ.get("SLURM_RESTART_COUNT", "0")) == 0:
+        return None
+    summaries = sorted((root / recipe).glob(f"*/{SUMMARY}"), reverse=True)
+    same_job = (file for file in summaries if json.loads(file.read_text())["slurm_job"] == os.environ["SLURM_JOB_ID"])
+    return next((file.parent for file in same_job), None)
 
 
 def run_of(checkpoint: Path) -> Path | None:

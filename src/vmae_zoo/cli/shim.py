@@ -1,14 +1,15 @@
 """The ``lightning`` command.
 
-Lightning 2.6 ships none, so this package does: trainer verbs run here, any other verb goes to whichever installed package brings a ``lightning`` command of
-its own. Nothing heavy is imported before that is decided.
+Lightning 2.6 ships none, so this package does: trainer verbs run here, any other verb goes to whichever installed
+package brings a ``lightning`` command of its own. Nothing heavy is imported before that is decided.
 """
 
 import re
 import sys
 from importlib.metadata import entry_points
 
-from vmae_zoo.cli.main import TRAINER_VERBS, main as zoo
+from vmae_zoo.cli.main import TRAINER_VERBS, failed
+from vmae_zoo.cli.main import main as zoo
 
 OWNERS = ("lightning-sdk", "litserve")  # in this order: litserve's own command installs lightning-sdk
 
@@ -28,12 +29,12 @@ def main() -> int:
             return scripts[owner].load()() or 0
     if verb in ("-h", "--help", "--version"):
         return zoo()
-    print(
-        f"lightning: {verb} is not a verb of this command ({', '.join(TRAINER_VERBS)}); other verbs come with `pip install lightning-sdk`, "
-        "and vmae_zoo's own are under `vmae-zoo --help`",
-        file=sys.stderr,
+    verbs = ", ".join(TRAINER_VERBS)
+    return failed(
+        f"`lightning {verb}` is not one of {verbs}: others come with `pip install lightning-sdk`, those of vmae_zoo "
+        "are listed by `vmae-zoo --help`",
+        code=2,
     )
-    return 2
 
 
 def _normal(name: str) -> str:

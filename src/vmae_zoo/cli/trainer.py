@@ -2,15 +2,11 @@
 
 import argparse
 import json
-import logging
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
@@ -22,10 +18,12 @@ from lightning.pytorch.utilities import rank_zero_only
 import vmae_zoo
 from vmae_zoo.callbacks.progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary
+from vmae_zoo.cli.advice import advice_on
 from vmae_zoo.cli.complaints import complaint
 from vmae_zoo.cli.compose import files_of
 from vmae_zoo.cli.main import UsageError
 from vmae_zoo.cli.parser import RecipeParser, recipes_of, refuse_linked, with_recipes
+from vmae_zoo.cli.quiet import quieten
 from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_name, requeued_run, run_of
 from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
 
@@ -35,18 +33,12 @@ LINKS = {"data.frames": "frames", "data.stride_frames": "stride_frames", "data.s
 # Callbacks that every run has; the key is where a recipe sets their arguments.
 CALLBACKS = {"checkpoint": LastCheckpoint}
 
-DEFAULTS = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "log_every_n_steps": 10}
-
-# What Lightning and torch say about every run and nobody can act on.
-SAID_EVERY_TIME = ("Tip:", "GPU available:", "TPU available:", "Seed set to", "`weights_only` was not set")
-WARNED_EVERY_TIME = (
-    ".*does not have many workers.*",
-    ".*smaller than the logging interval.*",
-    ".*treespec, LeafSpec.*",
-    ".*was deprecated in v4.*",
-    ".*JSONARGPARSE_DEPRECATION_WARNINGS.*",
-    ".*skip_none parameter was deprecated.*",
-)
+DEFAULTS = {
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 10,
+    "enable_model_summary": False,
+}
 
 
 class ZooCLI(LightningCLI):
@@ -149,7 +141,12 @@ class ZooCLI(LightningCLI):
         if not barred and not sys.stderr.isatty():
             callbacks.append(ProgressLines())
         self.trainer_defaults["callbacks"] = callbacks
-        trainer = super().instantiate_trainer(**settings)
+        try:
+            trainer = super().instantiate_trainer(**settings)
+        except Exception as error:
+            if self.folder and not any(self.folder.glob("*")):
+                self.folder.rmdir()
+            raise ValueError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
@@ -161,21 +158,18 @@ class ZooCLI(LightningCLI):
             _say("no --ckpt_path: these are the weights that the recipe starts from")
         try:
             super()._run_subcommand(subcommand)
-        except SystemExit:
-            if self.trainer.state.status != TrainerStatus.INTERRUPTED:
-                raise
+        except SystemExit as stop:
             self._say_folder()
-            raise KeyboardInterrupt from None
-        except (RuntimeError, MemoryError) as error:
-            if lacks_memory(error):
-                raise MemoryError(memory_advice(given["data"], error)) from error
-            if "loading state_dict" in str(error):
-                first = str(error).splitlines()[1].strip()
-                raise ValueError(
-                    f"{given['ckpt_path']} does not fit this model ({first}): give the recipe it was trained by, "
-                    f"-c {Path(given['ckpt_path']).parents[1] / RECIPE}"
-                ) from error
+            if (
+                stop.code == 1 and self.trainer.state.status == TrainerStatus.INTERRUPTED
+            ):  # Lightning's answer to Ctrl-C
+                raise KeyboardInterrupt from None
             raise
+        except Exception as error:
+            advice = advice_on(error, given["data"], given["ckpt_path"])
+            if advice is None:
+                raise
+            raise ValueError(advice) from error
         if given["json"]:
             _write(Path(given["json"]), self.trainer)
         self._say_folder()
@@ -196,27 +190,6 @@ def options_of(parser: argparse.ArgumentParser) -> list[str]:
                 found |= dict.fromkeys(options_of(verb))
         found |= dict.fromkeys(option.lstrip("-") for option in action.option_strings)
     return list(found)
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether a device or the host ran out of memory."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
-
-
-def memory_advice(data: Namespace, error: BaseException) -> str:
-    """One sentence: what was too large and what to try."""
-    place = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory"
-    half = data["batch_size"] // 2
-    if not half:
-        return f"data.batch_size = 1 does not fit {place}: try --model.gradient_checkpointing true, or a smaller model"
-    same = (
-        "" if data.get("global_batch") else f" --data.global_batch {data['batch_size']} (the same steps, accumulated)"
-    )
-    return (
-        f"data.batch_size = {data['batch_size']} clips a process do not fit {place}: try --data.batch_size {half}{same}, "
-        "or --model.gradient_checkpointing true"
-    )
 
 
 @rank_zero_only
@@ -243,13 +216,3 @@ def run(arguments: list[str]) -> int:
     quieten()
     ZooCLI(arguments, vmae_zoo.methods.Method, ClipDataModule)
     return 0
-
-
-def quieten() -> None:
-    """Drop what is said about every run."""
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for pattern in WARNED_EVERY_TIME:
-        warnings.filterwarnings("ignore", pattern)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(lambda record: not any(said in record.getMessage() for said in SAID_EVERY_TIME))
