@@ -132,6 +132,11 @@ def init_separate_qkv(module: nn.Module) -> None:
             nn.init.xavier_uniform_(weight)
 
 
-def init_patch_projection(proj: nn.Conv3d) -> None:
-    """Xavier-uniform weights, a cube's projection seen as a matrix (MAE, MoCo v3); the bias keeps PyTorch's start."""
+def init_patch_projection(proj: nn.Conv3d, zero_bias: bool = False) -> None:
+    """Xavier-uniform weights, a cube's projection seen as a matrix (MAE, MoCo v3).
+
+    The bias keeps PyTorch's start (MAE) or starts at zero (MoCo v3).
+    """
     nn.init.xavier_uniform_(proj.weight.flatten(1))
+    if zero_bias and proj.bias is not None:
+        nn.init.zeros_(proj.bias)

@@ -1,0 +1,77 @@
+"""InfoNCE and its heads equal their formulas, on one process and on two."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from vmae_zoo.models.contrastive import head, info_nce
+
+
+def by_hand(queries, keys, temperature):
+    """2 T times the mean over queries of log sum_j exp(cos(q, k_j) / T) - cos(q, own k) / T."""
+    total = 0.0
+    for i, query in enumerate(queries):
+        products = [float(query @ key / (query.norm() * key.norm())) / temperature for key in keys]
+        total += torch.tensor(products).logsumexp(0).item() - products[i]
+    return 2 * temperature * total / len(queries)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_loss_equals_a_double_loop(temperature):
+    torch.manual_seed(0)
+    queries, keys = torch.randn(5, 7), torch.randn(5, 7)
+    assert info_nce(queries, keys, temperature).item() == pytest.approx(by_hand(queries, keys, temperature), abs=1e-5)
+
+
+def test_keys_get_no_gradient():
+    queries, keys = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    info_nce(queries, keys, 0.2).backward()
+    assert queries.grad.abs().max() > 0
+    assert keys.grad is None
+
+
+def test_head_is_linear_maps_and_batch_norms_without_bias():
+    torch.manual_seed(0)
+    layers = head((6, 8, 8, 3))
+    x = torch.randn(10, 6)
+    expected = x
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    assert all(layer.bias is None for layer in linears)
+    for index, layer in enumerate(linears):
+        expected = expected @ layer.weight.T
+        expected = (expected - expected.mean(0)) / (expected.var(0, unbiased=False) + 1e-5).sqrt()
+        expected = expected.relu() if index < 2 else expected
+    torch.testing.assert_close(layers(x), expected, atol=1e-5, rtol=1e-5)
+    assert layers[-1].weight is None
+    assert sum(p.numel() for p in layers.parameters()) == 6 * 8 + 8 * 8 + 8 * 3 + 4 * 8
+
+
+SCRIPT = """
+import sys
+import torch
+from torch import distributed
+from vmae_zoo.models.contrastive import info_nce
+
+rank = int(sys.argv[2])
+torch.set_num_threads(1)
+distributed.init_process_group("gloo", init_method=f"file://{sys.argv[1]}/meet", rank=rank, world_size=2)
+torch.manual_seed(0)
+queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
+torch.save(info_nce(queries[rank], keys[rank], 0.2), f"{sys.argv[1]}/{rank}.pt")
+"""
+
+
+def test_two_processes_contrast_with_the_keys_of_both(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE) for rank in (0, 1)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()[-2000:]
+    torch.manual_seed(0)
+    queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
+    both = [torch.load(tmp_path / f"{rank}.pt").item() for rank in (0, 1)]
+    assert sum(both) / 2 == pytest.approx(by_hand(queries.flatten(0, 1), keys.flatten(0, 1), 0.2), abs=1e-5)
+    assert both[0] != pytest.approx(info_nce(queries[0], keys[0], 0.2).item(), abs=1e-3)
