@@ -1,0 +1,85 @@
+"""Several views of each video: clips along time, crops along the longer side; no chance in it.
+
+What `lightning test` averages over and what features are computed from. One pass over a video gives all of its clips.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from vmae_zoo.data.catalog import Row
+from vmae_zoo.data.dataset import Item, collate, segment_of
+from vmae_zoo.data.decode import VideoError, probe, read_clip
+from vmae_zoo.data.sampling import dense_view_ids, segment_view_ids
+from vmae_zoo.data.transforms import crop_view
+from vmae_zoo.randomness import hash_text, sample_key
+
+
+class ViewDataset(Dataset[list[Item]]):
+    """The views of some rows: a list of clips x crops items per row, crops varying fastest.
+
+    Args:
+        rows: what to read.
+        frames: frames of a clip.
+        stride_frames: distance of the frames; of no account where the sampling is uniform.
+        size: side of the square crops in pixels; the shorter side of the video is read at this size.
+        sampling: "uniform" takes the frames of a clip from all of the video, anything else from a window of it.
+        clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
+        crops: views along the longer side (3 in the papers); one is the centre.
+        seed: of the keys.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        frames: int = 16,
+        stride_frames: int = 4,
+        size: int = 224,
+        sampling: str = "dense",
+        clips: int = 1,
+        crops: int = 1,
+        seed: int = 0,
+    ):
+        self.rows = rows
+        self.frames, self.stride_frames, self.size, self.sampling = frames, stride_frames, size, sampling
+        self.clips, self.crops, self.seed = clips, crops, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: tuple[int, int] | int) -> list[Item]:
+        """The views of a row; of an unreadable video one item that holds nothing but "bad"."""
+        index = place[0] if isinstance(place, tuple) else place
+        row = self.rows[index]
+        try:
+            clips = self._read(row)
+        except (VideoError, IndexError, OSError) as error:
+            return [{"bad": [{"path": str(row.path), "reason": str(error), "replacement": "nothing", "index": index}]}]
+        shared = {"index": index, "label": row.label, "key": sample_key(self.seed, 0, hash_text(row.id))}
+        views = [crop_view(clip, self.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
+        return [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
+
+    def ids(self, total: int) -> np.ndarray:
+        """Frames of all clips of a video with so many: int64 (clips, frames)."""
+        if self.sampling == "uniform":
+            ids = [segment_view_ids(total, self.frames, clip, self.clips) for clip in range(self.clips)]
+        else:
+            ids = [
+                dense_view_ids(total, self.frames, self.stride_frames, clip, self.clips) for clip in range(self.clips)
+            ]
+        return np.stack(ids)
+
+    def _read(self, row: Row) -> list[np.ndarray]:
+        first, total = segment_of(row, probe(row.path))
+        ids = first + self.ids(total)
+        return np.split(read_clip(row.path, ids.ravel(), self.size), self.clips)
+
+
+def collate_views(samples: Sequence[list[Item]]) -> dict[str, Any]:
+    """One batch of the views of several videos; unreadable ones are left out and told under "bad"."""
+    bad = [entry for sample in samples for item in sample for entry in item.get("bad", ())]
+    readable = [sample for sample in samples if "bad" not in sample[0]]
+    batch = collate(readable) if readable else {}
+    return {**batch, "bad": bad} if bad else batch
