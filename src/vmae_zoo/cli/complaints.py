@@ -30,6 +30,8 @@ def complaint(message: str, options: Iterable[str], files: Iterable[Path]) -> st
     if match := _OPTION.search(text):
         owner, wrong = match.groups()
         first = wrong.split(".")[0]
+        if first == "class_path":
+            return f"{_where(first, files)}{key}: beside class_path, settings belong under init_args"
         allowed = [*parameters(owner), "class_path", "init_args"]
         return f"{_where(first, files)}{key}: {_last(owner)} has no setting '{first}'{_meant(first, allowed)}"
     if match := _NESTED.search(text):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import get_loader
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from vmae_zoo.packaged import find_recipe
 
@@ -62,6 +62,9 @@ def read(recipe: Path) -> dict[str, Any]:
     """The keys of one YAML file; numbers such as 1e-3 are numbers."""
     try:
         keys = get_loader("yaml")(recipe.read_text())
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ValueError(f"{recipe}, line {line}: not YAML: {error.problem}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(keys, dict):

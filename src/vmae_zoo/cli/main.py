@@ -24,6 +24,8 @@ TRAINER_VERBS = {
 
 VERBS = {  # verb: (module, what it does)
     "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package"),
+    "masks": ("vmae_zoo.cli.masks", "draw what a method sees of a video"),
+    "reconstruct": ("vmae_zoo.cli.reconstruct", "draw what a checkpoint makes of the hidden parts of videos"),
     "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, who owns `lightning`"),
 }
 

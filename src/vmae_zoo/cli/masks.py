@@ -1,0 +1,49 @@
+"""``vmae-zoo masks``: what a recipe's method sees of a video."""
+
+import argparse
+import json
+from pathlib import Path
+
+ON_THIS_MACHINE = (  # a recipe for eight GPUs shows its masks anywhere; one block makes a large model quick to build
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+    "--trainer.num_nodes=1",
+    "--trainer.strategy=auto",
+    "--trainer.precision=32-true",
+    "--trainer.logger=false",
+    "--model.init_args.depth=1",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--recipe", required=True, metavar="FILE", help="recipe of the method")
+    parser.add_argument("--video", required=True, type=Path, metavar="FILE", help="a video")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the picture, a .png")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives another mask (default 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the token ids to this file")
+    parser.epilog = "example: vmae-zoo masks --recipe recipes/videomae.yaml --video clip.mp4 --out masks.png"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the masks of one clip over it."""
+    import vmae_zoo.methods
+    from vmae_zoo.cli.trainer import ZooCLI, quieten
+    from vmae_zoo.data import ClipDataModule
+    from vmae_zoo.viz.clips import read_batch
+    from vmae_zoo.viz.masks import show_split, token_ids
+    from vmae_zoo.viz.picture import sheet
+    from vmae_zoo.viz.reconstruction import check_method
+
+    quieten()
+    arguments = ["-c", args.recipe, *ON_THIS_MACHINE]
+    method = check_method(ZooCLI(arguments, vmae_zoo.methods.Method, ClipDataModule, run=False).model)
+    batch = read_batch(method, [args.video], args.seed)
+    split = method.draw(batch)
+    panel = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy())
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet([panel], side=144).save(args.out)
+    print(f"{args.out}  {panel.title}: {panel.note}")
+    if args.json:
+        args.json.write_text(json.dumps({"method": panel.title, **token_ids(split)}) + "\n")
+    return 0
