@@ -3,8 +3,10 @@
 import math
 
 import pytest
+import torch
 
-from vmae_zoo.models.positions import sincos_1d
+from vmae_zoo.masking import TokenGrid
+from vmae_zoo.models.positions import positions, sincos_1d, sincos_2d
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,43 @@ def test_videomae_table_follows_its_formula_for_odd_widths():
             angle = token / 10000 ** (2 * (channel // 2) / 7)
             expected = math.sin(angle) if channel % 2 == 0 else math.cos(angle)
             assert table[token, channel].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("first", ["column", "row"])
+def test_image_table_follows_its_formula(first):
+    table, dim = sincos_2d(3, 5, 12, first), 12
+    for token in range(15):
+        row, column = divmod(token, 5)
+        halves = (column, row) if first == "column" else (row, column)
+        expected = [
+            wave(place / 10000 ** (i / (dim / 4)))
+            for place in halves
+            for wave in (math.sin, math.cos)
+            for i in range(3)
+        ]
+        assert table[token].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_image_table_repeats_in_every_slice_of_a_clip():
+    tables = positions("sincos_2d", TokenGrid(3, 2, 2), 8)().view(3, 4, 8)
+    assert torch.equal(tables, sincos_2d(2, 2, 8).expand(3, -1, -1))
+
+
+def test_image_table_needs_a_width_of_fours():
+    with pytest.raises(ValueError, match="a width that 4 divides, got 10"):
+        sincos_2d(2, 2, 10)
+
+
+def test_separable_positions_add_the_place_and_the_slice_of_a_token():
+    module = positions("separable", TokenGrid(3, 2, 2), 8)
+    ids = torch.tensor([[0, 5, 11], [7, 6, 2]])
+    for clip, row in enumerate(ids.tolist()):
+        for n, token in enumerate(row):
+            expected = module.pos_embed_spatial[0, token % 4] + module.pos_embed_temporal[0, token // 4]
+            torch.testing.assert_close(module(ids)[clip, n], expected)
+    torch.testing.assert_close(module().expand(2, -1, -1).gather(1, ids[:, :, None].expand(-1, -1, 8)), module(ids))
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="positions = 'rotary' is not known: choose one of sincos_1d, sincos_2d"):
+        positions("rotary", TokenGrid(3, 2, 2), 8)
