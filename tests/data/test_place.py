@@ -7,7 +7,7 @@ import torch
 from vmae_zoo.data import ClipDataModule
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -39,7 +39,7 @@ class Kill(L.Callback):
         def die(trainer, module, *_):
             if when(trainer):
                 trainer.save_checkpoint(path)
-                raise Killed
+                raise KilledError
 
         setattr(self, hook, die)
 
@@ -61,7 +61,7 @@ def run(root, kill=None, checkpoint=None, epochs=3, max_steps=-1, workers=0, **d
     clips = ClipDataModule(root=str(root), workers=workers, **{**settings, **data})
     try:
         trainer.fit(module, clips, ckpt_path=checkpoint)
-    except Killed:
+    except KilledError:
         assert kill is not None
     return trainer, module
 
