@@ -149,7 +149,7 @@ def test_mode_and_random_state_stay_as_they_were():
 def test_a_method_without_pixels_is_refused():
     method = METHODS["videomae"]()
     method.targets = None
-    with pytest.raises(ValueError, match="VideoMAE predicts no pixels"):
+    with pytest.raises(ValueError, match="VideoMAE hides no tokens and predicts no pixels"):
         reconstruct(method, batch_for(method))
 
 

@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if args.columns < 1:
         raise ValueError(f"--columns {args.columns}: it counts from 1")
     method = check_method(load_pretrained(args.checkpoint, task="pretrain"))
-    method = method.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        method = method.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (RuntimeError, AssertionError) as error:  # not a device, or not one of this machine
+        raise ValueError(f"--device {args.device}: {str(error).splitlines()[0]}") from error
     args.out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for video in tqdm(args.video, unit="video", disable=None if len(args.video) > 1 else True):

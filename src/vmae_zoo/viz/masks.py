@@ -45,6 +45,12 @@ def show_split(method: Method, split: TokenSplit | ClusterOrder, frames_THWC: np
     return Panel(type(method).__name__, rows, counts)
 
 
+def token_ids(split: TokenSplit | ClusterOrder, clip: int = 0) -> dict[str, list]:
+    """A clip's draw in plain numbers."""
+    fields = {name: getattr(split, name) for name in split.__dataclass_fields__}
+    return {name: values[clip].tolist() for name, values in fields.items() if values is not None}
+
+
 def dimmed(slices_tHWC: np.ndarray, bright_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
     """Frames, one per time slice, with only these tokens bright."""
     light_tHW1 = np.where(over_pixels(bright_N, grid), 1.0, DIM)[..., None]

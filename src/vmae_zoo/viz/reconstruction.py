@@ -69,6 +69,13 @@ def can_reconstruct(method: nn.Module) -> bool:
     return getattr(method, "targets", None) is not None
 
 
+def check_method(module: Any) -> Method:
+    """The same module; ``ValueError`` where it hides nothing and predicts no pixels."""
+    if not can_reconstruct(module):
+        raise ValueError(f"{type(module).__name__} hides no tokens and predicts no pixels: there is nothing to show")
+    return module
+
+
 @torch.no_grad()
 def reconstruct(method: Method, batch: dict[str, Any]) -> Reconstruction:
     """Hide, predict and put together.
@@ -80,8 +87,7 @@ def reconstruct(method: Method, batch: dict[str, Any]) -> Reconstruction:
     Raises:
         ValueError: the method predicts no pixels.
     """
-    if not can_reconstruct(method):
-        raise ValueError(f"{type(method).__name__} predicts no pixels: there is nothing to reconstruct")
+    check_method(method)
     with evaluating(method):
         video_BCTHW, split = method.inputs(batch)
         prediction_BMK = method(video_BCTHW, split).prediction.float()

@@ -1,0 +1,95 @@
+"""``vmae-zoo masks`` and ``vmae-zoo reconstruct`` from the command line."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.methods import VideoMAE
+
+RECIPE = """
+model:
+  class_path: VideoMAE
+  init_args: {size: tiny, mask_ratio: 0.75}
+data: {frames: 4, stride_frames: 2, size: 64}
+trainer: {accelerator: gpu, devices: 8, strategy: ddp, precision: bf16-mixed}
+"""
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "moving.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuv420p"
+        for step in range(12):
+            picture = np.full((80, 96, 3), 40, np.uint8)
+            picture[20:50, 4 * step : 4 * step + 30] = (220, 120, 30)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    method = VideoMAE(
+        size="tiny",
+        frames=4,
+        image_size=64,
+        stride_frames=2,
+        mask_ratio=0.75,
+        width=24,
+        depth=1,
+        num_heads=2,
+        decoder_width=24,
+        decoder_depth=1,
+        decoder_num_heads=2,
+    )
+    path = tmp_path / "small.ckpt"
+    torch.save({"state_dict": method.state_dict(), "vmae_zoo": method.record()}, path)
+    return path
+
+
+def test_reconstruct_writes_a_picture_and_numbers_for_each_video(video, checkpoint, tmp_path, capsys):
+    out = tmp_path / "pictures"
+    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(out), "--json", str(tmp_path / "n.json")]
+    assert main([*arguments, "--gif", "--video", str(video), str(video)]) == 0
+    rows = json.loads((out / "numbers.json").read_text())["videos"]
+    assert json.loads((tmp_path / "n.json").read_text())["videos"] == rows
+    assert [row["picture"] for row in rows] == [str(out / "moving.png"), str(out / "moving-2.png")]
+    assert rows[0]["mse"] == rows[1]["mse"] > 0
+    assert f"zero prediction {rows[0]['zero_mse']:.5f}" in capsys.readouterr().out
+    assert Image.open(out / "moving.png").width > 4 * 112
+    assert Image.open(out / "moving.gif").n_frames == 4
+
+
+def test_masks_draws_a_recipe_for_eight_gpus_on_any_machine(video, tmp_path, capsys):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "masks.png"
+    recipe.write_text(RECIPE)
+    arguments = ["masks", "--recipe", str(recipe), "--video", str(video), "--out", str(out)]
+    assert main([*arguments, "--json", str(tmp_path / "ids.json")]) == 0
+    assert "8 of 32 tokens visible, 24 predicted" in capsys.readouterr().out
+    assert Image.open(out).height > 2 * 144
+    ids = json.loads((tmp_path / "ids.json").read_text())
+    assert sorted(ids["visible"] + ids["predicted"]) == list(range(32))
+
+
+def test_mistakes_are_told_in_one_line(video, checkpoint, tmp_path, capsys):
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o"), "--video"]
+    for wrong, said in (
+        ([str(tmp_path / "none.mp4")], "none.mp4: there is no such file"),
+        ([str(text)], "text.mp4"),
+        ([str(video), "--device", "toaster"], "--device toaster"),
+        ([str(video), "--columns", "0"], "--columns 0"),
+    ):
+        assert main([*arguments, *wrong]) == 1
+        error = capsys.readouterr().err.strip().splitlines()
+        assert said in error[-1]
+        assert not any("Traceback" in line for line in error)
