@@ -67,11 +67,13 @@ class RunFolder(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sum up a run that went through."""
+        self.training = False
         self.write(trainer, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Sum up one that did not; leave nothing of one that never began."""
         if self.training:
+            self.training = False
             stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
             self.write(trainer, "interrupted" if stopped else "failed")
         elif self.new and trainer.is_global_zero:

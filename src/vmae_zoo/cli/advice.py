@@ -10,7 +10,7 @@ import torch
 from vmae_zoo.cli.runs import RECIPE, run_of
 
 
-def advice_on(error: BaseException, data: Mapping[str, Any], checkpoint: str | None) -> str | None:
+def advice_on(error: BaseException, data: Mapping[str, Any], checkpoint: Path | None) -> str | None:
     """What to do about an error that ended a trainer verb; None for one that is no user's to mend.
 
     Args:
@@ -24,7 +24,7 @@ def advice_on(error: BaseException, data: Mapping[str, Any], checkpoint: str | N
         return f"{checkpoint} is no checkpoint that can be loaded safely (weights_only=True)"
     if checkpoint and "loading state_dict" in str(error):
         first = str(error).splitlines()[1].strip()
-        run = run_of(Path(checkpoint))
+        run = run_of(checkpoint)
         recipe = f": -c {run / RECIPE} is the recipe it was trained by" if run else ""
         return f"{checkpoint} does not fit this model ({first}){recipe}"
     return None

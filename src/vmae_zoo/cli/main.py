@@ -106,7 +106,8 @@ def guarded(work: Callable[[], int]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else failed(str(stop.code))
     except KeyboardInterrupt:
-        return failed("interrupted", code=130)
+        print("vmae-zoo: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `vmae-zoo ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -11,6 +11,8 @@ SAID = (
     "Seed set to",
     "`weights_only` was not set",
     "`Trainer.fit` stopped",
+    "Restoring states from",
+    "Restored all states",
 )
 WARNED = (
     ".*does not have many workers.*",

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import vmae_zoo
 from vmae_zoo.callbacks.progress import ProgressLines
@@ -50,6 +52,7 @@ class ZooCLI(LightningCLI):
         self.arguments = with_recipes(arguments)
         self.folder: Path | None = None
         strict = {"allow_abbrev": False, "exit_on_error": False}
+        header = [f"vmae_zoo {vmae_zoo.__version__}, all settings of:", f"vmae-zoo {shlex.join(arguments)}"]
         super().__init__(
             method,
             data,
@@ -64,7 +67,7 @@ class ZooCLI(LightningCLI):
                 **strict,
                 "prog": "vmae-zoo",
                 "version": f"vmae-zoo {vmae_zoo.__version__}",
-                **{verb: dict(strict) for verb in self.subcommands()},
+                **{verb: {**strict, "dump_header": header} for verb in self.subcommands()},
             },
             save_config_kwargs={"config_filename": RECIPE, "overwrite": True},
         )
@@ -93,6 +96,8 @@ class ZooCLI(LightningCLI):
         if verb is None:
             return
         given = self.config[verb]
+        wanted, given["ckpt_path"] = given["ckpt_path"], None  # the saved recipe starts afresh
+        self.checkpoint: Path | None = None
         if given["weights_only"] is None:
             given["weights_only"] = True
         recipes = recipes_of(self.arguments)
@@ -101,17 +106,17 @@ class ZooCLI(LightningCLI):
         self.fits = verb == "fit" and not given["trainer"]["fast_dev_run"]
         if not self.fits:
             self.save_config_callback = None
-        checkpoint = given["ckpt_path"]
-        if checkpoint == "last":
-            checkpoint = newest_checkpoint(self.root, self.recipe)
-        elif checkpoint and not Path(checkpoint).exists():
-            raise ValueError(f"--ckpt_path {checkpoint}: there is no such file")
-        if checkpoint:
-            given["ckpt_path"] = str(checkpoint)
-            self.folder = run_of(Path(checkpoint)) if self.fits else None
+        if wanted == "last":
+            self.checkpoint = newest_checkpoint(self.root, self.recipe)
+        elif wanted and not Path(wanted).exists():
+            raise ValueError(f"--ckpt_path {wanted}: there is no such file")
+        elif wanted:
+            self.checkpoint = Path(wanted)
+        if self.fits and self.checkpoint:
+            self.folder = run_of(self.checkpoint)
         elif self.fits and (left := requeued_run(self.root, self.recipe)):
-            self.folder = left  # Lightning looks for the checkpoint of the requeueing there
-            given["ckpt_path"] = str(left / LAST) if (left / LAST).exists() else None
+            self.folder = left  # Lightning looks there for the checkpoint that it made when it requeued the job
+            self.checkpoint = left / LAST if (left / LAST).exists() and not any(left.glob("hpc_ckpt_*")) else None
 
     def _set_seed(self) -> None:
         """One seed for everything; a random one is chosen here, so the data is told now."""
@@ -151,13 +156,20 @@ class ZooCLI(LightningCLI):
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """The verb's arguments, with the checkpoint that was found."""
+        return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": self.checkpoint}
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb; turn what a user can mend into a sentence, and end with where the run lies."""
         given = self.config[subcommand]
-        if subcommand != "fit" and given["ckpt_path"] is None:
+        if subcommand != "fit" and self.checkpoint is None:
             _say("no --ckpt_path: these are the weights that the recipe starts from")
         try:
             super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            self._say_folder()
+            raise SystemExit(143) from None
         except SystemExit as stop:
             self._say_folder()
             if (
@@ -166,7 +178,7 @@ class ZooCLI(LightningCLI):
                 raise KeyboardInterrupt from None
             raise
         except Exception as error:
-            advice = advice_on(error, given["data"], given["ckpt_path"])
+            advice = advice_on(error, given["data"], self.checkpoint)
             if advice is None:
                 raise
             raise ValueError(advice) from error
