@@ -88,7 +88,7 @@ def reconstruct(method: Method, batch: dict[str, Any]) -> Reconstruction:
         ValueError: the method predicts no pixels.
     """
     check_method(method)
-    with evaluating(method):
+    with evaluating(method), torch.compiler.set_stance("force_eager"):  # a few clips are not worth compiling for
         video_BCTHW, split = method.inputs(batch)
         prediction_BMK = method(video_BCTHW, split).prediction.float()
     pixels_BCTHW, inputs_BCTHW = batch["video"].float() / 255, video_BCTHW.float()
@@ -187,7 +187,7 @@ def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) 
     frames = {label: as_frames(video) for label, video in rows.items()}  # (B, T, H, W, C)
     if result.clip.shape[2] == 1:
         images = {label: video[:columns, 0] for label, video in frames.items()}
-        return [Panel(", ".join(names[:columns]), images, caption(result.mse.mean(), result.zero_mse.mean()))]
+        return [Panel(", ".join(filter(None, names[:columns])), images, caption(result.mse.mean(), result.zero_mse.mean()))]
     shown = chosen_frames(result.clip.shape[2], columns)
     return [
         Panel(

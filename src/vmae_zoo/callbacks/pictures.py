@@ -1,0 +1,98 @@
+"""Reconstructions of the same clips as training goes on, with numbers, in the run folder and in TensorBoard."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+from vmae_zoo.data import collate
+from vmae_zoo.viz.picture import sheet
+from vmae_zoo.viz.reconstruction import Reconstruction, can_reconstruct, caption, panels, reconstruct
+
+
+class Pictures(Callback):
+    """Writes ``pictures/step-N.png`` and a line of ``pictures/numbers.jsonl``; nothing for methods without pixels.
+
+    The clips are held-back ones where the data has some, else training clips, and always the same: middle of the video,
+    centre crop, one mask. No random state is used and the method's mode stays as it is.
+
+    Args:
+        every_n_steps: optimiser steps from one picture to the next; there is always one at the end of training.
+        clips: how many clips.
+        columns: frames shown of each.
+    """
+
+    def __init__(self, every_n_steps: int = 500, clips: int = 2, columns: int = 8):
+        for name, value in {"every_n_steps": every_n_steps, "clips": clips, "columns": columns}.items():
+            if value < 1:
+                raise ValueError(f"pictures.{name} = {value}: it counts from 1")
+        self.every_n_steps = every_n_steps
+        self.clips = clips
+        self.columns = columns
+        self._batch: dict[str, Any] | None = None
+        self._drawn_at: int | None = None
+        self._last: Reconstruction | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run has the picture of the step that it starts from."""
+        self._drawn_at = trainer.global_step or None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw every ``every_n_steps``."""
+        if self._batch is None and can_reconstruct(pl_module):
+            self._batch = fixed_clips(trainer, self.clips) or {
+                name: values[: self.clips].cpu() for name, values in batch.items()
+            }
+        if trainer.global_step and trainer.global_step % self.every_n_steps == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the end of training, and say how near it came."""
+        self._draw(trainer, pl_module)
+        if self._last is not None and trainer.is_global_zero:
+            print(f"reconstruction: {caption(self._last.mse.mean(), self._last.zero_mse.mean())}", flush=True)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._batch is None or trainer.global_step == self._drawn_at or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        self._drawn_at = trainer.global_step
+        alone = isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))
+        if alone and not trainer.is_global_zero:
+            return  # with sharded weights every process takes part in the forward pass
+        batch = {name: values.to(pl_module.device) for name, values in self._batch.items()}
+        with trainer.precision_plugin.forward_context():
+            self._last = reconstruct(pl_module, batch)  # type: ignore[arg-type]
+        if trainer.is_global_zero:
+            self._write(trainer, self._last)
+
+    def _write(self, trainer: Trainer, result: Reconstruction) -> None:
+        step, numbers = trainer.global_step, result.numbers()
+        folder = Path(trainer.default_root_dir) / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = sheet(panels(result, self.columns, [f"step {step}"] + [""] * (self.clips - 1)))
+        image.save(folder / f"step-{step:06d}.png")
+        with (folder / "numbers.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, **{name: round(value, 7) for name, value in numbers.items()}}) + "\n")
+        for logger in trainer.loggers:
+            logger.log_metrics({f"reconstruction/{name}": value for name, value in numbers.items()}, step)
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("reconstruction", np.asarray(image), step, dataformats="HWC")
+
+
+def fixed_clips(trainer: Trainer, clips: int) -> dict[str, torch.Tensor] | None:
+    """Held-back clips, or training clips, spread over the rows; None where the data is not ours to ask."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not hasattr(data, "validation_rows"):
+        return None
+    rows = data.validation_rows or data.rows
+    dataset = data.dataset(rows, train=False)
+    batch = collate([dataset[len(rows) * clip // clips] for clip in range(min(clips, len(rows)))])
+    batch.pop("bad", None)
+    return batch or None
