@@ -151,7 +151,15 @@ class Method(lightning.LightningModule):
                     "base_lr needs the global batch, which only ClipDataModule tells: give lr, the rate itself"
                 )
             lr, min_lr = settings["base_lr"] * run.global_batch / 256, min_lr * run.global_batch / 256
-        groups = parameter_groups(self, settings["weight_decay"], lr=lr, exempt=self.no_decay, decay_all=self.decay_all)
+        groups = parameter_groups(
+            self,
+            settings["weight_decay"],
+            lr=lr,
+            exempt=self.no_decay,
+            layer_decay=settings.get("layer_decay", 1.0),
+            depth=len(self.encoder.blocks),
+            decay_all=self.decay_all,
+        )
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(settings["betas"]), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr)

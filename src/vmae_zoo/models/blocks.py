@@ -125,6 +125,13 @@ def init_linear(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def init_truncated(module: nn.Module) -> None:
+    """The start of supervised training: truncated normal linears of deviation 0.02, zero biases, layer norms at one."""
+    init_linear(module)
+    if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+
+
 def init_separate_qkv(module: nn.Module) -> None:
     """Xavier-uniform queries, keys and values, each map as a matrix of its own (space-time MAE, MoCo v3)."""
     if isinstance(module, Attention):

@@ -1,0 +1,256 @@
+"""A video classifier: an encoder, its tokens' mean and a linear head, trained from scratch or fine-tuned.
+
+As the official VideoMAE fine-tunes (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602): no norm behind the last
+block but one behind the mean, a head that starts near zero, layer-wise learning rates (Bao et al., BEiT, ICLR 2022,
+arXiv 2106.08254), stochastic depth, mixup, CutMix, label smoothing, random erasing. With ``attention="divided"``,
+``pool="cls"`` and learnt positions it is a TimeSformer (Bertasius et al., ICML 2021, arXiv 2102.05095). Different from
+the official program: every random choice is a function of the samples' keys.
+
+Shapes: B clips, C channels, T frames, H rows, W columns; K classes.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor, nn
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.methods.base import Method
+from vmae_zoo.models.blocks import init_truncated
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.positions import SeparablePositions
+from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from vmae_zoo.models.sizes import encoder_size
+from vmae_zoo.training.mixing import erase, mix, soft_cross_entropy, soft_targets
+from vmae_zoo.training.results import Results, scores_of, write_csv
+
+
+class Classifier(Method):
+    """An encoder with a head.
+
+    The head is made when its classes are known: at once where ``classes`` or ``num_classes`` is given, else when
+    training starts, from the data; a checkpoint brings its own.
+
+    Args:
+        classes: names of the classes, in the order of their labels; None: those of the training data.
+        num_classes: how many there are, where the names are not known.
+        size: of the encoder: tiny (ours), small, base, large, huge, giant.
+        frames: frames of a clip (16 in the paper).
+        image_size: rows and columns of a clip in pixels (224 in the paper).
+        stride_frames: from one frame of the clip to the next; kept with the weights.
+        sampling: "dense" (a window of the video; Kinetics, UCF101, HMDB51) or "uniform" (frames spread over all of it;
+            Something-Something V2); kept with the weights.
+        attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided`.
+        pool: "mean" of the patch tokens, then a norm; or "cls", the class token behind the encoder's final norm.
+        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
+        cls_token: a class token beside the patch tokens, whatever is pooled (MAE and space-time MAE have one).
+        width: of the encoder; this and the following override ``size``.
+        depth: blocks of the encoder.
+        num_heads: of the encoder.
+        mlp_ratio: hidden width of the MLPs over the width.
+        patch: side of a patch in pixels.
+        cube_frames: frames of a cube (2 in VideoMAE, 1 in TimeSformer).
+        mean: of the input's channels, in [0, 1].
+        std: of the input's channels.
+        drop_path: stochastic depth of the last block (0.1 to 0.35 in the paper, more for larger models).
+        head_dropout: before the head (0 or 0.5 in the official scripts).
+        mixup: a of Beta(a, a), 0: never (0.8 in the paper).
+        cutmix: a of Beta(a, a), 0: never (1.0 in the paper).
+        label_smoothing: share of the target spread over all classes (0.1 in the paper).
+        erase: share of the training clips that lose a box to noise (0.25 in the paper).
+        layer_decay: factor on the learning rate from each layer to the one below (0.65 to 0.9 in the papers).
+        base_lr: per 256 clips, repeats not counted (5e-4 to 2e-3 in the official scripts).
+        min_lr: rate at the end, per 256 clips.
+        betas: AdamW's.
+        warmup_epochs: loader epochs in which the rate rises.
+        **training: see `vmae_zoo.methods.base.Method`.
+    """
+
+    no_decay = frozenset({"cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class"})
+
+    def __init__(
+        self,
+        classes: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        size: str = "base",
+        frames: int = 16,
+        image_size: int = 224,
+        stride_frames: int = 4,
+        sampling: str = "dense",
+        attention: str = "joint",
+        pool: str = "mean",
+        position: str = "sincos_1d",
+        bias: str = "qv",
+        cls_token: bool = False,
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        patch: int | None = None,
+        cube_frames: int = 2,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        drop_path: float = 0.1,
+        head_dropout: float = 0.0,
+        mixup: float = 0.8,
+        cutmix: float = 1.0,
+        label_smoothing: float = 0.1,
+        erase: float = 0.25,
+        layer_decay: float = 0.75,
+        base_lr: float = 1e-3,
+        min_lr: float = 1e-6,
+        betas: tuple[float, float] = (0.9, 0.999),
+        warmup_epochs: float = 5,
+        **training: Any,
+    ):
+        super().__init__(base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **training)
+        self.save_hyperparameters()
+        if pool not in ("mean", "cls"):
+            raise ValueError(f"pool = {pool!r} is not known: choose mean or cls")
+        known = encoder_size(size)
+        patch = patch or known.patch
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (cube_frames, patch, patch))
+        self.encoder = Encoder(
+            self.grid,
+            width or known.width,
+            depth or known.depth,
+            num_heads or known.num_heads,
+            mlp_ratio=mlp_ratio or known.mlp_ratio,
+            position=position,
+            bias=bias,
+            final_norm=pool == "cls",
+            fc_norm=pool == "mean",
+            drop_path=drop_path,
+            preprocessing=Preprocessing(
+                (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), frames, stride_frames, image_size, sampling
+            ),
+            attention=attention,
+            cls_token=cls_token or pool == "cls",
+        )
+        self.encoder.apply(init_truncated)
+        if attention == "divided" and isinstance(self.encoder.positions, SeparablePositions):
+            nn.init.zeros_(self.encoder.positions.pos_embed_temporal)  # as TimeSformer starts
+        self.head_dropout = nn.Dropout(head_dropout)
+        self.head: nn.Linear | None = None
+        self.results = Results("test")
+        self.paths: dict[str, str] = {}
+        if classes or num_classes:
+            self.know_classes(list(classes or ()), num_classes)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty where nothing told them."""
+        return list(self.hparams["classes"] or ())
+
+    def know_classes(self, classes: Sequence[str], number: int | None = None) -> None:
+        """Take over the classes' names, and make the head where there is none.
+
+        Args:
+            classes: names in the order of their labels; empty where only their number is known.
+            number: how many.
+
+        Raises:
+            ValueError: the head tells others apart.
+        """
+        number = number or len(classes)
+        if classes and (number != len(classes) or (self.head and self.head.out_features != len(classes))):
+            has = self.head.out_features if self.head else number
+            raise ValueError(
+                f"the classifier has {has} classes, the data or `classes` name {len(classes)}: use its own"
+            )
+        if classes and self.classes and list(classes) != self.classes:
+            raise ValueError(
+                f"the classifier's classes ({', '.join(self.classes[:3])}, ...) are not the data's "
+                f"({', '.join(classes[:3])}, ...): give it data with its own classes, or train it on these"
+            )
+        if self.head is None:
+            self.head = nn.Linear(self.encoder.width, number)
+            init_truncated(self.head)
+            with torch.no_grad():
+                self.head.weight.mul_(0.001)
+        self.hparams["classes"] = list(classes) or self.hparams["classes"]
+        self.hparams["num_classes"] = number
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """Logits (B, K) of clips, float, normalised as ``encoder.preprocessing`` says."""
+        if self.head is None:
+            raise ValueError("the classifier has no classes yet: train it, load a checkpoint, or give classes")
+        if self.hparams["pool"] == "cls":
+            feature_BD = self.encoder(video_BCTHW, return_cls=True)[1]
+        else:
+            feature_BD = self.encoder.pool(self.encoder(video_BCTHW))
+        return self.head(self.head_dropout(feature_BD))
+
+    def setup(self, stage: str) -> None:
+        """Learn the classes from the data; ``ValueError`` where training data has none."""
+        names = list(getattr(self.trainer.datamodule, "classes", ()))  # type: ignore[attr-defined]
+        if stage == "fit" and not names and self.head is None:
+            raise ValueError("a classifier trains on labelled clips, and this data has no labels: check data.layout")
+        if names and stage != "predict":
+            self.know_classes(names)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the checkpoint's classes; ``ValueError`` where the data has others."""
+        named = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("classes")
+        self.know_classes(named or (), len(checkpoint["state_dict"]["head.weight"]))
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One batch: normalise, erase, mix, forward, log."""
+        settings = self.hparams
+        target_BK = soft_targets(batch["label"], settings["num_classes"], settings["label_smoothing"])
+        video = erase(self.normalise(batch["video"]), batch["key"], settings["erase"])
+        video, target_BK = mix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
+        loss = soft_cross_entropy(self(video), target_BK)
+        self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Cross-entropy and accuracies of held-back clips."""
+        logits_BK, label_B = self(self.normalise(batch["video"])).float(), batch["label"]
+        settings: dict[str, Any] = {"batch_size": len(label_B), "sync_dist": True}
+        top = logits_BK.topk(min(5, logits_BK.shape[1]), dim=1).indices == label_B[:, None]
+        self.log("loss/val", nn.functional.cross_entropy(logits_BK, label_B), prog_bar=True, **settings)
+        self.log("top1/val", top[:, :1].float().sum(1).mean(), prog_bar=True, **settings)
+        self.log("top5/val", top.float().sum(1).mean(), **settings)
+
+    def untested(self, rows: Sequence[Any]) -> list[Any]:
+        """Of these videos, those that a run cut off before has left: what the data module reads."""
+        name = "predictions" if self.trainer.predicting else "test"
+        self.results = Results.of(name, self, rows)
+        self.paths = {row.id: str(row.path) for row in rows}
+        return list(self.results.rows)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Probabilities of every view."""
+        if "video" in batch:  # none where no video of it could be read
+            self.results.add(batch, self(self.normalise(batch["video"])).float().softmax(1))
+
+    def on_test_epoch_end(self) -> None:
+        """Score, and write ``test.csv`` and ``test.json`` into the run's folder."""
+        lines = self.results.gather()
+        scores = scores_of(lines)
+        if scores is None:
+            raise ValueError("no test video has a label: `lightning predict` needs none")
+        self.log_dict({f"{name}/test": value for name, value in scores.asdict().items()})
+        self._write(lines, "test", truth=True)
+        if self.results.folder and self.trainer.is_global_zero:
+            (self.results.folder / "test.json").write_text(json.dumps(scores.asdict(), indent=2) + "\n")
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> int:
+        """Probabilities of every view; returns how many videos are done."""
+        self.test_step(batch, batch_idx)
+        return len(self.results.videos)
+
+    def on_predict_epoch_end(self) -> None:
+        """Write ``predictions.csv``: path, label, probability."""
+        self._write(self.results.gather(), "predictions", truth=False)
+
+    def _write(self, lines: list[dict[str, Any]], name: str, truth: bool) -> None:
+        if self.results.folder and self.trainer.is_global_zero:
+            file = self.results.folder / f"{name}.csv"
+            write_csv(file, lines, self.paths, self.classes, truth)
+            rank_zero_info(f"{len(lines)} videos: {file}")

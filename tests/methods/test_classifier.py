@@ -1,0 +1,267 @@
+"""The classifier equals the official program's numbers, trains by its rules and keeps its classes."""
+
+import csv
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader, Dataset, default_collate
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+from vmae_zoo.data.catalog import Row
+from vmae_zoo.methods import Classifier
+from vmae_zoo.training.parameter_groups import parameter_groups
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TINY = {"frames": 16, "image_size": 32, "width": 24, "depth": 2, "num_heads": 2}
+NAMES = ["left", "right", "still"]
+
+
+def test_logits_equal_the_official_numbers():
+    values = load_file(GOLDEN / "videomae_v1_classify.safetensors")
+    classifier = Classifier(num_classes=7, **TINY).eval()
+    official = {name[2:]: value for name, value in values.items() if name.startswith("w.")}
+    classifier.load_state_dict({n if n.startswith("head.") else f"encoder.{n}": v for n, v in official.items()})
+    torch.testing.assert_close(classifier(values["in.clip"]), values["out.logits"], atol=1e-5, rtol=1e-5)
+
+
+def test_the_head_starts_near_zero_and_the_encoder_as_published():
+    torch.manual_seed(0)
+    classifier = Classifier(num_classes=400, size="tiny", image_size=64)
+    assert classifier.head.weight.std().item() == pytest.approx(2e-5, rel=0.05)
+    assert classifier.head.bias.abs().max() == 0
+    assert classifier.encoder.blocks[0].attn.qkv.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert isinstance(classifier.encoder.norm, torch.nn.Identity)
+    assert isinstance(classifier.encoder.fc_norm, torch.nn.LayerNorm)
+
+
+@pytest.mark.parametrize(("size", "millions"), [("small", 22.03), ("base", 86.53), ("large", 304.3), ("huge", 632.1)])
+def test_parameter_counts_are_the_published_ones(size, millions):
+    with torch.device("meta"):
+        classifier = Classifier(num_classes=400, size=size)
+    assert sum(p.numel() for p in classifier.parameters()) / 1e6 == pytest.approx(millions, rel=3e-4)
+
+
+def test_timesformer_has_its_published_size():
+    with torch.device("meta"):
+        model = Classifier(
+            num_classes=400, frames=8, attention="divided", pool="cls", position="separable", bias="qkv", cube_frames=1
+        )
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(121.4, rel=2e-3)
+    assert model.encoder.blocks[3].temporal_fc.weight.abs().max() == 0 if model.device.type != "meta" else True
+
+
+def test_layer_decay_is_the_published_table():
+    with torch.device("meta"):
+        classifier = Classifier(num_classes=3, size="base")
+    groups = parameter_groups(classifier, 0.05, lr=1.0, layer_decay=0.75, depth=12, exempt=classifier.no_decay)
+    rate = {parameter: group["lr"] for group in groups for parameter in group["params"]}
+    named = dict(classifier.named_parameters())
+    assert rate[named["encoder.patch_embed.proj.weight"]] == pytest.approx(0.0238, abs=5e-5)
+    assert rate[named["encoder.blocks.0.attn.qkv.weight"]] == pytest.approx(0.0317, abs=5e-5)
+    assert rate[named["encoder.blocks.11.mlp.fc1.bias"]] == 0.75
+    assert rate[named["encoder.fc_norm.weight"]] == rate[named["head.bias"]] == 1
+
+
+class Clips(Dataset):
+    """Videos whose colour tells their class, with the views of each as the data module gives them."""
+
+    def __init__(self, videos, views=1):
+        self.videos, self.views = videos, views
+
+    def __len__(self):
+        return self.videos
+
+    def __getitem__(self, index):
+        label, generator = index % 3, torch.Generator().manual_seed(index)
+        clip = torch.randint(0, 60, (self.views, 3, 16, 32, 32), generator=generator, dtype=torch.uint8)
+        clip[:, label] += 150
+        return {"video": clip, "label": torch.full((self.views,), label), "index": torch.full((self.views,), index)}
+
+
+def collate(samples):
+    batch = {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
+    return {**batch, "key": torch.arange(len(batch["label"]))}
+
+
+class Data(lightning.LightningDataModule):
+    """What the classifier asks of the data module."""
+
+    classes = NAMES
+    frames, stride_frames, size, sampling, test_clips, test_crops = 16, 4, 32, "dense", 2, 3
+
+    def __init__(self, classes=NAMES):
+        super().__init__()
+        self.classes = classes
+        self.rows = [Row(f"v{index}.mp4", Path(f"/clips/v{index}.mp4"), index % 3, "test") for index in range(12)]
+        self.read = []
+
+    def train_dataloader(self):
+        return DataLoader(Clips(24), batch_size=6, collate_fn=collate)
+
+    def val_dataloader(self):
+        return DataLoader(Clips(9), batch_size=5, collate_fn=collate)
+
+    def test_dataloader(self):
+        left = self.trainer.lightning_module.untested(self.rows)
+        self.read = [row.id for row in left]
+        chosen = [int(row.id[1:-4]) for row in left]
+        clips = [Clips(12, views=6)[index] for index in chosen]
+        for place, sample in enumerate(clips):
+            sample["index"][:] = place
+        return DataLoader(clips, batch_size=2, collate_fn=collate)
+
+    predict_dataloader = test_dataloader
+
+
+def trainer(folder, **settings):
+    return lightning.Trainer(
+        accelerator="cpu", default_root_dir=folder, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, **settings,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    classifier = Classifier(**TINY, lr=3e-3, min_lr=0.0, warmup_steps=2, layer_decay=1.0, erase=0.0)
+    run = trainer(folder, max_epochs=12, max_steps=48)
+    run.fit(classifier, datamodule=Data())
+    run.save_checkpoint(folder / "last.ckpt")
+    return run, classifier, folder
+
+
+def test_it_learns_and_its_checkpoint_knows_the_classes(trained, tmp_path):
+    run, classifier, folder = trained
+    assert run.callback_metrics["top1/val"] == 1
+    assert run.callback_metrics["loss/val"] < 1
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert saved["vmae_zoo"]["hparams"]["classes"] == NAMES
+    again = Classifier(**saved["vmae_zoo"]["hparams"])
+    again.load_state_dict(saved["state_dict"])
+    assert again.classes == NAMES
+    clip = torch.randn(2, 3, 16, 32, 32)
+    torch.testing.assert_close(again.eval()(clip), classifier.eval()(clip))
+
+
+def test_probabilities_of_the_views_are_averaged(trained, tmp_path):
+    _, classifier, folder = trained
+    data = Data()
+    run = trainer(tmp_path)
+    (metrics,) = run.test(Classifier(**TINY), datamodule=data, ckpt_path=folder / "last.ckpt", verbose=False)
+    assert metrics["top1/test"] == 100
+    assert metrics["videos/test"] == 12
+    rows = list(csv.DictReader((tmp_path / "test.csv").open()))
+    assert [row["truth"] for row in rows] == [NAMES[int(Path(row["path"]).stem[1:]) % 3] for row in rows]
+    assert [row["label"] for row in rows] == [row["truth"] for row in rows]
+    with torch.no_grad():
+        logits = classifier.eval()(classifier.normalise(Clips(12, views=6)[4]["video"]))
+    expected = logits.softmax(1).mean(0).max().item()
+    shown = next(float(row["probability"]) for row in rows if row["path"] == "/clips/v4.mp4")
+    assert shown == pytest.approx(expected, abs=1e-5)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_a_test_that_was_cut_off_goes_on(trained, tmp_path):
+    _, classifier, _ = trained
+    stop = classifier.test_step
+
+    def cut_off(batch, batch_idx):
+        if batch_idx == 3:
+            raise KeyboardInterrupt
+        stop(batch, batch_idx)
+
+    classifier.test_step = cut_off
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        trainer(tmp_path).test(classifier, datamodule=Data(), verbose=False)
+    classifier.test_step = stop
+    with (tmp_path / "test.0.jsonl").open("a") as file:
+        file.write('{"video": "v11.mp4", "lab')  # killed while it wrote
+    data = Data()
+    (metrics,) = trainer(tmp_path).test(classifier, datamodule=data, verbose=False)
+    assert data.read == [f"v{index}.mp4" for index in range(6, 12)]
+    assert metrics["videos/test"] == 12
+    (tmp_path / "test.0.jsonl").write_text('{"weights": "others"}\n{"video": "v0.mp4"}\n')
+    trainer(tmp_path).test(classifier, datamodule=data, verbose=False)
+    assert len(data.read) == 12
+
+
+def test_predictions_are_a_csv_of_path_label_probability(trained, tmp_path):
+    _, _, folder = trained
+    run = trainer(tmp_path)
+    data = Data(classes=[])  # unlabelled videos: the classes are the checkpoint's
+    run.predict(Classifier(**TINY), datamodule=data, ckpt_path=folder / "last.ckpt", return_predictions=False)
+    rows = list(csv.reader((tmp_path / "predictions.csv").open()))
+    assert rows[0] == ["path", "label", "probability"]
+    assert len(rows) == 13
+    assert rows[1][:2] == ["/clips/v0.mp4", "left"]
+    assert 0 < float(rows[1][2]) <= 1
+
+
+def test_classes_that_do_not_fit_are_refused(trained, tmp_path):
+    _, _, folder = trained
+    with pytest.raises(ValueError, match=r"the classifier's classes \(left, right, still, ...\) are not the data's"):
+        trainer(tmp_path).test(
+            Classifier(classes=["left", "right", "still"], **TINY),
+            datamodule=Data(classes=["a", "b", "c"]),
+            ckpt_path=folder / "last.ckpt",
+        )
+    with pytest.raises(ValueError, match="has 3 classes, the data or `classes` name 2"):
+        Classifier(num_classes=3, **TINY).know_classes(["a", "b"])
+    with pytest.raises(ValueError, match="trains on labelled clips, and this data has no labels"):
+        trainer(tmp_path, max_steps=1).fit(Classifier(**TINY), datamodule=Data(classes=[]))
+    with pytest.raises(ValueError, match="the classifier has no classes yet"):
+        Classifier(**TINY)(torch.zeros(1, 3, 16, 32, 32))
+
+
+def test_views_and_head_agree_with_transformers():
+    config = VideoMAEConfig(
+        image_size=32, patch_size=16, num_frames=16, hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=96, num_labels=5, use_mean_pooling=True, layer_norm_eps=1e-6,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    theirs = VideoMAEForVideoClassification(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    ours = Classifier(num_classes=5, **TINY).eval()
+    state = ours.state_dict()
+    given = theirs.state_dict()
+    for name, value in given.items():
+        if name.startswith("classifier."):
+            state[f"head.{name.removeprefix('classifier.')}"].copy_(value)
+        elif name.startswith("fc_norm."):
+            state[f"encoder.{name}"].copy_(value)
+        elif "patch_embeddings" in name:
+            state[f"encoder.patch_embed.proj.{name.rsplit('.', 1)[1]}"].copy_(value)
+    for block in range(2):
+        layer, to = f"videomae.encoder.layer.{block}.", f"encoder.blocks.{block}."
+        attention = layer + "attention.attention."
+        renamed = {
+            "attention.output.dense": "attn.proj", "layernorm_before": "norm1", "layernorm_after": "norm2",
+            "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2",
+        }  # fmt: skip
+        for a, b in renamed.items():
+            for kind in ("weight", "bias"):
+                state[f"{to}{b}.{kind}"].copy_(given[f"{layer}{a}.{kind}"])
+        parts = [given[f"{attention}{part}.weight"] for part in ("query", "key", "value")]
+        state[f"{to}attn.qkv.weight"].copy_(torch.cat(parts))
+        for part in ("q", "v"):
+            long = {"q": "query", "v": "value"}[part]
+            bias = given.get(f"{attention}{part}_bias", given.get(f"{attention}{long}.bias"))
+            state[f"{to}attn.{part}_bias"].copy_(bias)
+    views = torch.randn(6, 3, 16, 32, 32)
+    with torch.no_grad():
+        theirs_logits = theirs(views.transpose(1, 2)).logits
+        torch.testing.assert_close(ours(views), theirs_logits, atol=1e-5, rtol=1e-5)
+        ours.results.add({"index": torch.zeros(6, dtype=torch.int64)}, ours(views).softmax(1))
+    averaged = torch.tensor(ours.results.videos["0"]["probabilities"])
+    torch.testing.assert_close(averaged, theirs_logits.softmax(1).mean(0).double().float(), atol=1e-5, rtol=1e-5)
+
+
+def test_default_collate_is_enough():
+    batch = default_collate([{"video": torch.zeros(3, 16, 32, 32, dtype=torch.uint8), "label": 1, "key": 5}] * 2)
+    loss = Classifier(num_classes=3, **TINY).training_step(batch, 0)
+    assert loss.item() == pytest.approx(torch.log(torch.tensor(3.0)).item(), abs=1e-2)
