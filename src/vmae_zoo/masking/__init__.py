@@ -2,6 +2,7 @@
 
 from vmae_zoo.masking.clusters import ClusterOrder, cluster_order
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.motion import MotionGuide, topk_split
 from vmae_zoo.masking.running_cell import dual_split, running_cell
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import tube_split
@@ -9,11 +10,13 @@ from vmae_zoo.masking.uniform import uniform_split
 
 __all__ = [
     "ClusterOrder",
+    "MotionGuide",
     "TokenGrid",
     "TokenSplit",
     "cluster_order",
     "dual_split",
     "running_cell",
+    "topk_split",
     "tube_split",
     "uniform_split",
 ]

@@ -1,0 +1,220 @@
+"""Masks that follow the motion of a clip.
+
+MGMAE (Huang, Zhao, Zhang, Gong, Wang, "MGMAE: Motion Guided Masking for Video Masked Autoencoding", ICCV 2023, arXiv
+2308.10794; not "Motion Guided Masking for Spatiotemporal Representation Learning" of the same conference). A map of
+random bumps is drawn on one base frame, optical flow carries it to the other frames, one neighbour at a time, and in
+every slice the tokens with most of it are visible.
+
+The released program fetches frames before the base frame along the flow of the opposite direction, so their map moves
+backwards; here both directions of time follow the motion.
+
+Shapes: B clips, T frames, H rows, W columns; N tokens, S = N / T' per slice, P = T - 1 pairs of neighbours; h, w = rows
+and columns of the maps, which may be smaller than the clip.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import reduce
+from torch import Tensor
+
+from vmae_zoo.flow import FlowFunction, flow_function
+from vmae_zoo.flow.warp import backward_warp, forward_splat
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.masking.tube import hidden_places
+from vmae_zoo.randomness import random_bits, random_order
+
+CHOICES = {
+    "initial_map": ("mix_gauss", "pixel_rand", "token_rand"),
+    "base_frame": ("middle", "first", "random"),
+    "warp": ("backward", "forward"),
+    "hole_filling": ("consist", "previous", "none"),
+    "rounding": ("floor", "videomae"),
+    "topk": ("slice", "clip"),
+}
+EPS = 1e-8  # the least value of a map, so that an exact 0 is a hole
+
+
+@dataclass(frozen=True)
+class MotionGuide:
+    """How a clip's tokens are scored; called in a worker it scores one clip.
+
+    Args:
+        grid: the tokens of a clip.
+        mask_ratio: share of hidden places; the rest are the bumps of the map (20 of 196 for 0.9).
+        initial_map: "mix_gauss", a Gaussian bump per drawn place; "token_rand", all of a drawn place; "pixel_rand",
+            drawn pixels.
+        base_frame: where the map is drawn: the "middle" frame (T // 2), the "first" or a "random" one.
+        warp: "backward", fetch along the flow to the neighbour nearer the base frame; "forward", splat along the flow
+            from it.
+        hole_filling: what enters where the flow points out of the frame: "consist", the base frame's map; "previous",
+            the neighbour's; "none", nothing.
+        flow: name of the workers' estimator or the function itself, see `vmae_zoo.flow`.
+    """
+
+    grid: TokenGrid
+    mask_ratio: float = 0.9
+    initial_map: str = "mix_gauss"
+    base_frame: str = "middle"
+    warp: str = "backward"
+    hole_filling: str = "consist"
+    flow: str | FlowFunction = "dis"
+
+    def __post_init__(self):
+        hidden_places(self.grid.per_slice, self.mask_ratio)
+        check_choices(
+            initial_map=self.initial_map, base_frame=self.base_frame, warp=self.warp, hole_filling=self.hole_filling
+        )
+
+    def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
+        """Scores of one clip, float32 (N,), from uint8 (T, H, W, 3); the same numbers as `scores` of its flow."""
+        estimate = flow_function(self.flow) if isinstance(self.flow, str) else self.flow
+        key_1 = torch.tensor([key])
+        flow = torch.from_numpy(estimate(clip, self.pairs(key_1)[0].numpy()))
+        return self.scores(key_1, flow[None])[0].numpy()
+
+    def base(self, key_B: Tensor) -> Tensor:
+        """The base frame of each clip: int64 (B,)."""
+        frames = self.grid.pixels[0]
+        if self.base_frame == "random":
+            return random_bits(key_B, 1, "base frame")[:, 0] % frames
+        return torch.full_like(key_B, 0 if self.base_frame == "first" else frames // 2)
+
+    def pairs(self, key_B: Tensor) -> Tensor:
+        """Pairs of frames whose flow the warp needs, from which to which, in the order of use: int64 (B, P, 2)."""
+        new_and_known = steps_from(self.base(key_B), self.grid.pixels[0])
+        return new_and_known if self.warp == "backward" else new_and_known.flip(2)
+
+    def scores(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
+        """How much of the map each token holds: float32 (B, N), summed over the cube's pixels.
+
+        Args:
+            key_B: int64 (B,) keys.
+            flow_BPhw2: float32, of `pairs`; h and w multiples of the grid's.
+        """
+        volume_BThw = self.volume(key_B, flow_BPhw2)
+        return reduce(
+            volume_BThw,
+            "b (t p) (h q) (w r) -> b (t h w)",
+            "sum",
+            t=self.grid.time,
+            h=self.grid.height,
+            w=self.grid.width,
+        )
+
+    def volume(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
+        """The map of every frame: float32 (B, T, h, w)."""
+        frames, (height, width) = self.grid.pixels[0], flow_BPhw2.shape[2:4]
+        if height % self.grid.height or width % self.grid.width:
+            raise ValueError(
+                f"a flow of {height} x {width} pixels does not divide into {self.grid.height} x {self.grid.width} "
+                "tokens: give one of the clip's size, or of that divided by 2 or 4"
+            )
+        first_Bhw = initial_map(key_B, self.grid, (height, width), self.mask_ratio, self.initial_map)
+        clips_B, base_B = torch.arange(len(key_B), device=key_B.device), self.base(key_B)
+        volume_BThw = first_Bhw.new_empty(len(key_B), frames, height, width)
+        volume_BThw[clips_B, base_B] = first_Bhw
+        move = backward_warp if self.warp == "backward" else forward_splat
+        for step, pair_B2 in enumerate(steps_from(base_B, frames).unbind(1)):
+            new_B, known_B = pair_B2.unbind(1)
+            known_Bhw = volume_BThw[clips_B, known_B]
+            moved_Bhw = move(known_Bhw, flow_BPhw2[:, step])
+            if self.hole_filling != "none":
+                filling_Bhw = first_Bhw if self.hole_filling == "consist" else known_Bhw
+                moved_Bhw = torch.where(moved_Bhw == 0, filling_Bhw, moved_Bhw)
+            volume_BThw[clips_B, new_B] = moved_Bhw
+        return volume_BThw
+
+
+def steps_from(base_B: Tensor, frames: int) -> Tensor:
+    """Every other frame and its neighbour nearer the base frame, the future first: int64 (B, T - 1, 2)."""
+    step_P = torch.arange(frames - 1, device=base_B.device)
+    later_BP = base_B[:, None] + 1 + step_P
+    earlier_BP = frames - 2 - step_P  # those left over when the last frame is reached
+    future_BP = later_BP < frames
+    new_BP = torch.where(future_BP, later_BP, earlier_BP)
+    return torch.stack([new_BP, torch.where(future_BP, new_BP - 1, new_BP + 1)], dim=2)
+
+
+def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_ratio: float, kind: str) -> Tensor:
+    """The map of the base frame: float32 (B, h, w), from `EPS` to 1.
+
+    Args:
+        key_B: int64 (B,) keys; each clip has its own map.
+        grid: the tokens of a clip.
+        size: rows and columns of the map.
+        mask_ratio: share left out of the map.
+        kind: see `MotionGuide`.
+    """
+    height, width = size
+    if kind == "pixel_rand":
+        drawn_BK = random_order(key_B, height * width, "motion map")[:, : int(height * width * (1 - mask_ratio))]
+        map_BN = torch.full((len(key_B), height * width), EPS, device=key_B.device)
+        return map_BN.scatter(1, drawn_BK, 1.0).view(-1, height, width)
+    seeds_BK = seed_places(key_B, grid, mask_ratio)
+    down, right = height // grid.height, width // grid.width
+    if kind == "token_rand":
+        map_BS = torch.full((len(key_B), grid.per_slice), EPS, device=key_B.device).scatter(1, seeds_BK, 1.0)
+        return map_BS.view(-1, grid.height, grid.width).repeat_interleave(down, 1).repeat_interleave(right, 2)
+    rows_BKh = _bump(seeds_BK // grid.width, down, height)
+    columns_BKw = _bump(seeds_BK % grid.width, right, width)
+    map_Bhw = torch.zeros(len(key_B), height, width, device=key_B.device)
+    for row_Bh, column_Bw in zip(rows_BKh.unbind(1), columns_BKw.unbind(1), strict=True):
+        map_Bhw = torch.maximum(map_Bhw, row_Bh[:, :, None] * column_Bw[:, None, :])
+    return (map_Bhw / map_Bhw.amax(dim=(1, 2), keepdim=True)).clamp_min(EPS)
+
+
+def seed_places(key_B: Tensor, grid: TokenGrid, mask_ratio: float) -> Tensor:
+    """The drawn places of a slice, as many as VideoMAE shows: int64 (B, K)."""
+    return random_order(key_B, grid.per_slice, "motion map")[:, hidden_places(grid.per_slice, mask_ratio) :]
+
+
+def _bump(cell_BK: Tensor, side: int, length: int) -> Tensor:
+    """A bump over each cell's centre that falls to 1 / e one cell away: (B, K, length)."""
+    centre_BK1 = (cell_BK[:, :, None] + 0.5) * side - 0.5
+    return (-((torch.arange(length, device=cell_BK.device) - centre_BK1) / side).square()).exp()
+
+
+def topk_split(
+    scores_BN: Tensor, grid: TokenGrid, mask_ratio: float, rounding: str = "floor", topk: str = "slice"
+) -> TokenSplit:
+    """Show the tokens with the highest scores.
+
+    Args:
+        scores_BN: float (B, N); equal scores go to the lower id.
+        grid: the tokens of a clip.
+        mask_ratio: share of hidden places.
+        rounding: "floor" shows int((1 - ratio) * S) tokens a slice (19 of 196 for 0.9, as MGMAE); "videomae" S -
+            int(ratio * S), 20.
+        topk: "slice", the same number in every slice; "clip", the highest of the whole clip, as many in total.
+    """
+    shown = shown_places(grid, mask_ratio, rounding)
+    groups = {"slice": grid.time, "clip": 1}[topk]
+    shown *= grid.time // groups
+    order_BGS = scores_BN.view(len(scores_BN), groups, -1).argsort(dim=2, descending=True, stable=True)
+    first_G1 = torch.arange(groups, device=scores_BN.device)[:, None] * (grid.tokens // groups)
+    visible, predicted = (
+        (part_BGS.sort(dim=2).values + first_G1).flatten(1)
+        for part_BGS in (order_BGS[..., :shown], order_BGS[..., shown:])
+    )
+    return TokenSplit(visible, predicted)
+
+
+def shown_places(grid: TokenGrid, mask_ratio: float, rounding: str) -> int:
+    """Visible tokens a slice; ``ValueError`` where there would be none."""
+    places = grid.per_slice
+    shown = int((1 - mask_ratio) * places) if rounding == "floor" else places - hidden_places(places, mask_ratio)
+    if not shown:
+        raise ValueError(
+            f"mask_ratio = {mask_ratio} shows none of {places} places: choose a lower one, or rounding = videomae"
+        )
+    return shown
+
+
+def check_choices(**choices: str) -> None:
+    """``ValueError`` for an option that is none of `CHOICES`."""
+    for name, value in choices.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(CHOICES[name])}")

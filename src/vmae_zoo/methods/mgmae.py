@@ -1,0 +1,103 @@
+"""MGMAE (Huang, Zhao, Zhang, Gong, Wang, ICCV 2023, arXiv 2308.10794).
+
+VideoMAE whose visible volume follows the motion: a hidden thing stays hidden while it moves, where a tube would show it
+in another slice. See `vmae_zoo.masking.motion`. Encoder, target and loss are VideoMAE's, decoders 4 blocks deep.
+
+The official program runs RAFT-small on the device, as ``flow: raft`` does here in one pass; the default is DIS flow in
+the workers, which needs no weights and costs the device nothing. Frames before the base frame are warped in the
+direction of the motion, unlike in the release.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vmae_zoo.flow import flow_function
+from vmae_zoo.flow.raft import RaftFlow
+from vmae_zoo.masking.motion import MotionGuide, check_choices, shown_places, topk_split
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.methods.videomae import VideoMAE
+
+
+class MGMAE(VideoMAE):
+    """VideoMAE with motion-guided masking.
+
+    Args:
+        size: encoder and decoder as published: tiny (ours), small, base; large, huge and giant have V2's decoders.
+        flow: "dis", computed by the data workers; "raft", on the device (the paper's); or "package.module.function" of
+            one's own, for the workers, see `vmae_zoo.flow`.
+        flow_weights: of RAFT: the path of a file of torchvision's ``raft_small``, or C_T_V1 (the original weights) or
+            C_T_V2, which torchvision downloads.
+        flow_iterations: of RAFT (6 in the paper's program).
+        initial_map: on the base frame: "mix_gauss" (the paper's), "token_rand" or "pixel_rand".
+        base_frame: "middle" (the paper's), "first" or "random".
+        warp: "backward" (the paper's) or "forward".
+        hole_filling: "consist" (the paper's), "previous" or "none".
+        rounding: "floor", 19 of 196 tokens a slice visible, as published; "videomae", 20.
+        topk: "slice", the same number of visible tokens in each (the paper's); "clip", the highest scores of the whole
+            clip.
+        **videomae: see `vmae_zoo.methods.videomae.VideoMAE`.
+    """
+
+    decoder_name = "mgmae"
+
+    def __init__(
+        self,
+        size: str = "base",
+        flow: str = "dis",
+        flow_weights: str | None = None,
+        flow_iterations: int = 6,
+        initial_map: str = "mix_gauss",
+        base_frame: str = "middle",
+        warp: str = "backward",
+        hole_filling: str = "consist",
+        rounding: str = "floor",
+        topk: str = "slice",
+        **videomae: Any,
+    ):
+        super().__init__(size, **videomae)
+        self.save_hyperparameters()
+        check_choices(rounding=rounding, topk=topk)
+        mask_ratio = self.hparams["mask_ratio"]
+        shown_places(self.grid, mask_ratio, rounding)
+        self.guide = MotionGuide(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
+        self._raft: RaftFlow | None = None
+        if flow != "raft":
+            self.clip_extras = {"scores": self.guide}
+        elif flow_weights is None:
+            raise ValueError(
+                "flow = raft needs flow_weights: the path of a file, or C_T_V1, which torchvision downloads; "
+                "flow = dis needs none"
+            )
+
+    def setup(self, stage: str) -> None:
+        """Find the flow before any clip is read."""
+        if self.hparams["flow"] == "raft":
+            self.raft()
+        else:
+            flow_function(self.hparams["flow"])
+
+    def raft(self) -> RaftFlow:
+        """The flow network, loaded when first asked for: reading a checkpoint does not need it."""
+        if self._raft is None:
+            self._raft = RaftFlow(self.hparams["flow_weights"], self.hparams["flow_iterations"])
+        return self._raft
+
+    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+        """The tokens that hold most of the moved map are visible."""
+        settings = self.hparams
+        return topk_split(self.scores(batch), self.grid, settings["mask_ratio"], settings["rounding"], settings["topk"])
+
+    @torch.no_grad()
+    def scores(self, batch: dict[str, Any]) -> Tensor:
+        """Scores (B, N) from the workers, or of the clips themselves where a batch has none."""
+        if "scores" in batch:
+            return batch["scores"]
+        key_B, video_BCTHW = batch["key"], batch["video"]
+        if self.hparams["flow"] == "raft":
+            return self.guide.scores(key_B, self.raft()(video_BCTHW, self.guide.pairs(key_B)))
+        clips = video_BCTHW.permute(0, 2, 3, 4, 1).cpu().numpy()
+        scores = [self.guide(np.ascontiguousarray(clip), key) for clip, key in zip(clips, key_B.tolist(), strict=True)]
+        return torch.from_numpy(np.stack(scores)).to(video_BCTHW.device)

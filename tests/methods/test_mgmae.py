@@ -1,0 +1,122 @@
+"""MGMAE is VideoMAE with other masks; where the flow comes from changes nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torchvision.models.optical_flow import raft_small
+
+from vmae_zoo.masking import TokenSplit
+from vmae_zoo.methods import MGMAE, VideoMAE
+from vmae_zoo.randomness import sample_key
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "videomae_v1_pretrain.safetensors"
+TINY = {"width": 24, "depth": 2, "num_heads": 2, "decoder_width": 16, "decoder_depth": 2, "decoder_num_heads": 2}
+KEYS = torch.tensor([sample_key(0, 0, n) for n in range(2)])
+
+
+def batch(side=64, frames=16):
+    video = torch.randint(0, 256, (2, 3, frames, side, side), generator=torch.Generator().manual_seed(0)).byte()
+    return {"video": video, "key": KEYS}
+
+
+def test_arithmetic_equals_the_official_numbers():
+    values = load_file(GOLDEN)
+    method = MGMAE(**TINY, image_size=32, mask_ratio=0.75)
+    method.load_state_dict({name[2:]: value for name, value in values.items() if name.startswith("w.")})
+    out = method(values["in.clip"], TokenSplit.from_masks(values["in.mask"] == 1))
+    torch.testing.assert_close(out.prediction, values["out.pred"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(out.loss, values["out.loss"][0], atol=1e-5, rtol=1e-5)
+
+
+def test_published_counts_and_parameters():
+    method = MGMAE("tiny")
+    split = method.draw({"key": KEYS, "scores": torch.rand(2, 1568)})
+    assert split.visible.shape == (2, 152)
+    assert split.predicted.shape == (2, 1416)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in MGMAE("base").parameters()) == sum(
+            p.numel() for p in VideoMAE("base").parameters()
+        )
+
+
+def test_scores_of_the_workers_equal_those_of_the_clips_themselves():
+    method = MGMAE(**TINY, image_size=64, mask_ratio=0.75)
+    clips = batch()
+    scored = [
+        method.clip_extras["scores"](v.permute(1, 2, 3, 0).contiguous().numpy(), int(k))
+        for v, k in zip(*clips.values(), strict=True)
+    ]
+    given = method.draw({**clips, "scores": torch.from_numpy(np.stack(scored))})
+    assert torch.equal(method.draw(clips).visible, given.visible)
+
+
+def test_raft_runs_on_the_device_and_gets_no_gradient():
+    method = MGMAE(
+        **TINY, image_size=128, frames=4, mask_ratio=0.75, flow="raft", flow_weights="random", flow_iterations=1
+    )
+    assert not method.clip_extras
+    method.setup("fit")
+    assert not any(name.startswith("flow") or "raft" in name for name, _ in method.named_parameters())
+    clips = batch(128, 4)
+    out = method(*method.inputs(clips))
+    out.loss.backward()
+    assert all(p.grad is None for p in method.raft().net.parameters())
+    assert all(p.grad is not None for p in method.parameters())
+    scores = method.guide.scores(KEYS, method.raft()(clips["video"], method.guide.pairs(KEYS)))
+    assert torch.equal(method.scores(clips), scores)
+    assert not scores.requires_grad
+
+
+def test_raft_weights_come_from_a_file_when_training_starts(tmp_path):
+    method = MGMAE(**TINY, image_size=128, mask_ratio=0.75, flow="raft", flow_weights=str(tmp_path / "raft.pth"))
+    with pytest.raises(ValueError, match=r"flow_weights = .*raft.pth' cannot be loaded"):
+        method.setup("fit")
+    torch.save(raft_small().state_dict(), tmp_path / "raft.pth")
+    method.setup("fit")
+
+
+def test_a_flow_of_ones_own_is_named_by_its_path(tmp_path, monkeypatch):
+    (tmp_path / "my_flow.py").write_text(
+        "import numpy as np\n\ndef still(clip, pairs):\n    return np.zeros((len(pairs), *clip.shape[1:3], 2), np.float32)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    method = MGMAE(**TINY, image_size=64, mask_ratio=0.75, flow="my_flow.still", rounding="videomae")
+    method.setup("fit")
+    shown = method.draw(batch()).visible.view(2, 8, 4) % 16
+    assert torch.equal(shown, shown[:, :1].expand(-1, 8, -1))
+
+
+def test_an_unknown_flow_is_told_when_training_starts():
+    method = MGMAE(**TINY, image_size=64, mask_ratio=0.75, flow="nowhere.flow")
+    with pytest.raises(ValueError, match=r"flow = 'nowhere\.flow' is not known"):
+        method.setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"flow": "raft"}, "flow = raft needs flow_weights"),
+        ({"rounding": "up"}, "rounding = 'up' is not known: choose one of floor, videomae"),
+        ({"topk": "frame"}, "topk = 'frame' is not known: choose one of slice, clip"),
+        ({"image_size": 32, "mask_ratio": 0.9}, "shows none of 4 places: choose a lower one, or rounding = videomae"),
+    ],
+)
+def test_what_cannot_be_masked_is_told_before_any_data_is_read(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MGMAE("tiny", **settings)
+
+
+def test_settings_are_kept_with_the_weights_and_the_flow_network_is_not(tmp_path):
+    method = MGMAE(**TINY, image_size=128, mask_ratio=0.75, flow="raft", flow_weights="gone.pth", base_frame="random")
+    contents = {
+        "state_dict": method.state_dict(),
+        "hyper_parameters": dict(method.hparams),
+        "pytorch-lightning_version": "2.6.6",
+    }
+    torch.save(contents, tmp_path / "a.ckpt")
+    again = MGMAE.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert dict(again.hparams) == dict(method.hparams)
+    assert set(method.state_dict()) == set(VideoMAE(**TINY, image_size=128).state_dict())
