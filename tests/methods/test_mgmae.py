@@ -80,7 +80,9 @@ def test_raft_weights_come_from_a_file_when_training_starts(tmp_path):
 
 def test_a_flow_of_ones_own_is_named_by_its_path(tmp_path, monkeypatch):
     (tmp_path / "my_flow.py").write_text(
-        "import numpy as np\n\ndef still(clip, pairs):\n    return np.zeros((len(pairs), *clip.shape[1:3], 2), np.float32)\n"
+        "import numpy\n\n"
+        "def still(clip, pairs):\n"
+        "    return numpy.zeros((len(pairs), *clip.shape[1:3], 2), numpy.float32)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     method = MGMAE(**TINY, image_size=64, mask_ratio=0.75, flow="my_flow.still", rounding="videomae")
