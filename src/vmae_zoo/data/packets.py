@@ -6,7 +6,7 @@ readers here say so for the codecs whose packets hold at most one shown frame in
 (7.3), ISO/IEC 14496-2 (6.2.5), RFC 6386 (9.1), the VP9 bitstream (6.1, annex B) and the AV1 bitstream (5.3, 5.9).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -55,33 +55,35 @@ def _still(data: memoryview) -> Packet | None:
     return Packet(shown=True, start=True, spare=True)
 
 
-def _units(data: memoryview, prefix: int) -> Iterator[memoryview | None]:
-    """The length-prefixed units of an H.264 or H.265 packet; None for a length that does not fit."""
-    at, end = 0, len(data)
+def _units(data: memoryview, prefix: int) -> list[bytes] | None:
+    """The first three bytes of each length-prefixed unit of an H.264 or H.265 packet; None where a length is wrong."""
+    at, end, heads = 0, len(data), []
     while at < end:
         size = int.from_bytes(data[at : at + prefix], "big")
-        at += prefix + size
-        yield data[at - size : at] if size > 0 and at <= end else None
+        at += prefix
+        heads.append(bytes(data[at : min(at + 3, at + size)]))
+        if not size:
+            return None
+        at += size
+    return heads if at == end else None
 
 
 def _h264(data: memoryview, prefix: int) -> Packet | None:
     pictures, start, spare = 0, False, False
-    for unit in _units(data, prefix):
-        if unit is None or unit[0] & 0x80:
-            return None
+    for unit in _units(data, prefix) or [b"\x80"]:
         kind = unit[0] & 31
         if kind in (1, 5) and len(unit) > 1:
             pictures += unit[1] >> 7  # the slice with macroblock 0 begins a picture (or a field)
             start, spare = kind == 5, unit[0] & 0x60 == 0
-        elif kind in (2, 3, 4, 20, 21):  # partitioned slices, layers
+        if unit[0] & 0x80 or kind in (2, 3, 4, 20, 21):  # not a unit; partitioned slices, layers
             return None
     return Packet(True, start, spare) if pictures == 1 else None
 
 
 def _hevc(data: memoryview, prefix: int) -> Packet | None:
     pictures, start = 0, False
-    for unit in _units(data, prefix):
-        if unit is None or unit[0] & 0x80 or len(unit) < 3:
+    for unit in _units(data, prefix) or [b"\x80"]:
+        if unit[0] & 0x80 or len(unit) < 3:
             return None
         kind = unit[0] >> 1 & 63
         if (
@@ -127,7 +129,7 @@ def _vp9(data: memoryview) -> Packet | None:
         if not len(frame) or frame[0] >> 6 != 2 or frame[0] & 0x30 == 0x30:  # not a frame, or profile 3
             return None
         shown += bool(frame[0] & 0x08 or frame[0] & 0x02)
-    return Packet(shown == 1, start=not frames[0][0] & 0x0C, spare=False) if shown <= 1 else None
+    return Packet(shown == 1, start=not frames[0][0] & 0x0C, spare=False) if frames and shown <= 1 else None
 
 
 def _av1(data: memoryview) -> Packet | None:

@@ -91,10 +91,12 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | 
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             continue  # PyAV's mark at the end
         found = read(memoryview(packet)) if packet.size else None
-        if found is None or packet.pts is None or packet.is_corrupt or packet.has_sidedata("new_extradata"):
+        if found is None or packet.pts is None or packet.is_corrupt:
+            return None
+        if found.start and packet.has_sidedata("new_extradata"):
             return None
         pts.append(packet.pts)
-        packets.append(found._replace(shown=found.shown and not packet.is_discard, spare=found.spare and found.shown))
+        packets.append(found._replace(shown=False) if packet.is_discard else found)
     if not packets or not packets[0].start or len(set(pts)) < len(pts) or min(pts) < pts[0]:
         return None
     return Timeline(pts, packets)
@@ -106,7 +108,8 @@ def decode_run(
     """Frames of a run with their positions, ascending, the wanted ones among them.
 
     Raises:
-        DisprovedError: another frame came than the timeline promised, or none.
+        DisprovedError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
+            mends with what it has seen before.
     """
     sent = [k for k in range(run.first, run.last + 1) if k in run.needed or not timeline.spare[k]]
     promised = timeline.promised(sent, run.first)
@@ -114,7 +117,7 @@ def decode_run(
         if frame.pts is None or frame.pts < timeline.pts[run.first]:
             continue  # shown before the keyframe, and not whole without what lies before it
         position, pts = next(promised, (-1, None))
-        if frame.pts != pts:
+        if frame.pts != pts or frame.is_corrupt:
             raise DisprovedError
         yield position, frame
         if position == run.positions[-1]:
