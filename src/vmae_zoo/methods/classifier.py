@@ -54,6 +54,8 @@ class Classifier(Method):
         mlp_ratio: hidden width of the MLPs over the width.
         patch: side of a patch in pixels.
         cube_frames: frames of a cube (2 in VideoMAE, 1 in TimeSformer).
+        trained_image_size: that of the weights it starts from, where it differs: fixed positions are resized from it,
+            see `vmae_zoo.models.positions`.
         mean: of the input's channels, in [0, 1].
         std: of the input's channels.
         drop_path: stochastic depth of the last block (0.1 to 0.35 in the paper, more for larger models).
@@ -92,6 +94,7 @@ class Classifier(Method):
         mlp_ratio: float | None = None,
         patch: int | None = None,
         cube_frames: int = 2,
+        trained_image_size: int | None = None,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         drop_path: float = 0.1,
@@ -130,6 +133,7 @@ class Classifier(Method):
             ),
             attention=attention,
             cls_token=cls_token or pool == "cls",
+            trained=(trained_image_size // patch, trained_image_size // patch) if trained_image_size else None,
         )
         self.encoder.apply(init_truncated)
         if attention == "divided" and isinstance(self.encoder.positions, SeparablePositions):

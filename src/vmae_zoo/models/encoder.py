@@ -3,6 +3,9 @@
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them visible; D = width.
 """
 
+import copy
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -11,7 +14,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, init_linear
 from vmae_zoo.models.cubes import CubeEmbed
 from vmae_zoo.models.divided import DividedBlock, check_tubes
-from vmae_zoo.models.positions import positions, with_position
+from vmae_zoo.models.positions import FixedPositions, positions, resize_learnt, with_position
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
 
@@ -36,6 +39,8 @@ class Encoder(nn.Module):
         eps: of the layer norms.
         attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided`.
         cls_token: a class token before the patch tokens.
+        trained: rows and columns of tokens that the weights were trained with, where they are not the grid's: fixed
+            positions are resized from them, see `vmae_zoo.models.positions`.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Encoder(nn.Module):
         eps: float = 1e-6,
         attention: str = "joint",
         cls_token: bool = False,
+        trained: tuple[int, int] | None = None,
     ):
         super().__init__()
         if attention not in ("joint", "divided"):
@@ -67,7 +73,7 @@ class Encoder(nn.Module):
         self.preprocessing = preprocessing or Preprocessing()
         self.normaliser = Normaliser(self.preprocessing)
         self.patch_embed = CubeEmbed(grid, width, channels)
-        self.positions = positions(position, grid, width)
+        self.positions = positions(position, grid, width, trained)
         self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(
@@ -121,3 +127,28 @@ class Encoder(nn.Module):
     def pool(self, tokens_BND: Tensor) -> Tensor:
         """One feature per clip (B, D): the tokens' mean, then ``fc_norm`` where there is one."""
         return self.fc_norm(tokens_BND.mean(1))
+
+
+def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
+    """The same encoder for clips of another size, rectangular ones too, by the policy of `vmae_zoo.models.positions`.
+
+    Args:
+        encoder: what to copy.
+        frames: of a clip.
+        height: rows in pixels.
+        width: columns in pixels.
+    """
+    old, new = encoder.grid, TokenGrid.of_clip(frames, height, width, encoder.grid.cube)
+    other, dim = copy.deepcopy(encoder), encoder.width
+    other.grid = other.patch_embed.grid = new
+    if isinstance(encoder.positions, FixedPositions):
+        trained = encoder.positions.trained or (old.height, old.width)
+        other.positions = positions(encoder.positions.kind, new, dim, trained).to(encoder.positions.table)
+    else:
+        other.positions = positions("separable", new, dim).to(encoder.positions.pos_embed_spatial)
+        other.positions.load_state_dict(resize_learnt(encoder.positions.state_dict(), old, new))
+    for block in other.blocks:
+        if isinstance(block, DividedBlock):
+            block.slices = new.time
+    other.preprocessing = replace(encoder.preprocessing, frames=frames, size=min(height, width))
+    return other

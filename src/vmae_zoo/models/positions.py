@@ -1,11 +1,21 @@
-"""Position tables.
+"""Position tables, and what becomes of them for clips of another size.
 
-Shapes: N tokens, D = width.
+Policy. In time, VideoMAE's table goes on counting (the slices it shares with the trained length keep their positions),
+the images' table is the same in every slice, a learnt one is resized linearly. In space, every table, computed or
+learnt, is resized bicubically from the rows and columns that the weights were trained with: a token keeps the position
+of its place in the picture. Computing a fixed table anew, as the official programs do, would give every token another
+position.
+
+Shapes: N tokens, S places of a slice, D = width.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.cubes import gather_tokens
@@ -49,12 +59,15 @@ class FixedPositions(nn.Module):
 
     Args:
         table_ND: float32 (N, D).
+        kind: see `positions`.
+        trained: likewise.
     """
 
     pos_embed_class: Tensor | None = None
 
-    def __init__(self, table_ND: Tensor):
+    def __init__(self, table_ND: Tensor, kind: str = "", trained: tuple[int, int] | None = None):
         super().__init__()
+        self.kind, self.trained = kind, trained
         self.register_buffer("table", table_ND[None], persistent=False)
         self.table: Tensor
 
@@ -96,7 +109,7 @@ def with_position(cls_B1D: Tensor, positions: Positions) -> Tensor:
     return cls_B1D if positions.pos_embed_class is None else cls_B1D + positions.pos_embed_class
 
 
-def positions(kind: str, grid: TokenGrid, dim: int) -> Positions:
+def positions(kind: str, grid: TokenGrid, dim: int, trained: tuple[int, int] | None = None) -> Positions:
     """The position module of an encoder or decoder.
 
     Args:
@@ -104,14 +117,46 @@ def positions(kind: str, grid: TokenGrid, dim: int) -> Positions:
             same in every time slice, or "separable" (space-time MAE).
         grid: the tokens.
         dim: width.
+        trained: rows and columns of tokens that the weights were trained with, from which a fixed table is resized;
+            None: the grid's own.
     """
+    trained = trained or (grid.height, grid.width)
     if kind == "sincos_1d":
-        return FixedPositions(sincos_1d(grid.tokens, dim))
-    if kind in ("sincos_2d", "sincos_2d_rows"):
-        first = "row" if kind == "sincos_2d_rows" else "column"
-        return FixedPositions(sincos_2d(grid.height, grid.width, dim, first).repeat(grid.time, 1))
-    if kind == "separable":
+        table_ND = sincos_1d(grid.time * trained[0] * trained[1], dim)
+    elif kind in ("sincos_2d", "sincos_2d_rows"):
+        table_ND = sincos_2d(*trained, dim, "row" if kind == "sincos_2d_rows" else "column").repeat(grid.time, 1)
+    elif kind == "separable":
         return SeparablePositions(grid, dim)
-    raise ValueError(
-        f"positions = {kind!r} is not known: choose one of sincos_1d, sincos_2d, sincos_2d_rows, separable"
-    )
+    else:
+        raise ValueError(
+            f"positions = {kind!r} is not known: choose one of sincos_1d, sincos_2d, sincos_2d_rows, separable"
+        )
+    slices = [resize_places(table_SD, trained, (grid.height, grid.width)) for table_SD in table_ND.chunk(grid.time)]
+    return FixedPositions(torch.cat(slices), kind, trained)
+
+
+def resize_places(table_SD: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """A slice's table for other rows and columns of tokens, bicubically; float32 (new S, D)."""
+    if old == new:
+        return table_SD
+    table_1DHW = rearrange(table_SD.float(), "(h w) d -> 1 d h w", h=old[0])
+    return rearrange(interpolate(table_1DHW, new, mode="bicubic", align_corners=False), "1 d h w -> (h w) d")
+
+
+def resize_slices(table_TD: Tensor, slices: int) -> Tensor:
+    """A learnt table of time slices for another number of them, linearly; float32 (slices, D)."""
+    if len(table_TD) == slices:
+        return table_TD
+    return interpolate(table_TD.float().T[None], slices, mode="linear", align_corners=False)[0].T
+
+
+def resize_learnt(weights: Mapping[str, Tensor], old: TokenGrid, new: TokenGrid) -> dict[str, Tensor]:
+    """The weights of an encoder with its learnt positions, where it has any, for another grid."""
+    resized = dict(weights)
+    for name, table_1ND in weights.items():
+        if name.endswith("pos_embed_spatial"):
+            table_SD = resize_places(table_1ND[0], (old.height, old.width), (new.height, new.width))
+            resized[name] = table_SD[None].to(table_1ND.dtype)
+        elif name.endswith("pos_embed_temporal"):
+            resized[name] = resize_slices(table_1ND[0], new.time)[None].to(table_1ND.dtype)
+    return resized
