@@ -116,7 +116,8 @@ def test_frames_of_odd_files_equal_a_decode_from_the_start(name, encode, tmp_pat
 
 def real_clips() -> list[str]:
     folder = os.environ.get("VMAE_ZOO_CLIPS", "")
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*.*")) if folder else []
+    videos = [path for path in Path(folder).rglob("*.*") if path.suffix in (".avi", ".mkv", ".mov", ".mp4", ".webm")]
+    return sorted(str(path.relative_to(folder)) for path in videos) if folder else []
 
 
 @pytest.mark.parametrize("name", real_clips() or ["any"])

@@ -5,7 +5,7 @@ pre-trains with it (Tong et al., NeurIPS 2022, arXiv 2203.12602); random resized
 Deeper with Convolutions", CVPR 2015, arXiv 1409.4842). Every random choice comes from the `Draws` given.
 
 Resizes go through torch's uint8 kernel: with anti-aliasing it equals Pillow's bilinear within one level of 255 (the
-official programs crop and resize Pillow images) at a fifth of its time or less; OpenCV's linear has no anti-aliasing
+official programs crop and resize Pillow images) in a quarter of its time or less; OpenCV's linear has no anti-aliasing
 and its area mode takes longer.
 """
 

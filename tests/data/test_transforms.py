@@ -1,0 +1,169 @@
+"""Crops, resizes and flips do what the official pipelines do."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import resize as torchvision_resize
+
+from vmae_zoo.data import transforms as t
+from vmae_zoo.randomness import Draws
+
+SCALES = (1, 0.875, 0.75, 0.66)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """A picture with edges, gradients and noise: uint8 (120, 160, 3)."""
+    rows, columns = np.mgrid[:120, :160]
+    waves = 127 + 90 * np.sin(rows[..., None] / [3, 9, 27] + columns[..., None] / [11, 5, 2])
+    noise = np.random.default_rng(0).integers(-30, 30, waves.shape)
+    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+
+
+def coordinates(frames: int, height: int, width: int) -> np.ndarray:
+    """A clip whose pixels say where they are: channels (frame, row, column)."""
+    return np.stack(np.meshgrid(range(frames), range(height), range(width), indexing="ij"), axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (200, 200), (50, 150), (120, 80), (200, 60)])
+def test_resizing_equals_pillow_within_one_level(picture, height, width):
+    expected = np.asarray(Image.fromarray(picture).resize((width, height), Image.BILINEAR))
+    resized = t.resize(picture[None], height, width)[0]
+    assert abs(resized.astype(int) - expected).max() <= 1
+    assert resized.flags.c_contiguous
+
+
+def test_mirrored_views_are_resized_too(picture):
+    mirrored = t.resize(picture[None, :, ::-1], 60, 80)
+    assert abs(mirrored[:, :, ::-1].astype(int) - t.resize(picture[None], 60, 80)).max() <= 1
+
+
+def test_resizing_without_antialias_equals_torchvision(picture):
+    video = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    expected = torchvision_resize(video, [70, 90], antialias=False)[0].permute(1, 2, 0).numpy()
+    assert abs(t.resize(picture[None], 70, 90, antialias=False)[0].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(256, 340, [256, 224, 192, 168]), (240, 426, [240, 210, 180, 158])]
+)
+def test_multi_scale_sides_are_the_golden_ones(height, width, expected):
+    assert t.multi_scale_sizes(height, width, 224) == expected
+    assert t.multi_scale_sizes(width, height, 224) == expected
+
+
+def test_sides_near_the_size_are_set_to_it():
+    assert t.multi_scale_sizes(258, 340, 224) == [258, 224, 193, 170]  # 258 * .875 = 225
+
+
+def boxes(height: int, width: int, size: int, count: int) -> Counter:
+    """(top, left, height, width) of the crops that keys 0, 1, ... give."""
+    found: Counter = Counter()
+    clip = coordinates(1, height, width)
+    real = t.resize
+    try:
+        t.resize = lambda box, *_: found.update([(*box[0, 0, 0, 1:].tolist(), *box.shape[1:3])])
+        for key in range(count):
+            t.multi_scale_crop(clip, size, Draws(key, "crop"))
+    finally:
+        t.resize = real
+    return found
+
+
+def test_multi_scale_crops_are_ten_pairs_at_thirteen_places():
+    height, width = 128, 170
+    found = boxes(height, width, 112, 6000)
+    sides = t.multi_scale_sizes(height, width, 112)
+    pairs = {(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1}
+    assert len(pairs) == 10
+    assert {box[2:] for box in found} == pairs
+    expected = set()
+    for high, wide in pairs:
+        down, right = (height - high) // 4, (width - wide) // 4
+        corners = {(a * down, b * right) for a in (0, 4) for b in (0, 4)}
+        middles = {(0, 2 * right), (4 * down, 2 * right), (2 * down, 0), (2 * down, 4 * right), (2 * down, 2 * right)}
+        quarters = {(a * down, b * right) for a in (1, 3) for b in (1, 3)}
+        places = corners | middles | quarters
+        assert len(places) == (13 if high < height else 5)
+        expected |= {(*place, high, wide) for place in places}
+    assert set(found) == expected
+    counts = Counter(box[2:] for box in found.elements())
+    assert min(counts.values()) > 480  # 600 each if uniform
+
+
+def test_the_whole_clip_is_cropped_alike_and_repeatably(picture):
+    clip = np.stack([picture] * 3)
+    first = t.multi_scale_crop(clip, 64, Draws(5, "crop"))
+    assert first.shape == (3, 64, 64, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first[0], first[2])
+    np.testing.assert_array_equal(first, t.multi_scale_crop(clip, 64, Draws(5, "crop")))
+    assert any(not np.array_equal(first, t.multi_scale_crop(clip, 64, Draws(key, "crop"))) for key in range(4))
+
+
+def test_random_resized_boxes_are_spread_like_torchvisions():
+    scale, ratio = (0.3, 0.9), (0.75, 4 / 3)
+    torch.manual_seed(0)
+    image = torch.empty(3, 90, 160)
+    theirs = np.array([RandomResizedCrop.get_params(image, scale, ratio) for _ in range(2000)])
+    ours = np.array([t._random_box(90, 160, Draws(key, "crop"), scale, ratio) for key in range(2000)])
+    assert (ours[:, 0] + ours[:, 2] <= 90).all()
+    assert (ours[:, 1] + ours[:, 3] <= 160).all()
+    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=2.5)
+    np.testing.assert_allclose(ours.std(0), theirs.std(0), rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "box"),
+    [(20, 200, (0, 86, 20, 27)), (200, 20, (86, 0, 27, 20)), (30, 30, (0, 0, 30, 30))],
+)
+def test_boxes_that_never_fit_end_in_the_largest_centred_one(rows, columns, box):
+    assert t._random_box(rows, columns, Draws(0, "crop"), (2.0, 3.0), (0.75, 4 / 3)) == box
+
+
+def test_random_resized_crop_has_the_size(picture):
+    assert t.random_resized_crop(picture[None], 48, Draws(1, "crop")).shape == (1, 48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((256, 340), (224, 297)), ((340, 256), (297, 224)), ((224, 300), (224, 300))]
+)
+def test_the_short_side_is_scaled_and_the_long_one_rounded_down(size, expected):
+    clip = np.zeros((1, *size, 3), np.uint8)
+    assert t.short_side_scale(clip, 224).shape[1:3] == expected
+
+
+@pytest.mark.parametrize(("margin", "offset"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (7, 4)])
+def test_the_centre_is_rounded_half_to_even(margin, offset):
+    cropped = t.centre_crop(coordinates(2, 20, 20 + margin), 20)
+    assert cropped[1, 0, 0].tolist() == [1, 0, offset]
+    assert cropped.shape == (2, 20, 20, 3)
+
+
+@pytest.mark.parametrize(("height", "width", "axis"), [(20, 33, 2), (33, 20, 1)])
+def test_test_crops_spread_along_the_long_side(height, width, axis):
+    clip = coordinates(1, height, width)
+    starts = [t.crop_view(clip, 20, view)[0, 0, 0, axis].item() for view in range(3)]
+    assert starts == [0, 6, 13]  # int(j * 13 / 2)
+    assert t.crop_view(clip, 20, 0, views=1).shape == (1, 20, 20, 3)
+    assert t.crop_view(clip, 20, 0, views=1)[0, 0, 0, axis] == 6
+
+
+def test_flips_mirror_half_of_the_clips(picture):
+    clip = picture[None]
+    flipped = [not np.array_equal(t.horizontal_flip(clip, Draws(key, "flip")), clip) for key in range(400)]
+    assert 160 < sum(flipped) < 240
+    mirrored = t.horizontal_flip(clip, Draws(flipped.index(True), "flip"))
+    np.testing.assert_array_equal(mirrored, clip[:, :, ::-1])
+    np.testing.assert_array_equal(t.horizontal_flip(clip, Draws(0, "flip"), probability=0), clip)
+
+
+def test_crops_larger_than_the_frame_are_refused():
+    with pytest.raises(ValueError, match="leaves the frame of 20 x 30"):
+        t.centre_crop(coordinates(1, 20, 30), 24)
+    with pytest.raises(ValueError, match="view 3"):
+        t.crop_view(coordinates(1, 20, 30), 20, 3)
