@@ -7,38 +7,35 @@ are ignored.
 
 from pathlib import Path
 
-from vmae_zoo.data.catalog.rows import SPLITS, Catalog, Layout, Row, list_videos, subfolders
+from vmae_zoo.data.catalog.rows import SPLITS, Catalog, Layout, Row, list_videos
 
 
-def _split_folders(root: Path) -> dict[Path, str]:
-    """The folders that hold splits, with train among them; else the root itself as train."""
-    folders = {folder: SPLITS[folder.name.lower()] for folder in subfolders(root) if folder.name.lower() in SPLITS}
-    return folders if "train" in folders.values() else {root: "train"}
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    return [sub for sub in subfolders(folder) if list_videos(sub)]
+def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
+    """Every video with its split and the sub-folder that may be its class; only those in split folders where some are."""
+    found = [(path, path.relative_to(root).parts) for path in list_videos(root)]
+    splits = {parts[0]: SPLITS[parts[0].lower()] for _, parts in found if parts[0].lower() in SPLITS}
+    if "train" in splits.values():
+        found = [(path, parts) for path, parts in found if parts[0] in splits]
+        return [(path, splits[parts[0]], parts[1] if len(parts) > 2 else None) for path, parts in found]
+    return [(path, "train", parts[0] if len(parts) > 1 else None) for path, parts in found]
 
 
 def _labelled(root: Path) -> bool:
-    """At least two class folders, and no video outside them."""
-    folders = _split_folders(root)
-    classes = {sub.name for folder in folders for sub in _class_folders(folder)}
-    loose = any(path.parent == folder for folder in folders for path in list_videos(folder))
-    return len(classes) > 1 and not loose
+    """Two class folders or more, and no video outside them."""
+    names = {name for _, _, name in _videos(root)}
+    return len(names) > 1 and None not in names
 
 
 def _read_labelled(root: Path, split: int | None) -> Catalog:
-    found = [(sub, kind) for folder, kind in _split_folders(root).items() for sub in _class_folders(folder)]
-    classes = sorted({sub.name for sub, _ in found})
-    rows = [Row.below(root, path, classes.index(sub.name), kind) for sub, kind in found for path in list_videos(sub)]
+    videos = _videos(root)
+    classes = sorted({name for _, _, name in videos if name is not None})
+    labels = {name: label for label, name in enumerate(classes)}
+    rows = [Row.below(root, path, -1 if name is None else labels[name], kind) for path, kind, name in videos]
     return Catalog(root, "folder", classes, rows)
 
 
 def _read_flat(root: Path, split: int | None) -> Catalog:
-    folders = _split_folders(root)
-    rows = [Row.below(root, path, -1, kind) for folder, kind in folders.items() for path in list_videos(folder)]
-    return Catalog(root, "flat", [], rows)
+    return Catalog(root, "flat", [], [Row.below(root, path, -1, kind) for path, kind, _ in _videos(root)])
 
 
 FOLDER = Layout(

@@ -125,7 +125,7 @@ def _walk(folder: Path, entered: set[str]) -> Iterator[Path]:
         return
     entered.add(real)
     with os.scandir(folder) as entries:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
