@@ -1,6 +1,7 @@
 """``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line over our methods and data."""
 
 import argparse
+import inspect
 import json
 import shlex
 import sys
@@ -18,6 +19,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import vmae_zoo
+from vmae_zoo.callbacks.finite import FiniteSteps
+from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary
 from vmae_zoo.cli.advice import advice_on
@@ -30,10 +33,15 @@ from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_n
 from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
 
 # One number, one place: what the data says, the model is told. A method without such an argument is not.
-LINKS = {"data.frames": "frames", "data.stride_frames": "stride_frames", "data.size": "image_size"}
+LINKS = {
+    "data.frames": "frames",
+    "data.stride_frames": "stride_frames",
+    "data.size": "image_size",
+    "data.sampling": "sampling",
+}
 
 # Callbacks that every run has; the key is where a recipe sets their arguments.
-CALLBACKS = {"checkpoint": LastCheckpoint}
+CALLBACKS = {"checkpoint": LastCheckpoint, "finite": FiniteSteps, "pictures": Pictures}
 
 DEFAULTS = {
     "use_distributed_sampler": False,
@@ -78,8 +86,10 @@ class ZooCLI(LightningCLI):
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(callback, key)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        said = inspect.signature(self._datamodule_class).parameters
         for source, target in LINKS.items():
-            parser.link_arguments(source, f"model.init_args.{target}")
+            if source.removeprefix("data.") in said:
+                parser.link_arguments(source, f"model.init_args.{target}")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was given; ``UsageError`` names the setting, the file and what was probably meant."""
