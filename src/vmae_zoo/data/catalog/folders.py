@@ -11,7 +11,7 @@ from vmae_zoo.data.catalog.rows import SPLITS, Catalog, Layout, Row, list_videos
 
 
 def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
-    """Every video with its split and the sub-folder that may be its class; only those in split folders where some are."""
+    """Every video with its split and the folder that may be its class; where split folders are, only those in them."""
     found = [(path, path.relative_to(root).parts) for path in list_videos(root)]
     splits = {parts[0]: SPLITS[parts[0].lower()] for _, parts in found if parts[0].lower() in SPLITS}
     if "train" in splits.values():
