@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vmae_zoo.data.demo.scene import CLASSES, FRAMES, SIDE, frames_of
 from vmae_zoo.randomness import hash_text, sample_key
 
-VERSION = 1  # of the clips: another number is another folder
+VERSION = 2
 CLIPS = 36  # of a class; a third of them is the test share of each split
 FPS = 25
 SPLITS = 3

@@ -46,6 +46,7 @@ def frames_of(label: str, key: int) -> np.ndarray:
     """The clip of a class and a key: uint8 (FRAMES, SIDE, SIDE, 3)."""
     draws = Draws(key, "scene")
     ground = _texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
+    light = _light(draws)
     blobs = [_blob(draws) for _ in range(BLOBS)]
     strips = [_strip(draws) for _ in range(draws.integer(1, 3))]
     heading, pace = draws.uniform(0, 2 * pi), draws.uniform(0, 0.6)
@@ -59,8 +60,15 @@ def frames_of(label: str, key: int) -> np.ndarray:
         for picture, angle, place in strips:
             along = (place + 1.5 * (drift[0] * cos(angle) + drift[1] * sin(angle)) * t) % (2 * SIDE) - SIDE / 2
             _draw(frame, picture, (along * cos(angle) + SIDE / 2, along * sin(angle) + SIDE / 2, angle, 1.0))
-        clip[t] = np.clip(frame + 0.5, 0, 255)
+        clip[t] = np.clip(frame * light + 0.5, 0, 255)
     return clip
+
+
+def _light(draws: Draws) -> np.ndarray:
+    """Light from one side, from a share of about 0.1 to one of about 1.6: float32 (SIDE, SIDE, 1), fixed to the camera."""
+    heading = draws.uniform(0, 2 * pi)
+    rows, columns = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2) / (SIDE / 2)
+    return (0.85 + 0.55 * (columns * cos(heading) + rows * sin(heading)))[..., None].astype(np.float32)
 
 
 def _pose(label: str, blob: _Blob, t: int, drift: tuple[float, float]) -> tuple[float, float, float, float]:
@@ -115,7 +123,7 @@ def _texture(draws: Draws, height: int, width: int, cells: tuple[int, ...]) -> n
         draws: source of the random numbers.
         height: in pixels.
         width: in pixels.
-        cells: sides in pixels of the noise's cells, coarse to fine, each 1.6 times weaker; they divide height and width.
+        cells: sides in pixels of the noise's cells, coarse to fine, each half as strong; they divide height and width.
     """
     noise: np.ndarray = np.zeros((height, width), np.float32)
     for octave, cell in enumerate(cells):
@@ -123,7 +131,7 @@ def _texture(draws: Draws, height: int, width: int, cells: tuple[int, ...]) -> n
         grid = random_uniform(key, height * width // cell**2, "noise").view(height // cell, width // cell).numpy()
         wrapped = np.pad(grid, 2, mode="wrap")
         large = cv2.resize(wrapped, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
-        noise += large[2 * cell : 2 * cell + height, 2 * cell : 2 * cell + width] / 1.6**octave
+        noise += large[2 * cell : 2 * cell + height, 2 * cell : 2 * cell + width] / 2**octave
     noise = (noise - noise.min()) / (noise.max() - noise.min()) * 255
     colours = np.array([[draws.uniform(15, 240) for _ in range(3)] for _ in range(3)])
     table = np.stack([np.interp(np.arange(256), (0, 127.5, 255), channel) for channel in colours.T], 1)
