@@ -8,7 +8,9 @@ import av
 import numpy as np
 import pytest
 
+from vmae_zoo.data import decode
 from vmae_zoo.data.decode import VideoError, probe, read_clip
+from vmae_zoo.data.timeline import DisprovedError, read_timeline
 
 B_FRAMES = {"crf": "20", "bf": "3", "b-pyramid": "normal"}
 OPEN_GOP = "open-gop=1:keyint=10:min-keyint=4:scenecut=0"
@@ -311,3 +313,27 @@ def test_memory_stays_flat(plain):
     for _ in range(200):
         read_clip(plain, [5, 70], 32)
     assert resident() - before < 20
+
+
+def test_broken_promises_end_in_counting(plain, monkeypatch):
+    _, frames = decode_from_start(plain)
+    assert probe(plain).seekable
+
+    def late(container, stream, timeline, run):
+        raise DisprovedError
+
+    monkeypatch.setattr(decode, "decode_run", late)
+    assert_reads(plain, [70, 3], frames)
+    assert (probe(plain).frames, probe(plain).seekable) == (80, False)
+    decode._memory.cache_clear()
+
+
+def test_only_the_packets_that_wanted_frames_need_are_decoded(plain):
+    with av.open(str(plain)) as container:
+        timeline = read_timeline(container, container.streams.video[0])
+    starts = [run.first for run in timeline.runs([2, 3, 50, 79])]
+    assert starts == sorted(starts)
+    assert len(starts) == 3
+    sent = [k for run in timeline.runs([50]) for k in range(run.first, run.last + 1) if not timeline.spare[k]]
+    assert len(sent) < 12
+    assert timeline.spare.any()  # B-frames that nothing refers to
