@@ -7,6 +7,7 @@ Shapes: B clips of this process, R processes, D = width of an embedding.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -36,7 +37,8 @@ def info_nce(query_BD: Tensor, key_BD: Tensor, temperature: float) -> Tensor:
         key_BD: the other view's, without gradient.
         temperature: T, what the products of unit vectors are divided by.
     """
-    with torch.autocast(query_BD.device.type, enabled=False):
+    device = query_BD.device.type  # "meta" where only arithmetic is counted
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         keys = gather_rows(F.normalize(key_BD.detach().float(), dim=1))
         logits = F.normalize(query_BD.float(), dim=1) @ keys.T / temperature
         rank = distributed.get_rank() if distributed.is_initialized() else 0

@@ -1,0 +1,86 @@
+"""How much arithmetic a training step is, and how much a GPU can do: for model FLOPs utilisation (MFU).
+
+Counted are matrix products of the forward and the backward pass, two FLOPs per multiply-add, by running the method on
+tensors without data: so for any method and size, and only the work that has to be done (nothing for activations
+computed twice).
+"""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+CLIPS = 2  # batch norms want more than one
+
+PEAK_TFLOPS = {  # dense bf16 (fp16 before Ampere) as vendors state it; first match counts
+    "B200": 2250,
+    "H100 PCIe": 756,
+    "H100 NVL": 835,
+    "H100": 989,
+    "H200": 989,
+    "GH200": 989,
+    "H800": 989,
+    "H20": 148,
+    "A100": 312,
+    "A800": 312,
+    "A40": 150,
+    "A30": 165,
+    "A10": 125,
+    "A10G": 70,
+    "L40S": 362,
+    "L40": 181,
+    "L4": 121,
+    "RTX A6000": 155,
+    "RTX A5000": 111,
+    "RTX 6000 Ada": 364,
+    "RTX 5090": 209,
+    "RTX 4090": 165,
+    "RTX 3090": 71,
+    "V100": 125,
+    "T4": 65,
+}
+
+
+def peak_flops(device_name: str) -> float | None:
+    """FLOP/s of a GPU by its name, in bf16 with dense matrices; None for one that is not in `PEAK_TFLOPS`."""
+    for name, tflops in PEAK_TFLOPS.items():
+        if re.search(rf"\b{name}\b", device_name):
+            return tflops * 1e12
+    return None
+
+
+def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
+    """FLOPs of forward and backward pass for one clip.
+
+    Args:
+        method: any method; it is not run, only built again without data.
+        batch: a real one, for what is hidden of its clips.
+
+    Returns:
+        The number, or None for a method that cannot run without data.
+    """
+    few = {name: values[:CLIPS] for name, values in batch.items() if isinstance(values, Tensor)}
+    try:
+        with torch.no_grad():
+            try:
+                arguments = method.inputs(few)
+            except NotImplementedError:  # nothing to draw: a classifier
+                arguments = (method.normalise(few["video"]),)
+        twin = without_data(method)
+        with FlopCounterMode(display=False) as counter:
+            out = twin(*(argument.to("meta") for argument in arguments))
+            (out.loss if hasattr(out, "loss") else out.sum()).backward()
+    except (NotImplementedError, RuntimeError):
+        return None
+    return counter.get_total_flops() / len(few["video"])
+
+
+def without_data(method: Any) -> nn.Module:
+    """The same method, built again on the meta device: shapes only."""
+    kind = next(kind for kind in type(method).__mro__ if not kind.__name__.startswith("FSDP"))
+    settings = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
+    with torch.device("meta"):
+        twin = kind(**settings)
+    return twin.to("meta").train()
