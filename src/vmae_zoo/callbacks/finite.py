@@ -91,7 +91,7 @@ class FiniteSteps(Callback):
         """Read the verdicts, log them, go back or stop."""
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         every = 1 if trainer.strategy.root_device.type == "cpu" else interval
-        if self._verdicts and trainer.global_step >= self._read_at + every:
+        if self._verdicts and trainer.global_step != self._read_at and trainer.global_step % every == 0:
             self._read_at = trainer.global_step
             norm = self._verdicts[-1].norm
             self._read(trainer, pl_module)
