@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,12 @@ class ClipDataModule(LightningDataModule):
             self._catalog = open_catalog(self.root or demo_root(), self.layout, self.split)
         return self._catalog
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """The training clips; a batch's "index" counts in them."""
         return self.catalog.of("train")
 
-    @property
+    @cached_property
     def validation_rows(self) -> list[Row]:
         """The validation clips: those of the test split where there are no others."""
         return self.catalog.of("val") or self.catalog.of("test")
