@@ -23,6 +23,7 @@ from vmae_zoo.callbacks.finite import FiniteSteps
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary
+from vmae_zoo.callbacks.throughput import Throughput
 from vmae_zoo.cli.advice import advice_on
 from vmae_zoo.cli.complaints import complaint
 from vmae_zoo.cli.compose import files_of
@@ -41,7 +42,7 @@ LINKS = {
 }
 
 # Callbacks that every run has; the key is where a recipe sets their arguments.
-CALLBACKS = {"checkpoint": LastCheckpoint, "finite": FiniteSteps, "pictures": Pictures}
+CALLBACKS = {"checkpoint": LastCheckpoint, "finite": FiniteSteps, "pictures": Pictures, "throughput": Throughput}
 
 DEFAULTS = {
     "use_distributed_sampler": False,
@@ -59,6 +60,10 @@ class ZooCLI(LightningCLI):
     ):
         self.arguments = with_recipes(arguments)
         self.folder: Path | None = None
+        verbs = LightningCLI.subcommands()
+        if arguments and arguments[0] in verbs:  # the parsers of the other three would take most of the start-up
+            verbs = {arguments[0]: verbs[arguments[0]]}
+        self.subcommands = lambda: verbs  # type: ignore[method-assign]
         strict = {"allow_abbrev": False, "exit_on_error": False}
         header = [f"vmae_zoo {vmae_zoo.__version__}, all settings of:", f"vmae-zoo {shlex.join(arguments)}"]
         super().__init__(
@@ -75,7 +80,7 @@ class ZooCLI(LightningCLI):
                 **strict,
                 "prog": "vmae-zoo",
                 "version": f"vmae-zoo {vmae_zoo.__version__}",
-                **{verb: {**strict, "dump_header": header} for verb in self.subcommands()},
+                **{verb: {**strict, "dump_header": header} for verb in verbs},
             },
             save_config_kwargs={"config_filename": RECIPE, "overwrite": True},
         )
