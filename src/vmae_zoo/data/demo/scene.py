@@ -1,9 +1,9 @@
 """Scenes whose class is how things move, and only that.
 
 Four textured blobs over a drifting textured background, strips passing in front; the blobs of a clip all move the way
-of its class. Whatever a single frame shows (places, sizes, angles, textures, colours, occlusion) is drawn from the same
-distribution for every class, for every frame: places are uniform on a torus larger than the frame, angles on the
-circle, sizes on a logarithmic scale that growing and shrinking blobs run through cyclically. The camera drifts in a
+of its class. Whatever a single frame shows (places, sizes, angles, textures, colours, light, occlusion) is drawn from
+the same distribution for every class, for every frame: places are uniform on a torus larger than the frame, angles on
+the circle, sizes on a logarithmic scale that growing and shrinking blobs run through cyclically. The camera drifts in a
 random direction, whatever the class.
 """
 
