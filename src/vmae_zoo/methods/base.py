@@ -17,7 +17,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedule import plan, warmup_cosine
-from vmae_zoo.training.strategy import shard
+from vmae_zoo.training.strategy import own_class, shard
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,21 @@ class Method(lightning.LightningModule):
         """What it takes to build this model again, in plain values: it goes into every file of its weights."""
         hparams = {name: value for name, value in self.hparams.items() if not name.startswith("_")}
         return {
-            "method": type(self).__name__,
+            "method": own_class(self).__name__,
             "hparams": hparams,
             "preprocessing": asdict(self.encoder.preprocessing),
         }
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as the trainer says; Lightning itself refuses fused optimisers under bf16-mixed, which scales nothing."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val and gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        elif gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record into the checkpoint."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vmae_zoo.training.strategy import own_class
+
 CLIPS = 2  # batch norms want more than one
 
 PEAK_TFLOPS = {  # dense bf16 (fp16 before Ampere) as vendors state it; first match counts
@@ -79,8 +81,7 @@ def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
 
 def without_data(method: Any) -> nn.Module:
     """The same method, built again on the meta device: shapes only."""
-    kind = next(kind for kind in type(method).__mro__ if not kind.__name__.startswith("FSDP"))
     settings = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
     with torch.device("meta"):
-        twin = kind(**settings)
+        twin = own_class(method)(**settings)
     return twin.to("meta").train()

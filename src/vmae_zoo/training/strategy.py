@@ -1,7 +1,8 @@
 """FSDP2 as Lightning strategy ``fsdp2``: parameters, gradients and optimiser state sharded over every process.
 
-Lightning's `ModelParallelStrategy` is built for tensor parallelism: left alone it takes the processes of a node for one tensor-parallel
-group, and all of them draw the same clips. Here every process is a data-parallel one, and a checkpoint is one ordinary file.
+Lightning's `ModelParallelStrategy` is built for tensor parallelism: left alone it takes the processes of a node for one
+tensor-parallel group, and all of them draw the same clips. Here every process is a data-parallel one, and a checkpoint
+is one ordinary file.
 """
 
 from typing import Any
@@ -35,6 +36,11 @@ def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
         return
     for part in (*blocks, module):
         fully_shard(part, mesh=mesh["data_parallel"])
+
+
+def own_class(module: nn.Module) -> type[nn.Module]:
+    """The class that a module was written as; sharding gives it one of its own, FSDP before the name."""
+    return next(kind for kind in type(module).__mro__ if not kind.__name__.startswith("FSDP"))
 
 
 if "fsdp2" not in StrategyRegistry.available_strategies():
