@@ -65,7 +65,7 @@ def frames_of(label: str, key: int) -> np.ndarray:
 
 
 def _light(draws: Draws) -> np.ndarray:
-    """Light from one side, from a share of about 0.1 to one of about 1.6: float32 (SIDE, SIDE, 1), fixed to the camera."""
+    """Light from one side, a share of about 0.1 to one of about 1.6: float32 (SIDE, SIDE, 1), fixed to the camera."""
     heading = draws.uniform(0, 2 * pi)
     rows, columns = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2) / (SIDE / 2)
     return (0.85 + 0.55 * (columns * cos(heading) + rows * sin(heading)))[..., None].astype(np.float32)
