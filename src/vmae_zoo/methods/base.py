@@ -134,7 +134,7 @@ class Method(lightning.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip as the trainer says; Lightning itself refuses fused optimisers under bf16-mixed, which scales nothing."""
+        """Clip as the trainer says: Lightning itself refuses fused optimisers under bf16-mixed, for no reason."""
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val and gradient_clip_algorithm == "value":
