@@ -326,6 +326,7 @@ def test_broken_promises_end_in_counting(plain, monkeypatch):
     assert_reads(plain, [70, 3], frames)
     assert (probe(plain).frames, probe(plain).seekable) == (80, False)
     decode._memory.cache_clear()
+    decode._info.cache_clear()
 
 
 def test_only_the_packets_that_wanted_frames_need_are_decoded(plain):

@@ -6,22 +6,20 @@ the first frame and counts. Times serve as names of frames, never for arithmetic
 """
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from vmae_zoo.data.pixels import display_matrix, to_pixels
 from vmae_zoo.data.timeline import DisprovedError, Timeline, decode_run, read_timeline
 
 
@@ -29,7 +27,7 @@ class VideoError(ValueError):
     """A file that cannot be read as a video; the message names it and says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a video file holds.
 
@@ -60,12 +58,7 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         VideoError: the file is missing, is not a video, holds no frame, or is damaged so that decoding stops.
     """
-    identity = _identity(path)
-    memory = _memory(*identity)
-    if memory.info is None:
-        with _opened(identity[0]) as (container, stream):
-            memory.info = _inspect(stream, _counted(container, stream, identity[0]), None)
-    return memory.info
+    return _info(*_identity(path))
 
 
 def read_clip(
@@ -112,19 +105,32 @@ def read_clip(
                 return _collect(frames, wanted, name, short_side, refuse_corrupt)
         except (DisprovedError, av.FFmpegError):
             memory.timeline = memory.info = None
-    with _opened(name) as (container, stream):
-        return _collect(_counted(container, stream, name), wanted, name, short_side, refuse_corrupt)
+            _info.cache_clear()
+    try:
+        with _opened(name) as (container, stream):
+            return _collect(_counted(container, stream, name), wanted, name, short_side, refuse_corrupt)
+    except av.FFmpegError as error:
+        raise VideoError(f"{name} has frames that FFmpeg cannot convert: {error.strerror}") from None
 
 
 @dataclass
 class _Memory:
-    """What this process knows of a file."""
+    """What the packets of a file tell; both None where they prove nothing."""
 
     timeline: Timeline | None
     info: VideoInfo | None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8192)  # of less than a kilobyte each
+def _info(name: str, size: int, mtime_ns: int) -> VideoInfo:
+    memory = _memory(name, size, mtime_ns)
+    if memory.info is not None:
+        return memory.info
+    with _opened(name) as (container, stream):
+        return _inspect(stream, _counted(container, stream, name), None)
+
+
+@lru_cache(maxsize=256)  # of about 20 bytes a frame
 def _memory(name: str, size: int, mtime_ns: int) -> _Memory:
     with _opened(name) as (container, stream):
         try:
@@ -221,8 +227,8 @@ def _collect(
             if damaged and refuse_corrupt:
                 raise VideoError(f"{name} is damaged: the decoder had to conceal errors at or before frame {position}")
             if clip is None:
-                matrix = _display_matrix(frame)
-            pixels = _pixels(frame, short_side, matrix)
+                matrix = display_matrix(frame)
+            pixels = to_pixels(frame, short_side, matrix)
             if clip is None:
                 clip = np.empty((len(wanted), *pixels.shape), np.uint8)
             elif clip.shape[1:] != pixels.shape:
@@ -231,39 +237,3 @@ def _collect(
         if position == last and clip is not None:
             return clip
     raise _past_the_end(name, last, position + 1)
-
-
-_of_thread = threading.local()
-
-
-def _pixels(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None) -> np.ndarray:
-    """The frame as uint8 (H, W, 3) RGB, resized and converted in one pass, then turned upright."""
-    height, width = frame.height, frame.width
-    short = min(height, width)
-    if short_side is not None and short != short_side:
-        height, width = (
-            short_side if side == short else max(2 * round(side * short_side / short / 2), short_side)
-            for side in (height, width)
-        )
-    if not hasattr(
-        _of_thread, "reformatter"
-    ):  # one context serves all frames: a new one costs more than the conversion
-        _of_thread.reformatter = VideoReformatter()
-    pixels = _of_thread.reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
-    return pixels if matrix is None else _upright(pixels, matrix)
-
-
-def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """The display matrix, if it turns; asked once a clip, since a frame is kept alive by a look at its side data."""
-    if frame.rotation == 0:
-        return None
-    side_data: Any = frame.side_data
-    return np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
-
-
-def _upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Apply a display matrix, which sends column p and row q to column ``a p + c q`` and row ``b p + d q``."""
-    a, b, _, c, d = matrix[:5].astype(int)
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        return pixels.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
