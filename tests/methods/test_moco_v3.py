@@ -135,6 +135,11 @@ def test_views_are_drawn_from_the_keys_and_differ():
     assert not torch.allclose(view[1], again[0][1])
 
 
+def test_there_is_no_mask_to_draw():
+    with pytest.raises(ValueError, match="MoCoV3 hides nothing"):
+        tiny().draw({"key": torch.tensor([3])})
+
+
 def test_images_are_clips_of_one_frame():
     method = tiny(frames=1, position="sincos_2d_rows")
     assert method.grid.cube == (1, 16, 16)

@@ -115,6 +115,10 @@ class MoCoV3(Method):
         self.momentum_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
+    def draw(self, batch: dict[str, Any]) -> Any:
+        """``ValueError``: nothing is hidden."""
+        raise ValueError("MoCoV3 hides nothing from its encoder: it has no masks to draw")
+
     def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Two views of each video."""
         views = []
