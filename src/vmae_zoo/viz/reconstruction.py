@@ -187,7 +187,8 @@ def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) 
     frames = {label: as_frames(video) for label, video in rows.items()}  # (B, T, H, W, C)
     if result.clip.shape[2] == 1:
         images = {label: video[:columns, 0] for label, video in frames.items()}
-        return [Panel(", ".join(filter(None, names[:columns])), images, caption(result.mse.mean(), result.zero_mse.mean()))]
+        title = ", ".join(filter(None, names[:columns]))
+        return [Panel(title, images, caption(result.mse.mean(), result.zero_mse.mean()))]
     shown = chosen_frames(result.clip.shape[2], columns)
     return [
         Panel(
