@@ -16,6 +16,8 @@ class Toy(LightningModule):
 
     def __init__(self, width: int = 4, lr: float = 0.1, frames: int = 1, fail_at: int | None = None):
         super().__init__()
+        if width < 1:
+            raise ValueError(f"width = {width}: it counts from 1")
         self.save_hyperparameters()
         self.layer = torch.nn.Linear(4, width)
 

@@ -105,7 +105,7 @@ def test_a_requeued_slurm_job_finds_its_run(here, monkeypatch):
 def test_a_run_that_cannot_begin_leaves_no_folder(vmae, here, capsys):
     assert vmae("fit", "-c", "toy.yaml", "--data.root", "gone") == 1
     assert capsys.readouterr().err == "vmae-zoo: error: data.root = gone is not there\n"
-    assert not list((here / "runs" / "toy").iterdir())
+    assert not (here / "runs").exists()
 
 
 def test_fast_dev_run_writes_nothing(vmae, here):

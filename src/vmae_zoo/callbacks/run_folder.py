@@ -77,7 +77,7 @@ class RunFolder(Callback):
             stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
             self.write(trainer, "interrupted" if stopped else "failed")
         elif self.new and trainer.is_global_zero:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
 
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
         """The lines printed before training starts."""
@@ -114,6 +114,15 @@ class RunFolder(Callback):
         partial = self.folder / "summary.json.partial"
         partial.write_text(json.dumps(summary, indent=2) + "\n")
         partial.replace(self.folder / "summary.json")
+
+
+def remove(folder: Path) -> None:
+    """Remove a run folder, and those above it that held nothing else (``runs/<recipe>``, ``runs``)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for above in (folder.parent, folder.parent.parent):
+        if any(above.iterdir()):
+            return
+        above.rmdir()
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

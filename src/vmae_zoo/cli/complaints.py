@@ -14,6 +14,8 @@ _NESTED = re.compile(r"Problem with given class_path '([\w.]+)': Parser key \"([
 _UNKNOWN = re.compile(r"(?:does not accept option '|unrecognized arguments: )(?:--)?([\w.+-]+)")
 _TYPE = re.compile(r"Expected an? (.*?)\. Got value: (.*?)(?: - |$)")
 _UNION = re.compile(r"Subtypes: \[(.*?)\] Errors:.*Given value: (.*)")
+_LINKED = re.compile(r'Linked "([\w.]+)" must be given via "([\w.]+)"')
+_RAISED = re.compile(r"Errors:\s+- (.*?)\s+- Expected a <class 'NoneType'>", re.DOTALL)
 _KEY = re.compile(r"Parser key \"([\w.]+)\"")
 
 
@@ -44,6 +46,8 @@ def complaint(message: str, options: Iterable[str], files: Iterable[Path]) -> st
     if match := _UNKNOWN.search(text):
         wrong = match[1]
         return f"{_where(_last(wrong), files)}no setting is named '{wrong}'{_meant(wrong, options)}"
+    if match := _LINKED.search(text):
+        return f"{match[1]} follows {match[2]}: set that one"
     if "required: " in text:
         return (
             f"{text.rpartition(' ')[2].partition('.')[2] or text} is missing: name a recipe, `-c recipes/videomae.yaml`"
@@ -51,6 +55,12 @@ def complaint(message: str, options: Iterable[str], files: Iterable[Path]) -> st
     if key:
         return f"{_where(_last(key), files)}{key}: {_type(text.partition(': ')[2])}"
     return text
+
+
+def raised_inside(message: str) -> str:
+    """What a constructor said, out of the report on types that jsonargparse wraps it in."""
+    match = _RAISED.search(message)
+    return match[1] if match else message
 
 
 def parameters(class_path: str) -> list[str]:

@@ -22,10 +22,10 @@ import vmae_zoo
 from vmae_zoo.callbacks.finite import FiniteSteps
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
-from vmae_zoo.callbacks.run_folder import RunFolder, read_summary
+from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
 from vmae_zoo.callbacks.throughput import Throughput
 from vmae_zoo.cli.advice import advice_on
-from vmae_zoo.cli.complaints import complaint
+from vmae_zoo.cli.complaints import complaint, raised_inside
 from vmae_zoo.cli.compose import files_of
 from vmae_zoo.cli.main import UsageError
 from vmae_zoo.cli.parser import RecipeParser, recipes_of, refuse_linked, with_recipes
@@ -140,6 +140,13 @@ class ZooCLI(LightningCLI):
             given = self.config[self.subcommand]
             given["data"]["seed"] = int(given["seed_everything"])
 
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; what a constructor refuses is said in its own words."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(raised_inside(str(error))) from error
+
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """A trainer that writes into the run folder, or, when it does not train, nothing."""
         given = self._get(self.config_init, "trainer")
@@ -165,7 +172,7 @@ class ZooCLI(LightningCLI):
             trainer = super().instantiate_trainer(**settings)
         except Exception as error:
             if self.folder and not any(self.folder.glob("*")):
-                self.folder.rmdir()
+                remove(self.folder)
             raise ValueError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
