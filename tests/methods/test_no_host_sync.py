@@ -1,0 +1,36 @@
+"""A step never makes the device wait for the host: nothing in it reads a value back, whatever the method."""
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from vmae_zoo import methods
+
+SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
+CLIP = {"frames": 4, "image_size": 64}
+SYNCHRONISES = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
+
+CASES = {
+    "VideoMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "VideoMAEv2": CLIP | DECODER | {"mask_ratio": 0.75, "frames": 8},
+    "MGMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "MAE": DECODER | {"image_size": 64},
+    "MAEST": DECODER | {"frames": 16, "image_size": 64},
+    "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_in_a_step_reads_a_value_back(name):
+    method = getattr(methods, name)(**SMALL, **CASES[name]).train()
+    batch = {
+        "video": torch.randint(0, 256, (2, 3, *method.grid.pixels), dtype=torch.uint8),
+        "key": torch.arange(2),
+        "scores": torch.rand(2, method.grid.tokens),
+    }
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        method(*method.inputs(batch)).loss.backward()
+    called = {event.key for event in profiler.key_averages()}
+    assert "aten::scaled_dot_product_attention" in called
+    assert not called & SYNCHRONISES
