@@ -1,0 +1,195 @@
+"""Probes agree with independent ones, and cannot cheat."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+from sklearn.preprocessing import StandardScaler
+
+from vmae_zoo.data.catalog import Row
+from vmae_zoo.evaluation import attentive_probe, linear_probe
+from vmae_zoo.evaluation.features import Features
+from vmae_zoo.evaluation.knn import nearest_neighbours
+from vmae_zoo.evaluation.probe import Sweep, choose, judge
+from vmae_zoo.evaluation.subsets import hold_out, low_shot
+from vmae_zoo.training.scores import Scores, confusion, wilson
+
+CLASSES = 4
+
+
+def features(videos, views=1, seed=0, shift=1.0, split="train"):
+    """Gaussian classes in 12 dimensions of unequal scale."""
+    random = np.random.default_rng(seed)
+    label = random.integers(0, CLASSES, videos)
+    centres = np.random.default_rng(7).normal(size=(CLASSES, 12)) * shift
+    values = random.normal(size=(videos, views, 12)) + centres[label][:, None]
+    return wrap(values * np.linspace(0.1, 30, 12), label, split)
+
+
+def token_features(videos, tokens=16, seed=0, split="train"):
+    """Every token names a class; the one that names the video's own carries a mark."""
+    random = np.random.default_rng(seed)
+    label, named = random.integers(0, CLASSES, videos), random.integers(0, CLASSES, (videos, tokens))
+    place = random.integers(0, tokens, videos)
+    named[np.arange(videos), place] = label
+    values = np.concatenate([np.eye(CLASSES)[named], np.zeros((videos, tokens, 4))], axis=2)
+    values[np.arange(videos), place, CLASSES] = 2
+    return wrap(values[:, None], label, split)
+
+
+def wrap(values, label, split="train"):
+    rows = [Row(f"{split}{i}.mp4", Path(f"{split}{i}.mp4"), int(label[i]), split) for i in range(len(label))]
+    return Features(rows, list(values.astype(np.float32)), [], 0)
+
+
+def test_the_linear_probe_agrees_with_scikit_learn():
+    train, test = features(600, seed=1, shift=0.5), features(400, seed=2, shift=0.5, split="test")
+    sweep = replace(linear_probe.SWEEP, least_steps=200)
+    probed = judge(choose(linear_probe.fit, train, CLASSES, sweep), test)
+    scaler = StandardScaler().fit(train.tensor()[:, 0])
+    reference = LogisticRegressionCV(
+        Cs=10, max_iter=1000, use_legacy_attributes=False, scoring="accuracy", l1_ratios=(0,)
+    )
+    reference.fit(scaler.transform(train.tensor()[:, 0]), train.labels())
+    theirs = 100 * reference.score(scaler.transform(test.tensor()[:, 0]), test.labels())
+    assert probed.scores.top1_low < theirs < probed.scores.top1_high
+    assert probed.scores.top1 == pytest.approx(theirs, abs=2)
+    assert 50 < theirs < 95
+
+
+def test_one_head_is_the_minimum_that_scikit_learn_finds():
+    train = features(300, seed=3)
+    sweep = Sweep((0.3,), (0.01,), least_steps=1000, batch_size=300)
+    heads = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))
+    x = StandardScaler().fit_transform(train.tensor()[:, 0]).astype(np.float64)
+    reference = LogisticRegression(C=1 / (0.01 * 300), tol=1e-8, max_iter=5000).fit(x, train.labels())
+    torch.testing.assert_close(heads(train)[0].double(), torch.tensor(reference.predict_proba(x)), atol=2e-3, rtol=0)
+
+
+def test_heads_side_by_side_are_the_heads_alone():
+    train = features(100, views=2)
+    sweep = Sweep((0.01, 0.1), (0.0, 0.1), least_steps=50, batch_size=64)
+    together = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))(train)
+    for head, pair in enumerate(sweep.pairs):
+        alone = linear_probe.fit(train, CLASSES, [pair], sweep, torch.device("cpu"))(train)
+        torch.testing.assert_close(together[head], alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_views_are_averaged_as_probabilities():
+    train, test = features(100, views=3), features(20, views=3, seed=5)
+    sweep = Sweep((0.1,), (0.0,), least_steps=20)
+    heads = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))
+    single = [heads(Features(test.rows, [v[view : view + 1] for v in test.values], [], 0)) for view in range(3)]
+    torch.testing.assert_close(heads(test), torch.stack(single).mean(0))
+
+
+@pytest.mark.parametrize("probe", ["linear", "attentive"])
+def test_shuffled_labels_give_chance(probe):
+    fit, make = (linear_probe.fit, features) if probe == "linear" else (attentive_probe.fit, token_features)
+    train, test = make(240, seed=1), make(240, seed=2, split="test")
+    sweep = Sweep((0.003,), (0.01,), epochs=1, least_steps=15, batch_size=64)
+    found = []
+    for seed in range(8 if probe == "linear" else 2):
+        labels = np.random.default_rng(seed).permutation(train.labels().numpy())
+        shuffled = Features(wrap(np.zeros(240), labels).rows, train.values, [], 0)
+        found.append(judge(choose(fit, shuffled, CLASSES, sweep), test).scores.top1)
+    assert np.mean(found) == pytest.approx(25, abs=8)
+
+
+def test_the_test_set_changes_no_choice():
+    train = features(300, seed=1, shift=0.5)
+    sweep = Sweep((0.001, 0.1), (0.0, 0.1), least_steps=100)
+    choices = []
+    for test in (features(50, seed=2, shift=0.5), features(50, seed=3, shift=9.0), features(5, seed=4)):
+        probed = judge(choose(linear_probe.fit, train, CLASSES, sweep), test)
+        neighbours = nearest_neighbours(train, test, CLASSES)
+        choices.append((probed.chosen.settings, probed.chosen.held_back, neighbours.chosen, neighbours.left_out))
+    assert choices[0] == choices[1] == choices[2]
+
+
+def test_the_attentive_probe_finds_the_token_that_a_mean_hides():
+    train, test = token_features(240, seed=1), token_features(200, seed=2)
+    sweep = Sweep((3e-2, 1e-2), (0.01,), epochs=1, least_steps=80, batch_size=64)
+    attentive = judge(choose(attentive_probe.fit, train, CLASSES, sweep), test)
+    means = [Features(f.rows, [value.mean(1) for value in f.values], [], 0) for f in (train, test)]
+    sweep = Sweep((0.01, 0.1), (0.0, 0.01), least_steps=300)
+    mean = judge(choose(linear_probe.fit, means[0], CLASSES, sweep), means[1])
+    assert attentive.scores.top1 > 80 > mean.scores.top1_high
+
+
+def by_brute_force(train, test, k, temperature, skip=None):
+    """One neighbour at a time."""
+    bank = [value.mean(0) / np.linalg.norm(value.mean(0)) for value in map(np.float64, train.values)]
+    predicted = []
+    for query, value in enumerate(map(np.float64, test.values)):
+        feature = value.mean(0) / np.linalg.norm(value.mean(0))
+        similar = sorted(
+            ((float(b @ feature), i) for i, b in enumerate(bank) if skip is None or i != query), reverse=True
+        )
+        votes = np.zeros(CLASSES)
+        for similarity, i in similar[:k]:
+            votes[train.rows[i].label] += np.exp(similarity / temperature)
+        predicted.append(votes / votes.sum())
+    return np.array(predicted)
+
+
+def test_k_nn_equals_brute_force():
+    train, test = features(60, views=2, seed=1, shift=0.4), features(40, views=2, seed=2, shift=0.4)
+    found = nearest_neighbours(train, test, CLASSES, neighbours=(1, 5, 20, 1000))
+    assert set(found.scores) == {1, 5, 20, 59}
+    for k in found.scores:
+        votes = by_brute_force(train, test, k, 0.07)
+        assert found.scores[k].top1 == 100 * (votes.argmax(1) == test.labels().numpy()).mean()
+        left_out = by_brute_force(train, train, k, 0.07, skip=True)
+        assert found.left_out[k] == pytest.approx(100 * (left_out.argmax(1) == train.labels().numpy()).mean())
+    assert found.left_out[found.chosen] == max(found.left_out.values())
+    expected = by_brute_force(train, test, found.chosen, 0.07)
+    np.testing.assert_allclose(found.probabilities.numpy(), expected, atol=1e-4)
+
+
+def test_scores_are_scikit_learns():
+    random = np.random.default_rng(0)
+    values, label = random.random((200, 9)), random.integers(0, 8, 200)
+    scores = Scores.of(torch.tensor(values), torch.tensor(label))
+    top = values.argmax(1)
+    assert scores.top1 == pytest.approx(100 * accuracy_score(label, top))
+    assert scores.top5 == pytest.approx(100 * top_k_accuracy_score(label, values, k=5, labels=range(9)))
+    hits = [100 * (top[label == k] == k).mean() for k in np.unique(label)]
+    assert scores.mean_class == pytest.approx(np.mean(hits))
+    assert scores.mean_class == pytest.approx(100 * balanced_accuracy_score(label, np.where(top == 8, 0, top)), abs=3)
+    expected = confusion_matrix(label, top, labels=range(9))
+    assert np.array_equal(confusion(torch.tensor(values), torch.tensor(label)).numpy(), expected)
+
+
+@pytest.mark.parametrize(("right", "total"), [(0, 10), (10, 10), (37, 100), (500, 1530)])
+def test_the_interval_is_wilsons(right, total):
+    inside = [
+        p for p in np.linspace(0, 1, 100_001) if abs(right / total - p) <= 1.959964 * (p * (1 - p) / total) ** 0.5
+    ]
+    assert wilson(right, total) == pytest.approx((min(inside), max(inside)), abs=2e-5)
+
+
+def test_what_is_held_back_has_every_class_and_depends_on_ids_alone():
+    rows = [Row(f"{i}", Path("x"), i % 3) for i in range(30)]
+    kept, held = hold_out(rows, 0.2)
+    assert sorted(kept + held) == list(range(30))
+    assert [sum(rows[place].label == label for place in held) for label in range(3)] == [2, 2, 2]
+    shuffled = rows[::-1]
+    assert {rows[i].id for i in held} == {shuffled[i].id for i in hold_out(shuffled, 0.2)[1]}
+    assert hold_out(rows, 0.2, seed=1)[1] != held
+    with pytest.raises(ValueError, match="a single training video"):
+        hold_out(rows[:3], 0.2)
+
+
+def test_low_shot_subsets_are_nested_and_balanced():
+    rows = [Row(f"{i}", Path("x"), i % 3) for i in range(300)]
+    subsets = [set(low_shot(rows, fraction)) for fraction in (0.001, 0.01, 0.1, 0.5, 1)]
+    assert [len(subset) for subset in subsets] == [3, 3, 30, 150, 300]
+    assert all(small <= large for small, large in itertools.pairwise(subsets))
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        low_shot(rows, 0)
