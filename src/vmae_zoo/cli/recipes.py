@@ -1,32 +1,58 @@
-"""``vmae-zoo recipes``: what can be run without writing a file."""
+"""``vmae-zoo recipes``.
+
+What can be run without writing a file, and ``vmae-zoo recipes check``, whether all of it works.
+"""
 
 import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.packaged import packaged, packaged_recipes
+from vmae_zoo.packaged import find_recipe, packaged, packaged_recipes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    parser.add_argument("action", nargs="?", choices=("list", "check"), default="list", help="default: list")
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help="check only these")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the list to this file")
     parser.epilog = "example: vmae-zoo recipes\n         vmae-zoo fit -c recipes/videomae.yaml"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each recipe with the first line of its comment."""
+    """Print each recipe with what it is and what was published about it, or check them."""
+    if args.action == "check":
+        return run_check(args)
     folder = packaged("recipes")
-    rows = [{"recipe": f"recipes/{path.relative_to(folder)}", "about": about(path)} for path in packaged_recipes()]
-    width = max((len(row["recipe"]) for row in rows), default=0)
+    rows = [{"recipe": f"recipes/{path.relative_to(folder)}", **about(path)} for path in packaged_recipes()]
     for row in rows:
-        print(f"{row['recipe']:<{width}}  {row['about']}")
+        print("\n    ".join(filter(None, (row["recipe"], row["about"], row["result"]))))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
 
 
-def about(recipe: Path) -> str:
-    """The first comment line of a recipe, without the ``#`` and without the file's own name before a colon."""
-    first = next((line for line in recipe.read_text().splitlines() if line.startswith("#")), "").lstrip("# ")
-    name, colon, rest = first.partition(": ")
-    return rest if colon and name.endswith(".yaml") else first
+def run_check(args: argparse.Namespace) -> int:
+    """Check recipes, one line each; 1 where one fails."""
+    from vmae_zoo.cli.check import check
+
+    rows = []
+    for recipe in map(find_recipe, args.names) if args.names else packaged_recipes():
+        rows.append(check(recipe))
+        millions = "" if rows[-1]["parameters"] is None else f"{rows[-1]['parameters'] / 1e6:.1f} M"
+        print(f"{rows[-1]['recipe']:<48} {millions:>9}  {rows[-1]['error'] or 'ok'}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return int(any(row["error"] for row in rows))
+
+
+def about(recipe: Path) -> dict[str, str]:
+    """The opening comment of a recipe.
+
+    What it is, and its hardware, time and result (its third line and those after).
+    """
+    comment = []
+    for line in recipe.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return {"about": comment[0] if comment else "", "result": " ".join(comment[2:])}
