@@ -9,7 +9,7 @@ from vmae_zoo import packaged
 from vmae_zoo.cli.compose import compose
 from vmae_zoo.cli.main import main
 from vmae_zoo.cli.parser import with_recipes
-from vmae_zoo.packaged import find_recipe, packaged_recipes
+from vmae_zoo.packaged import find_recipe
 
 
 @pytest.fixture(params=["wheel", "checkout"])
@@ -75,19 +75,12 @@ def test_a_part_lies_beside_the_recipe_or_in_the_package(home):
 def test_the_recipes_verb_lists_them_with_their_first_line(home, capsys, tmp_path):
     assert main(["recipes", "--json", str(tmp_path / "list.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [
+    assert [line for line in lines if not line.startswith(" ")] == [
         "recipes/mgmae.yaml",
         "recipes/videomae.yaml",
         "recipes/paper/videomae_base.k400-800.yaml",
     ]
-    assert all(line.endswith("what it is") for line in lines)
-
-
-@pytest.mark.parametrize("recipe", packaged_recipes(), ids=lambda path: path.stem)
-def test_every_packaged_recipe_says_what_how_and_how_long(recipe):
-    head = recipe.read_text().splitlines()[:3]
-    assert all(line.startswith("# ") for line in head)
-    assert "fit -c recipes/" in head[1]
+    assert all(line.endswith("what it is") for line in lines if line.startswith(" "))
 
 
 @pytest.mark.parametrize("part", sorted(packaged.packaged("recipes").glob("*/*.yaml")), ids=lambda path: path.stem)
