@@ -166,3 +166,18 @@ def test_gives_up_after_ten_replacements(tmp_path):
 def test_an_unknown_crop_is_refused(rows):
     with pytest.raises(ValueError, match="crop = 'square' is not known: choose one of multi_scale"):
         ClipDataset(rows, crop="square")
+
+
+def test_made_up_frames_count_as_unreadable_when_asked(rows, tmp_path, monkeypatch):
+    refused = []
+
+    def reads(path, ids, short_side, refuse_corrupt):
+        refused.append(refuse_corrupt)
+        if refuse_corrupt and path == rows[5].path:
+            raise dataset.VideoError(f"{path} has a concealed frame")
+        return read_clip(path, ids, short_side)
+
+    monkeypatch.setattr(dataset, "read_clip", reads)
+    assert "bad" not in ClipDataset(rows, **CROPPED)[5, 0][0]
+    assert ClipDataset(rows, **CROPPED, refuse_corrupt=True)[5, 0][0]["bad"][0]["path"] == str(rows[5].path)
+    assert refused[0] is False

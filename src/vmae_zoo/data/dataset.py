@@ -47,6 +47,7 @@ class ClipDataset(Dataset[list[Item]]):
         sampling: of the frames: "dense" (pre-training), "window" (fine-tuning) or "uniform" (one per segment of the
             video), see `vmae_zoo.data.sampling`.
         rand_augment: operations of RandAugment on a training clip, 0 for none.
+        refuse_corrupt: a clip with a frame that the decoder had to make up counts as unreadable.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class ClipDataset(Dataset[list[Item]]):
         area: Sequence[float] = (0.08, 1.0),
         sampling: str = "dense",
         rand_augment: int = 0,
+        refuse_corrupt: bool = False,
     ):
         for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
             if value not in known:
@@ -78,6 +80,7 @@ class ClipDataset(Dataset[list[Item]]):
         self.crop, self.scales, self.flip, self.short_side = crop, scales, flip, short_side
         self.seed, self.extras, self.views = seed, dict(extras or {}), views
         self.sampling, self.rand_augment = sampling, rand_augment
+        self.refuse_corrupt = refuse_corrupt
         self.same_clip, self.area = same_clip, (area[0], area[1])
 
     def __len__(self) -> int:
@@ -130,7 +133,7 @@ class ClipDataset(Dataset[list[Item]]):
         info = probe(row.path)
         first, total = segment_of(row, info)
         ids = first + self._ids(total, Draws(key, "start" + purpose) if self.train else None)
-        return read_clip(row.path, ids, self._short_side(info))
+        return read_clip(row.path, ids, self._short_side(info), self.refuse_corrupt)
 
     def _ids(self, total: int, draws: Draws | None) -> np.ndarray:
         """Frames of a random clip, of the middle one without draws."""

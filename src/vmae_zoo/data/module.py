@@ -58,6 +58,7 @@ class ClipDataModule(LightningDataModule):
         prefetch: batches that each worker prepares ahead.
         pin_memory: page-locked batches; None: when the trainer has a GPU.
         max_bad_share: share of unreadable videos from which the run stops.
+        refuse_corrupt: clips with frames that the decoder flags as damaged and makes up count as unreadable.
         sampling: of the frames: "dense" (pre-training), "window" (fine-tuning on Kinetics, UCF101, HMDB51) or "uniform"
             (frames spread over the video: fine-tuning on Something-Something V2).
         rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
@@ -88,6 +89,7 @@ class ClipDataModule(LightningDataModule):
         prefetch: int = 2,
         pin_memory: bool | None = None,
         max_bad_share: float = 0.1,
+        refuse_corrupt: bool = False,
         sampling: str = "dense",
         rand_augment: int = 0,
         test_clips: int = 1,
@@ -118,7 +120,7 @@ class ClipDataModule(LightningDataModule):
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
         self.seed, self.crop, self.scales, self.flip, self.short_side = seed, crop, tuple(scales), flip, short_side
         self.area = area
-        self.max_bad_share = max_bad_share
+        self.max_bad_share, self.refuse_corrupt = max_bad_share, refuse_corrupt
         self.sampling, self.rand_augment = sampling, rand_augment
         self.test_clips, self.test_crops = test_clips, test_crops
         self.accumulation = 1
@@ -244,6 +246,7 @@ class ClipDataModule(LightningDataModule):
             self.area,
             self.sampling,
             self.rand_augment,
+            self.refuse_corrupt,
         )
 
     def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
