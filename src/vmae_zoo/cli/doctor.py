@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +72,8 @@ def packages(problems: list[str]) -> dict[str, str | None]:
     """Versions; and the pairs of them that are known not to work."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
+        found[name] = version(name)
+        if found[name] is None:
             problems.append(f"{name} is missing: pip install {name}")
     if _major(found["jsonargparse"]) >= 5:
         problems.append("jsonargparse 5 dropped what Lightning 2.6 calls: pip install 'jsonargparse[signatures]<5'")
@@ -85,6 +82,16 @@ def packages(problems: list[str]) -> dict[str, str | None]:
     if problem := import_problem():
         problems.append(problem)
     return found
+
+
+def version(package: str) -> str | None:
+    """The installed version; None where there is none."""
+    from importlib import metadata  # a third of the start-up
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def import_problem() -> str | None:
@@ -131,10 +138,7 @@ def decoders(problems: list[str]) -> dict[str, Any]:
             found[name] = _decodes(av, codec)
         if missing := [name for name, there in found.items() if not there]:
             problems.append(f"PyAV cannot decode {', '.join(missing)}: pip install --force-reinstall --no-deps 'av<19'")
-    try:
-        found["torchcodec (optional)"] = version("torchcodec")
-    except PackageNotFoundError:
-        found["torchcodec (optional)"] = None
+    found["torchcodec (optional)"] = version("torchcodec")
     return found
 
 

@@ -1,5 +1,6 @@
 """Trainer arguments: which file a recipe argument means, and which numbers were given in the wrong place."""
 
+import argparse
 import json
 import os
 from collections.abc import Iterator
@@ -63,3 +64,14 @@ def refuse_linked(arguments: list[str], links: dict[str, str]) -> None:
     for source, target in links.items():
         if target in given:
             raise ValueError(f"the model's {target} follows {source}: set that one")
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Every setting of a parser and of its verbs, such as ``data.batch_size``."""
+    found: dict[str, None] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                found |= dict.fromkeys(options_of(verb))
+        found |= dict.fromkeys(option.lstrip("-") for option in action.option_strings)
+    return list(found)

@@ -28,7 +28,7 @@ from vmae_zoo.cli.advice import advice_on
 from vmae_zoo.cli.complaints import complaint, raised_inside
 from vmae_zoo.cli.compose import files_of
 from vmae_zoo.cli.main import UsageError
-from vmae_zoo.cli.parser import RecipeParser, recipes_of, refuse_linked, with_recipes
+from vmae_zoo.cli.parser import RecipeParser, options_of, recipes_of, refuse_linked, with_recipes
 from vmae_zoo.cli.quiet import quieten
 from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_name, requeued_run, run_of
 from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
@@ -117,7 +117,7 @@ class ZooCLI(LightningCLI):
             given["weights_only"] = True
         recipes = recipes_of(self.arguments)
         self.recipe = recipe_name(recipes[0]) if recipes else given["model"]["class_path"].rpartition(".")[2].lower()
-        self.root = Path(given["trainer"]["default_root_dir"] or Path.cwd()) / "runs"
+        self.root = Path(given["trainer"]["default_root_dir"] or "").absolute() / "runs"
         self.fits = verb == "fit" and not given["trainer"]["fast_dev_run"]
         if not self.fits:
             self.save_config_callback = None
@@ -204,6 +204,8 @@ class ZooCLI(LightningCLI):
             if advice is None:
                 raise
             raise ValueError(advice) from error
+        if given["trainer"]["fast_dev_run"]:
+            _say("fast_dev_run went through; nothing is kept")
         if given["json"]:
             _write(Path(given["json"]), self.trainer)
         self._say_folder()
@@ -213,17 +215,6 @@ class ZooCLI(LightningCLI):
             _say(f"checkpoint: {self.folder / LAST}")
         if self.folder and self.folder.is_dir():
             _say(str(self.folder))
-
-
-def options_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Every setting of a parser and of its verbs, such as ``data.batch_size``."""
-    found: dict[str, None] = {}
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for verb in action.choices.values():
-                found |= dict.fromkeys(options_of(verb))
-        found |= dict.fromkeys(option.lstrip("-") for option in action.option_strings)
-    return list(found)
 
 
 @rank_zero_only
