@@ -28,7 +28,7 @@ def test_two_processes_share_one_run_folder(tmp_path, encode):
     command = [str(Path(sys.executable).parent / "lightning"), "fit", "-c", "recipes/videomae.yaml"]
     command += [f"--{name}={value}" for name, value in small.items()]
     done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "videomae").iterdir()
