@@ -1,0 +1,195 @@
+"""What the probing verbs share: their arguments, the encoder, the data, the splits, the low-shot draws, the report."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+DATA_HELP = "where the data is, instead of what the file says"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every probing verb takes."""
+    add_encoder(parser)
+    parser.add_argument(
+        "--data", required=True, metavar="FILE", help="recipe of the data, such as recipes/data/hmdb51.yaml"
+    )
+    parser.add_argument("--data.root", dest="root", metavar="DIR", help=DATA_HELP)
+    parser.add_argument("--data.layout", dest="layout", metavar="NAME", help="how it lies there")
+    parser.add_argument("--data.split", dest="split", type=int, metavar="N", help="number of its split")
+    parser.add_argument("--splits", type=int, nargs="+", metavar="N", help="several splits, and their mean: 1 2 3")
+    parser.add_argument(
+        "--fractions", type=float, nargs="+", default=[1.0], metavar="F", help="low shot: 0.01 0.05 0.1 0.5 1"
+    )
+    parser.add_argument(
+        "--draws", type=int, default=1, metavar="N", help="subsets of each fraction below 1 (default 1)"
+    )
+    parser.add_argument("--clips", type=int, default=1, metavar="N", help="views along time (default 1, the middle)")
+    parser.add_argument("--crops", type=int, default=1, metavar="N", help="views along the longer side (default 1)")
+    parser.add_argument("--no-baselines", action="store_true", help="leave out single frame and frame difference")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default runs/VERB/<time>)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
+
+
+def add_encoder(parser: argparse.ArgumentParser) -> None:
+    """Add what says which encoder runs where."""
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="NAME_OR_PATH", help="a name of `vmae-zoo list`, a file or a folder"
+    )
+    parser.add_argument("--device", default=None, help="cpu, cuda, ...; the default is a GPU where there is one")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="clips in a forward pass (default 32)")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode (default 0)")
+    parser.add_argument("--half", action="store_true", help="run the encoder in bfloat16")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of the features (default: the user's cache)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is held back, drawn and started from (default 0)")
+
+
+def device_of(args: argparse.Namespace) -> str:
+    """The device asked for, or a GPU where there is one."""
+    import torch
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def open_data(args: argparse.Namespace, split: int | None) -> Any:
+    """The catalog that the arguments name; root, layout and split of the data's recipe count, no more of it."""
+    from vmae_zoo.cli.compose import compose
+    from vmae_zoo.data import demo_root, open_catalog
+    from vmae_zoo.packaged import find_recipe
+
+    recipe = compose(find_recipe(args.data))
+    root = args.root or recipe.get("root")
+    layout = args.layout or (None if args.root and args.root != recipe.get("root") else recipe.get("layout"))
+    split = split if split is not None else args.split if args.split is not None else recipe.get("split")
+    if args.root and args.layout is None and split is not None and split == recipe.get("split"):
+        split = None  # that of the recipe's own data
+    catalog = open_catalog(root or demo_root(), layout, split)
+    if not catalog.classes:
+        raise ValueError(f"{catalog.root} (layout {catalog.layout}) has no labels, which a probe needs")
+    return catalog
+
+
+def rows_of(catalog: Any) -> tuple[list[Any], list[Any]]:
+    """Labelled training rows, and test rows (validation where there are no others)."""
+    train = [row for row in catalog.of("train") if row.label >= 0]
+    test = [row for row in catalog.of("test") or catalog.of("val") if row.label >= 0]
+    if not train or not test:
+        raise ValueError(
+            f"{catalog.root} has {len(train)} labelled training and {len(test)} test clips, a probe needs both: "
+            "give it split files, or train/ and val/ folders"
+        )
+    return train, test
+
+
+Probe = Callable[[Any, Any, Any, int, int, str], tuple[Any, dict[str, Any], Any]]  # -> Scores, for JSON, confusion
+
+
+def run_probe(
+    args: argparse.Namespace, verb: str, probe: Probe, pool: str, views_of: Callable[[Any], Any] | None = None
+) -> int:
+    """Features, the probe on every split, fraction and draw, the baselines, the report.
+
+    Args:
+        args: as parsed.
+        verb: name of the run's folder.
+        probe: of (encoder, training features, test features, classes, seed, device).
+        pool: of the features.
+        views_of: of the training videos, where they differ from the test's.
+    """
+    import vmae_zoo
+    from vmae_zoo.cli.runs import new_run
+    from vmae_zoo.evaluation import compute_features
+    from vmae_zoo.evaluation.baselines import BASELINES
+    from vmae_zoo.evaluation.features import Views
+    from vmae_zoo.evaluation.report import write_report
+    from vmae_zoo.evaluation.subsets import low_shot
+    from vmae_zoo.zoo import load_pretrained
+
+    device, views = device_of(args), Views(args.clips, args.crops)
+    catalogs = [open_data(args, split) for split in args.splits or [None]]
+    encoder: Any = load_pretrained(args.checkpoint)
+    candidates: dict[str, Any] = {"this encoder": encoder}
+    if not args.no_baselines and pool != "tokens":
+        candidates |= {name: make(encoder.preprocessing) for name, make in BASELINES.items()}
+    rows_by_split = [rows_of(catalog) for catalog in catalogs]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
+    confusion, unreadable = None, 0
+    for name, model in candidates.items():
+        for catalog, (train_rows, test_rows) in zip(catalogs, rows_by_split, strict=True):
+            settings = {"device": device, "batch_size": args.batch_size, "workers": args.workers, "half": args.half}
+            train, test = (
+                compute_features(
+                    model,
+                    rows,
+                    of,
+                    pool=pool if model is encoder else "mean",
+                    cache=args.cache,
+                    progress=name,
+                    **settings,
+                )
+                for rows, of in ((train_rows, views_of(args) if views_of else views), (test_rows, views))
+            )
+            if model is encoder:
+                unreadable += len(train.unreadable) + len(test.unreadable)
+            for fraction in args.fractions:
+                for draw in range(args.draws if fraction < 1 else 1):
+                    part = train if fraction == 1 else train.part(low_shot(train.rows, fraction, args.seed + draw))
+                    scores, more, matrix = probe(model, part, test, len(catalog.classes), args.seed, device)
+                    line = {"split": catalog.split, "fraction": fraction, "draw": draw, "trained_on": len(part.rows)}
+                    found[name].append({**line, **scores.asdict(), **more})
+                    if confusion is None:
+                        confusion = matrix.tolist()
+                    print(f"{name:<16} {label(line)} {scores.line()}", flush=True)
+    largest = max(args.fractions)
+    scores = mean_of([line for line in found["this encoder"] if line["fraction"] == largest])
+    result = {
+        "verb": verb,
+        "title": f"{verb}: {args.checkpoint} on {catalogs[0].root.name}",
+        "checkpoint": str(args.checkpoint),
+        "data": str(catalogs[0].root),
+        "layout": catalogs[0].layout,
+        "classes": catalogs[0].classes,
+        "views": {"clips": args.clips, "crops": args.crops},
+        "pool": pool,
+        "seed": args.seed,
+        "unreadable": unreadable,
+        "scores": scores,
+        "baselines": {
+            name: mean_of([line for line in lines if line["fraction"] == largest])
+            for name, lines in found.items()
+            if name != "this encoder"
+        },
+        "runs": found["this encoder"],
+        "version": vmae_zoo.__version__,
+    }
+    folder = args.out or new_run(Path.cwd() / "runs", verb)
+    write_report(folder, result, confusion or [], catalogs[0].classes)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    if unreadable:
+        print(f"{unreadable} videos could not be read and were left out")
+    if len(catalogs) > 1:
+        print(f"mean of {len(catalogs)} splits: top-1 {scores['top1']:.1f} %")
+    print(folder)
+    return 0
+
+
+NUMBERS = ("top1", "top1_low", "top1_high", "top5", "mean_class", "videos")
+
+
+def mean_of(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The scores' means over splits and draws."""
+    return {name: round(sum(line[name] for line in lines) / len(lines), 4) for name in NUMBERS}
+
+
+def label(line: dict[str, Any]) -> str:
+    """Which of several runs a line is of."""
+    split = "" if line["split"] is None else f"split {line['split']} "
+    share = "" if line["fraction"] == 1 else f"{100 * line['fraction']:g} % of the training set, draw {line['draw']} "
+    return (split + share).strip()
