@@ -24,11 +24,14 @@ TRAINER_VERBS = {
 
 VERBS = {  # verb: (module, what it does)
     "index": ("vmae_zoo.cli.index", "audit the videos of a data set, once: training then reads faster and skips damage"),
-    "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package"),
+    "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package, or check them"),
+    "runs": ("vmae_zoo.cli.list_runs", "list runs: state, steps, losses, checkpoint"),
     "masks": ("vmae_zoo.cli.masks", "draw what a method sees of a video"),
     "reconstruct": ("vmae_zoo.cli.reconstruct", "draw what a checkpoint makes of the hidden parts of videos"),
     "linear-probe": ("vmae_zoo.cli.linear_probe", "measure frozen features by a linear map"),
     "attentive-probe": ("vmae_zoo.cli.attentive_probe", "measure frozen tokens by a learnt query over them"),
+    "extract": ("vmae_zoo.cli.extract", "write the features of any videos"),
+    "export": ("vmae_zoo.cli.export", "write an encoder or classifier as ONNX or torch.export program"),
     "knn": ("vmae_zoo.cli.knn", "measure frozen features by their nearest neighbours"),
     "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, who owns `lightning`"),
 }
