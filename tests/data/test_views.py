@@ -14,7 +14,7 @@ def video(monkeypatch, tmp_path):
     """A video of 200 frames whose pixels say frame, row and column."""
     info = VideoInfo(frames=200, height=48, width=64, fps=25.0, codec="none", rotation=0, seekable=True)
 
-    def read_clip(path, frame_ids, short_side=None):
+    def read_clip(path, frame_ids, *options):
         rows, columns = np.arange(48)[:, None], np.arange(64)
         frame = np.stack([np.zeros((48, 64)), rows + 0 * columns, columns + 0 * rows], -1)
         clip = np.repeat(frame[None].astype(np.uint8), len(frame_ids), 0)
