@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import vmae_zoo.methods
-from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 from vmae_zoo.zoo.convert.described import Described
@@ -59,33 +59,31 @@ class Loaded:
         for what in ("left_out", "missing", "unexpected"):
             names = getattr(self, what)
             if names:
-                parts.append(f"{len(names)} {what.replace('_', ' ')} ({', '.join(sorted({_part(n) for n in names}))})")
+                parts.append(f"{len(names)} {what.replace('_', ' ')} ({', '.join(parts_of(names))})")
         return ", ".join(parts)
 
 
 class WithoutInit(TorchFunctionMode):
-    """Skips the random start of weights that are about to be overwritten."""
+    """Writes zeros instead of random numbers into weights that are about to be overwritten: it is faster."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Leave ``tensor.uniform_()`` and its like undone."""
-        if getattr(func, "__name__", "") in ("uniform_", "normal_", "kaiming_uniform_", "trunc_normal_"):
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
+        """Zeros for what draws; they also lie within the bounds of truncated kinds, which would draw again."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_"):
+            with torch.no_grad():
+                return (args[0] if args else kwargs["tensor"]).zero_()
+        return func(*args, **kwargs)
 
 
-def construct(described: Described, where: str) -> nn.Module:
+def construct(described: Described, where: str) -> Method:
     """The model with the weights of its random start; ``ValueError`` where the settings do not make one."""
     _check_settings(described, where)
     try:
-        if described.method == "Encoder":
-            settings = dict(described.hparams)
-            model: nn.Module = nn.ModuleDict({"encoder": Encoder(TokenGrid(**settings.pop("grid")), **settings)})
-        else:
-            model = getattr(vmae_zoo.methods, described.method)(**described.hparams)
+        model: Method = getattr(vmae_zoo.methods, described.method)(**described.hparams)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{where} describes a {described.method} that this version cannot build: {error}") from None
     if described.preprocessing:
-        prepare(encoder_of(model), described.preprocessing)
+        prepare(model.encoder, described.preprocessing)
     return model
 
 
@@ -95,11 +93,6 @@ def prepare(encoder: Encoder, settings: dict[str, Any]) -> None:
     known = {**vars(encoder.preprocessing), **plain}
     encoder.preprocessing = Preprocessing(**known)
     encoder.normaliser = Normaliser(encoder.preprocessing)
-
-
-def encoder_of(model: nn.Module) -> Encoder:
-    """The encoder inside a method."""
-    return model["encoder"] if isinstance(model, nn.ModuleDict) else model.encoder  # type: ignore[return-value]
 
 
 def build(
@@ -139,7 +132,7 @@ def build(
     _refuse(source, "lacks", missing, allow_missing, "allow_missing")
     _refuse(source, "also holds", unexpected, allow_unexpected, "allow_unexpected")
     used = sorted(name for name in names if name in expected and name.startswith(part))
-    _check(names, expected, source, described.method)
+    check_tensors(names, expected, source, described.method)
     with torch.no_grad():
         for name in used:
             expected[name].copy_(names[name])
@@ -155,7 +148,7 @@ def build(
         **origin,
     )
     _tell(loaded, names)
-    result = encoder_of(model) if task == "encoder" else model
+    result: nn.Module = model.encoder if task == "encoder" else model
     result.loaded = loaded  # type: ignore[assignment]
     return result.eval()
 
@@ -164,39 +157,29 @@ def check_task(described: Described, task: str, source: str) -> None:
     """Refuse to make one kind of model out of a file of another kind."""
     if task not in TASKS:
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
-    classifier = described.method == "Classifier"
-    if task == "pretrain" and (classifier or described.method == "Encoder"):
-        kind = "a fine-tuned classifier" if classifier else "an encoder alone"
-        raise ValueError(
-            f"{source} is {kind}, without a decoder: load it with task='{'classify' if classifier else 'encoder'}'"
-        )
-    if task == "classify" and not (classifier and "head.weight" in described.tensors):
-        raise ValueError(f"{source} has no classification head: load it with task='encoder' and train one on top")
-    if task == "pretrain" and not any(
-        name.startswith(("decoder", "mask_token", "projector")) for name in described.tensors
-    ):
+    has_head = described.method == "Classifier" and "head.weight" in described.tensors
+    has_decoder = described.method != "Classifier" and any(not n.startswith("encoder.") for n in described.tensors)
+    if task == "pretrain" and has_head:
+        raise ValueError(f"{source} is a fine-tuned classifier, without a decoder: load it with task='classify'")
+    if task == "pretrain" and not has_decoder:
         raise ValueError(f"{source} is an encoder alone, without a decoder: load it with task='encoder'")
+    if task == "classify" and not has_head:
+        raise ValueError(f"{source} has no classification head: load it with task='encoder' and train one on top")
 
 
 def _check_settings(described: Described, where: str) -> None:
     """Settings beside weights are a stranger's: bound what they make us allocate before anything is built."""
     hparams = described.hparams
-    grid = hparams.get("grid") or {}
-    sides = [hparams.get(name) or 1 for name in ("frames", "image_size", "image_size")]
-    sides = [*sides, *(grid.get(name, 1) for name in ("time", "height", "width"))]
-    deep = max(hparams.get(name) or 0 for name in ("depth", "decoder_depth"))
-    wide = max(hparams.get(name) or 0 for name in ("width", "decoder_width", "num_classes"))
-    numbers = [*sides, deep, wide]
-    sane = all(isinstance(number, int) and 0 <= number <= 2**16 for number in numbers)
-    if sane and grid:
-        sane = sides[3] * sides[4] * sides[5] <= MOST_TOKENS
-    elif sane:
-        sane = sides[0] * sides[1] * sides[2] / 256 <= 2 * MOST_TOKENS
-    if not sane or deep > len(described.tensors):
+    frames, side, patch = (hparams.get(name) or 1 for name in ("frames", "image_size", "patch"))
+    deep = [hparams.get(name) or 0 for name in ("depth", "decoder_depth")]
+    wide = [hparams.get(name) or 0 for name in ("width", "decoder_width", "num_classes", "projection_width")]
+    sane = all(isinstance(number, int) and 0 <= number <= 2**16 for number in (frames, side, patch, *deep, *wide))
+    if not sane or frames * (side // max(patch, 8)) ** 2 > MOST_TOKENS or max(deep) > len(described.tensors):
         raise ValueError(f"{where} describes a model that its weights cannot be of: {hparams}")
 
 
-def _check(given: dict[str, Tensor], expected: dict[str, Tensor], source: str, method: str) -> None:
+def check_tensors(given: dict[str, Tensor], expected: dict[str, Tensor], source: str, method: str) -> None:
+    """Refuse tensors of another shape or kind than their place, and numbers that are none."""
     for name in given.keys() & expected.keys():
         tensor, place = given[name], expected[name]
         if tensor.shape != place.shape:
@@ -224,12 +207,17 @@ def _tell(loaded: Loaded, tensors: dict[str, Tensor]) -> None:
     told = LOG.warning if loaded.missing or loaded.unexpected else LOG.info
     told(loaded.line())
     biases = [name for name in loaded.used if name.endswith(("attn.q_bias", "attn.v_bias"))]
-    if biases and not any(bool(tensors[name].any()) for name in biases):
+    if loaded.layout != "vmae_zoo" and biases and not any(bool(tensors[name].any()) for name in biases):
         LOG.warning(
             "%s: every query and value bias is zero, as transformers 5 wrote them before its fix of 2026-09: "
             "unless this model was never trained, its features are wrong; take the weights from their first source",
             loaded.source,
         )
+
+
+def parts_of(names: Sequence[str]) -> list[str]:
+    """The parts of a model that these tensors belong to."""
+    return sorted({_part(name) for name in names})
 
 
 def _part(name: str) -> str:

@@ -23,6 +23,7 @@ from torch import Tensor
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pyth")
 SUFFIXES = (".safetensors", *PICKLES)
 LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
+LONGEST_JSON = 10_000_000  # bytes
 
 # Where training programs keep the weights inside their file, in the order of preference.
 _WEIGHTS_KEYS = ("state_dict", "model", "module", "model_state", "model_state_dict")
@@ -74,15 +75,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists() and not path.is_symlink():
         return {}
     check_place(path)
-    try:
-        if path.stat().st_size > 10_000_000:
-            raise ValueError("longer than 10 MB")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not readable as JSON ({error}): download or save it again") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds a {type(found).__name__}, not settings by name: download or save it again")
-    return found
+    if path.stat().st_size > LONGEST_JSON:
+        raise ValueError(f"{path} is longer than settings are ({LONGEST_JSON:,} bytes): download or save it again")
+    return _object(path.read_text(encoding="utf-8", errors="replace"), path)
 
 
 def _read_safetensors(path: Path, size: int) -> Contents:
@@ -94,9 +89,21 @@ def _read_safetensors(path: Path, size: int) -> Contents:
         )
     try:
         with safe_open(path, "pt") as file:
-            return Contents(_checked({name: file.get_tensor(name) for name in file.keys()}, path), {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            noted = (file.metadata() or {}).get("vmae_zoo", "{}")
     except (SafetensorError, RuntimeError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({_first_line(error)}): download or save it again") from None
+    return Contents(_checked(tensors, path), _object(noted, path))
+
+
+def _object(text: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}): download or save it again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__}, not settings by name: download or save it again")
+    return found
 
 
 def _read_pickle(path: Path, size: int) -> Contents:

@@ -1,15 +1,20 @@
 """``load_pretrained``: from a name, a path or an address to a model that is ready to use."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from vmae_zoo.zoo.build import build
+from vmae_zoo.methods import Method
+from vmae_zoo.zoo import registry
+from vmae_zoo.zoo.build import LOG, TASKS, Loaded, build, check_tensors, parts_of
 from vmae_zoo.zoo.convert import layout_of
 from vmae_zoo.zoo.convert.described import METHODS, Described, Told
 from vmae_zoo.zoo.files import Contents, read_json, read_weights
+from vmae_zoo.zoo.locate import Located, locate
 
 WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
 
@@ -31,7 +36,7 @@ def load_pretrained(
     """Load weights into the model they belong to.
 
     Args:
-        name_or_path: a file of weights or a folder.
+        name_or_path: a name in the table of checkpoints; a file or folder; or "hf://org/repo[/file][@revision]".
         task: "encoder"; "pretrain" for the whole method, encoder and decoder; "classify" for a classifier.
         method: whose weights they are, where a file fits several: videomae, videomae_v2 or mgmae.
         num_heads: attention heads of the encoder, where its width is not a published one.
@@ -49,40 +54,110 @@ def load_pretrained(
     Raises:
         ValueError: in one sentence, why this file does not make this model.
     """
+    if task not in TASKS:
+        raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
     if method is not None and method not in METHODS:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}")
-    path = Path(name_or_path).expanduser()
-    file = weights_file(path)
-    told = Told(
-        str(path),
-        task,
-        method,
-        num_heads,
-        decoder_num_heads,
-        image_size,
-        frames,
-        read_json(file.parent / "config.json"),
-    )
-    contents = read_weights(file)
-    described, layout = describe(contents, told)
+    located = locate(name_or_path, task=task, endpoint=endpoint, revision=revision)
+    told = Told(located.name, task, method, num_heads, decoder_num_heads, image_size, frames)
+    described, layout, licence = read(located, told)
     return build(
         described,
         task=task,
-        source=str(path),
+        source=located.name,
         layout=layout,
         allow_missing=allow_missing,
         allow_unexpected=allow_unexpected,
+        licence=licence,
+        revision=located.commit,
+        sha256=located.sha256,
     )
 
 
-def weights_file(path: Path) -> Path:
-    """The file of weights that a path means: itself, or the one in the folder."""
-    if not path.is_dir():
-        return path
-    for name in ("model.safetensors", "checkpoints/last.ckpt", "pytorch_model.bin"):
-        if (path / name).exists() or (path / name).is_symlink():
-            return path / name
-    raise ValueError(f"{path} holds no model.safetensors, pytorch_model.bin or checkpoints/last.ckpt: name the file")
+def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
+    """Put weights into a model that is about to be trained: what fits by name is taken, the rest keeps its start.
+
+    The same method takes everything. Another takes the encoder, without the final norm where it has none of its own: a
+    classifier starts its norm, as the official fine-tuning does, and its head afresh.
+
+    Args:
+        model: as constructed.
+        name_or_path: see `load_pretrained`.
+        **where: endpoint and revision.
+
+    Raises:
+        ValueError: a tensor of the encoder has no place in the model, or one of the model's encoder is not in the file.
+    """
+    located = locate(name_or_path, task="encoder", **where)
+    block: Any = model.encoder.blocks[0]
+    clip_frames, side, _ = model.grid.pixels
+    told = Told(located.name, num_heads=block.attn.heads, image_size=side, frames=clip_frames)
+    described, layout, licence = read(located, told)
+    expected, given = model.state_dict(), described.tensors
+    same = described.method == type(model).__name__
+    wanted = [name for name in expected if same or name.startswith("encoder.")]
+    used = [name for name in wanted if name in given]
+    lacking = [n for n in wanted if n not in given and (same or not n.startswith("encoder.fc_norm."))]
+    astray = [n for n in given if n.startswith("encoder.") and n not in expected and not n.startswith("encoder.norm.")]
+    if lacking or astray or not used:
+        raise ValueError(
+            f"{located.name} ({described.method}) does not start this {type(model).__name__}: "
+            f"{'its weights lack ' + lacking[0] if lacking else 'the model has no place for ' + (astray or ['any'])[0]}"
+        )
+    check_tensors({name: given[name] for name in used}, expected, located.name, type(model).__name__)
+    with torch.no_grad():
+        for name in used:
+            expected[name].copy_(given[name])
+    fresh = tuple(name for name in expected if name not in used)
+    left_out = tuple(name for name in given if name not in used)
+    loaded = Loaded(
+        located.name,
+        layout,
+        described.method,
+        described.hparams,
+        tuple(used),
+        left_out,
+        fresh,
+        (),
+        licence,
+        located.commit,
+    )
+    LOG.info("%s; fresh: %s", loaded.line(), ", ".join(parts_of(fresh)) or "nothing")
+    return loaded
+
+
+def read(located: Located, told: Told) -> tuple[Described, str, str | None]:
+    """What a file is, the name of its layout, and its licence where something says it."""
+    config = read_json(located.file.parent / "config.json")
+    processor = read_json(located.file.parent / "preprocessor_config.json")
+    told = told.but(config=config | {"processor": processor})
+    entry = located.entry
+    if entry:
+        told = with_entry(told, entry)
+    contents = read_weights(located.file)
+    described, layout = describe(contents, told)
+    if entry:
+        if described.method != entry.model:
+            raise ValueError(
+                f"{located.file} holds a {described.method}, {entry.name} is a {entry.model}: it is not that file"
+            )
+        described = replace(described, preprocessing={**described.preprocessing, **entry.preprocessing})
+    licence = entry.licence if entry else contents.record.get("licence") or config.get("licence")
+    if isinstance(licence, str) and registry.is_non_commercial(licence):
+        LOG.warning("%s: licence %s, not for commercial use", located.name, licence)
+    return described, layout, licence if isinstance(licence, str) else None
+
+
+def with_entry(told: Told, entry: registry.Entry) -> Told:
+    """What the table says where the caller says nothing."""
+    encoder, decoder = entry.heads
+    return told.but(
+        method=told.method or (entry.method if entry.method in METHODS else None),
+        num_heads=told.num_heads or encoder,
+        decoder_num_heads=told.decoder_num_heads or decoder,
+        image_size=told.image_size or entry.architecture.get("image_size"),
+        frames=told.frames or entry.architecture.get("frames"),
+    )
 
 
 def describe(contents: Contents, told: Told) -> tuple[Described, str]:
@@ -103,11 +178,12 @@ def describe(contents: Contents, told: Told) -> tuple[Described, str]:
 def own(record: dict[str, Any], tensors: dict[str, Tensor], told: Told) -> Described:
     """A file that this package wrote: it says itself what it is."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    if method not in (*METHODS.values(), "Encoder") or not isinstance(hparams, dict):
+    if method not in METHODS.values() or not isinstance(hparams, dict):
         raise ValueError(
             f"{told.where} says it is a {method!r} of vmae_zoo, which this version does not know: upgrade vmae_zoo"
         )
-    return Described(str(method), hparams, tensors, preprocessing if isinstance(preprocessing, dict) else {})
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in hparams.items()}
+    return Described(str(method), plain, tensors, preprocessing if isinstance(preprocessing, dict) else {})
 
 
 def unwrapped(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:

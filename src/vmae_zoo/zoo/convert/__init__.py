@@ -8,9 +8,11 @@ from types import ModuleType
 
 from torch import Tensor
 
-from vmae_zoo.zoo.convert import hugging_face, mae, mae_st, official
+from vmae_zoo.zoo.convert import hugging_face, mae, mae_st, official, timesformer, timm_vit
 
-LAYOUTS: dict[str, ModuleType] = {layout.NAME: layout for layout in (official, hugging_face, mae, mae_st)}
+LAYOUTS: dict[str, ModuleType] = {
+    layout.NAME: layout for layout in (official, hugging_face, mae_st, timesformer, mae, timm_vit)
+}
 
 
 def layout_of(tensors: dict[str, Tensor], where: str) -> ModuleType:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -46,13 +46,17 @@ class Told:
     frames: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
+    def but(self, **changes: Any) -> "Told":
+        """The same with some answers changed."""
+        return replace(self, **changes)
+
 
 @dataclass(frozen=True)
 class Described:
     """A file in this package's words.
 
     Args:
-        method: class name, or "Encoder" where no method fits: then only an encoder can be had.
+        method: class name; an encoder that belongs to no method is a Classifier without a head.
         hparams: plain arguments of its constructor.
         tensors: weights under this package's names.
         preprocessing: what differs from the method's own, by name.
@@ -86,6 +90,11 @@ def mlp_ratio_of(width: int, hidden: int) -> float:
     """The ratio r for which ``int(r * width)`` is ``hidden``."""
     ratio = hidden / width
     return ratio if int(ratio * width) == hidden else math.nextafter(ratio, math.inf)
+
+
+def classes_of(tensors: dict[str, Tensor]) -> dict[str, int]:
+    """``num_classes`` of a classifier, {} where the file has no head."""
+    return {"num_classes": len(tensors["head.weight"])} if "head.weight" in tensors else {}
 
 
 def size_name(width: int, depth: int, decoder: str | None = None) -> str:

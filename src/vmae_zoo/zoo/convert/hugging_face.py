@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vmae_zoo.models.sizes import ENCODERS
-from vmae_zoo.zoo.convert import mae, official
+from vmae_zoo.zoo.convert import mae, official, timesformer
 from vmae_zoo.zoo.convert.described import Described, Told
 from vmae_zoo.zoo.convert.renames import Pairs, joined_qkv, renamed, split_qkv, turned
 
@@ -23,6 +23,10 @@ NAME = "transformers"
 
 # (ours, theirs) inside a block; the order matters both ways
 LEAVES = (
+    (".temporal_attn.proj.", ".temporal_attention.output.dense."),
+    (".temporal_attn.qkv.", ".temporal_attention.attention.qkv."),
+    (".temporal_norm1.", ".temporal_layernorm."),
+    (".temporal_fc.", ".temporal_dense."),
     (".attn.proj.", ".attention.output.dense."),
     (".mlp.fc1.", ".intermediate.dense."),
     (".mlp.fc2.", ".output.dense."),
@@ -49,6 +53,15 @@ VIT_MAE = (
     ("decoder_", "decoder.decoder_"),
     ("mask_token", "decoder.mask_token"),
 )
+TIMESFORMER = (
+    ("cls_token", "timesformer.embeddings.cls_token"),
+    ("pos_embed", "timesformer.embeddings.position_embeddings"),
+    ("time_embed", "timesformer.embeddings.time_embeddings"),
+    ("patch_embed.proj.", "timesformer.embeddings.patch_embeddings.projection."),
+    ("blocks.", "timesformer.encoder.layer."),
+    ("norm.", "timesformer.layernorm."),
+    ("head.", "classifier."),
+)
 QKV = ("query", "key", "value")
 
 
@@ -65,6 +78,10 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     if told.config.get("hidden_act", "gelu") != "gelu":
         raise ValueError(f"{told.where} has {told.config['hidden_act']} in its MLPs: only gelu is known here")
     told = with_config(told)
+    if kind == "timesformer":
+        if told.config.get("attention_type", "divided_space_time") != "divided_space_time":
+            raise ValueError(f"{told.where} has {told.config['attention_type']} attention: only divided is known here")
+        return timesformer.read(official_names(tensors, TIMESFORMER, joined="qkv"), told)
     if kind == "vit":
         return mae.read(official_names(tensors, VIT_MAE, joined="qkv"), told)
     return read_videomae(official_names(tensors, VIDEOMAE, joined="qkv"), told)
@@ -121,11 +138,6 @@ def read_videomae(tensors: dict[str, Tensor], told: Told) -> Described:
             named[stem + "q_bias"], _, named[stem + "v_bias"] = value.chunk(3)
         elif not name.endswith(".attn.key.bias"):
             named[next((name.replace(old, new) for old, new in bias.items() if name.endswith(old)), name)] = value
-    if "head.weight" in named and "encoder.fc_norm.weight" not in named:
-        raise ValueError(
-            f"{told.where} classifies the first token alone (use_mean_pooling = false), which no training program of "
-            "VideoMAE does: load the file it was fine-tuned from"
-        )
     described = official.read(named, told)
     hparams = dict(described.hparams)
     if described.method != "Classifier":
@@ -139,18 +151,26 @@ def read_videomae(tensors: dict[str, Tensor], told: Told) -> Described:
     return replace(described, hparams=hparams, preprocessing=preprocessing)
 
 
-def write(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE or Classifier under the library's names."""
+def write(model: Any) -> dict[str, Tensor]:
+    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with either attention."""
     if type(model).__name__ == "MAE":
         return their_names(mae.write(model), VIT_MAE)
+    if model.encoder.attention == "divided":
+        weights = {name.removeprefix("model."): value for name, value in timesformer.write(model).items()}
+        return renamed_leaves(weights, TIMESFORMER)
     return their_names(dict(model.state_dict()), VIDEOMAE)
 
 
 def their_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
     """The library's names; query, key and value apart."""
+    return split_qkv(renamed_leaves(tensors, roots), QKV)
+
+
+def renamed_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
+    """The library's names."""
     for ours, theirs in LEAVES:
         tensors = {name.replace(ours, theirs): value for name, value in tensors.items()}
-    return renamed(split_qkv(tensors, QKV), roots)
+    return renamed(tensors, roots)
 
 
 def config_of(model: Any) -> dict[str, Any]:
@@ -176,13 +196,19 @@ def config_of(model: Any) -> dict[str, Any]:
         }
     if type(model).__name__ == "MAE":
         return config | {"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}
+    labels = {} if hasattr(model, "decoder") else {str(n): name for n, name in enumerate(class_names(model))}
+    config |= {"num_frames": encoder.grid.pixels[0], **({"id2label": labels} if labels else {})}
+    if encoder.attention == "divided":
+        return config | {"model_type": "timesformer", "architectures": ["TimesformerForVideoClassification"]}
     config |= {
         "model_type": "videomae",
-        "num_frames": encoder.grid.pixels[0],
         "tubelet_size": encoder.grid.cube[0],
         "use_mean_pooling": not isinstance(encoder.norm, nn.LayerNorm),
     }
-    if hasattr(model, "decoder"):
-        return config | {"architectures": ["VideoMAEForPreTraining"]}
-    labels = {str(label): f"LABEL_{label}" for label in range(model.head.out_features)}
-    return config | {"architectures": ["VideoMAEForVideoClassification"], "id2label": labels}
+    kind = "VideoMAEForPreTraining" if hasattr(model, "decoder") else "VideoMAEForVideoClassification"
+    return config | {"architectures": [kind]}
+
+
+def class_names(model: Any) -> list[str]:
+    """Names of the classes, or the library's stand-ins."""
+    return model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]

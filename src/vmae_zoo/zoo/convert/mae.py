@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.models.positions import sincos_2d
+from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.described import (
     Described,
     Told,
@@ -45,7 +46,9 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
 
 
 def read(tensors: dict[str, Tensor], told: Told) -> Described:
-    """A pre-training file, or the encoder of one."""
+    """A pre-training file, or the encoder of one; with ``frames`` above 1 the encoder inflated to clips."""
+    if (told.frames or 1) > 1:
+        return timm_vit.read({n: v for n, v in tensors.items() if "decoder" not in n and n != "mask_token"}, told)
     width, patch = embedding_of(tensors, "patch_embed.proj.weight", told)
     depth = depth_of(tensors, "blocks.")
     hparams = {

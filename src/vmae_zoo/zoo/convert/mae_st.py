@@ -7,9 +7,11 @@ from math import isqrt
 
 from torch import Tensor, nn
 
+from vmae_zoo.methods.mae_st import MEAN, STD
 from vmae_zoo.zoo.convert.described import (
     Described,
     Told,
+    classes_of,
     decoder_heads_of,
     depth_of,
     embedding_of,
@@ -42,7 +44,7 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
 
 
 def read(tensors: dict[str, Tensor], told: Told) -> Described:
-    """A pre-training file, or the encoder of one."""
+    """A pre-training file, the encoder of one, or a fine-tuned classifier, whose norm comes after the mean."""
     width, patch = embedding_of(tensors, "patch_embed.proj.weight", told, frames=2)
     depth = depth_of(tensors, "blocks.")
     slices = tensors["pos_embed_temporal"].shape[1]
@@ -56,6 +58,10 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
         "mlp_ratio": mlp_ratio_of(width, len(tensors["blocks.0.mlp.fc1.weight"])),
         "patch": patch,
     }
+    if "head.weight" in tensors:
+        hparams |= {"position": "separable", "bias": "qkv", "cls_token": True, "mean": MEAN, "std": STD}
+        weights = renamed(joined_qkv(tensors, QKV), (("norm.", "encoder.fc_norm."), *RENAMES))
+        return Described("Classifier", hparams | classes_of(tensors), weights)
     if "decoder_embed.weight" in tensors:
         decoder_width = len(tensors["decoder_embed.weight"])
         hparams |= {
@@ -68,5 +74,6 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of a MAEST under the official names."""
-    return split_qkv(renamed(dict(model.state_dict()), turned(RENAMES)), QKV)
+    """The weights of a MAEST, or of a Classifier with its encoder, under the official names."""
+    pairs = (*turned(RENAMES), ("encoder.fc_norm.", "norm."))
+    return split_qkv(renamed(dict(model.state_dict()), pairs), QKV)

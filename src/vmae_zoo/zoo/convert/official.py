@@ -5,12 +5,15 @@ prefix ``encoder.``. Positions are computed and never saved. All three programs 
 VideoMAE's unless the caller says otherwise.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from vmae_zoo.zoo.convert.described import (
     METHODS,
     Described,
     Told,
+    classes_of,
     decoder_heads_of,
     depth_of,
     embedding_of,
@@ -32,8 +35,13 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     if "blocks.0.attn.q_bias" in tensors:
         tensors = {name if name.startswith("head.") else f"encoder.{name}": value for name, value in tensors.items()}
     hparams = encoder_hparams(tensors, told)
-    if "head.weight" in tensors or "encoder.fc_norm.weight" in tensors:
-        return Described("Classifier", {**hparams, **classifier_hparams(tensors)}, tensors)
+    if "encoder.fc_norm.weight" in tensors:
+        return Described("Classifier", {**hparams, **classes_of(tensors)}, tensors)
+    if "head.weight" in tensors:
+        raise ValueError(
+            f"{told.where} classifies the first token alone, not the mean of all, which no released training script of "
+            "VideoMAE does: load the file that it was fine-tuned from"
+        )
     method = told.method or "videomae"
     if method not in ("videomae", "videomae_v2", "mgmae"):
         raise ValueError(
@@ -42,7 +50,7 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     return Described(METHODS[method], {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors)
 
 
-def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict:
+def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict[str, Any]:
     """Dimensions of the encoder, read off the shapes."""
     width, patch = embedding_of(tensors, "encoder.patch_embed.proj.weight", told, frames=2)
     depth, hidden = depth_of(tensors, "encoder.blocks."), len(tensors["encoder.blocks.0.mlp.fc1.weight"])
@@ -58,7 +66,7 @@ def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict:
     }
 
 
-def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder: dict) -> dict:
+def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder: dict[str, Any]) -> dict[str, Any]:
     """Dimensions of the decoder; {} where the file has none."""
     size = {"size": size_name(encoder["width"], encoder["depth"], decoder=method)}
     if "mask_token" not in tensors:
@@ -70,11 +78,6 @@ def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder
         "decoder_depth": depth_of(tensors, "decoder.blocks."),
         "decoder_num_heads": decoder_heads_of(width, told, method),
     }
-
-
-def classifier_hparams(tensors: dict[str, Tensor]) -> dict:
-    """How many classes the head tells apart."""
-    return {"num_classes": len(tensors["head.weight"])} if "head.weight" in tensors else {}
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,44 @@
+"""The layout of the official TimeSformer (facebookresearch/TimeSformer): divided attention, supervised.
+
+Images are cut frame by frame; positions are one table for places (the class token's first) and one for time.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vmae_zoo.zoo.convert import timm_vit
+from vmae_zoo.zoo.convert.described import Described, Told, classes_of
+from vmae_zoo.zoo.convert.renames import renamed, turned
+
+NAME = "timesformer"
+
+MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+
+
+def recognises(tensors: dict[str, Tensor]) -> bool:
+    """A second attention in each block, over time."""
+    return {"time_embed", "pos_embed", "blocks.0.temporal_attn.qkv.weight"} <= tensors.keys()
+
+
+def read(tensors: dict[str, Tensor], told: Told) -> Described:
+    """The encoder, with its head where the file has one."""
+    slices = tensors["time_embed"]
+    told = told.but(frames=told.frames or slices.shape[1])
+    image = {name: value for name, value in tensors.items() if name != "time_embed"}
+    hparams, weights = timm_vit.image_encoder(image, told, slices, cube_frames=1)
+    hparams |= {"attention": "divided", "pool": "cls", "mean": MEAN, "std": STD, **classes_of(tensors)}
+    return Described("Classifier", hparams, renamed(weights, timm_vit.RENAMES))
+
+
+def write(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a divided-attention classifier under the official names."""
+    weights = renamed(dict(model.state_dict()), turned(timm_vit.RENAMES))
+    kernel = weights["patch_embed.proj.weight"]
+    if "blocks.0.temporal_attn.qkv.weight" not in weights or kernel.shape[2] != 1:
+        raise ValueError("the TimeSformer has divided attention over single frames: this model has not")
+    table = torch.cat([weights.pop("pos_embed_class"), weights.pop("pos_embed_spatial")], dim=1)
+    return {f"model.{name}": value for name, value in weights.items() if name != "pos_embed_temporal"} | {
+        "model.patch_embed.proj.weight": kernel[:, :, 0].clone(),
+        "model.pos_embed": table,
+        "model.time_embed": weights["pos_embed_temporal"],
+    }

@@ -1,0 +1,177 @@
+"""The table of checkpoints holds what it says."""
+
+import re
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+import vmae_zoo
+from vmae_zoo.methods import VideoMAE
+from vmae_zoo.packaged import packaged
+from vmae_zoo.zoo import registry
+from vmae_zoo.zoo.build import construct
+from vmae_zoo.zoo.convert.described import Described
+from vmae_zoo.zoo.publish import save_weights
+
+ENTRIES = registry.table()
+MCG_NJU = [
+    *("base", "base-short", "large", "base-ssv2", "base-short-ssv2"),
+    *("base-finetuned-kinetics", "base-short-finetuned-kinetics", "large-finetuned-kinetics"),
+    *("huge-finetuned-kinetics", "small-finetuned-kinetics"),
+    *("base-finetuned-ssv2", "base-short-finetuned-ssv2", "small-finetuned-ssv2"),
+]
+
+
+def parameters(entry):
+    """Counted on the meta device, which holds no numbers."""
+    with torch.device("meta"):
+        stand_ins = {str(number): None for number in range(999)}
+        model = construct(Described(entry.model, dict(entry.architecture), stand_ins), entry.name)
+    part = model.encoder if entry.task == "encoder" else model
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_builds_and_has_the_parameters_it_says(name):
+    entry = ENTRIES[name]
+    count = parameters(entry)
+    assert count == entry.parameters
+    published = str(entry.published_parameters)
+    if match := re.fullmatch(r"(\d+)(?:\.(\d+))?([MB])", published):
+        unit = {"M": 1e6, "B": 1e9}[match[3]]
+        assert round(count / unit, len(match[2] or "")) == float(published[:-1])
+    elif published != registry.UNKNOWN:
+        assert count == int(published)
+    head = entry.architecture.get("num_classes")
+    assert (entry.task == "classify") == (head is not None)
+    assert entry.preprocessing["stride_frames"] >= 1
+
+
+def test_the_names_of_the_methods_lead_to_all_their_public_weights():
+    assert len(vmae_zoo.list_pretrained("videomae_*")) == 18 + len(vmae_zoo.list_pretrained("videomae_v2_*"))
+    assert len(vmae_zoo.list_pretrained("mgmae_*")) == 8
+    assert "videomae_base.k400-1600" in vmae_zoo.list_pretrained("*.k400-*")
+    assert vmae_zoo.list_pretrained("no such*") == []
+    hubs = {entry.source["hub"] for entry in ENTRIES.values() if "hub" in entry.source}
+    assert {name for name in hubs if name.startswith("MCG-NJU/")} == {f"MCG-NJU/videomae-{rest}" for rest in MCG_NJU}
+
+
+def test_nothing_is_called_verified_that_was_not():
+    assert not any(entry.verified for entry in ENTRIES.values() if "bundled" not in entry.source)
+
+
+def raw_of(name):
+    text = packaged("checkpoints.yaml").read_text()
+    return yaml.safe_load(re.search(rf"^{re.escape(name)}:\n(?:  .*\n)+", text, re.MULTILINE)[0])[name]
+
+
+BAD = {
+    "revision": ("main", "revision is no full commit sha"),
+    "sha256": ("abc", "sha256 is no digest"),
+    "task": ("features", "task is none of"),
+    "parameters": ("86M", "parameters is no count"),
+    "source": ({"url": "x"}, "source .* is none of"),
+    "licence": ("", "licence is '', not text"),
+    "metrics": ([{"top1": 1}], "lacks one of"),
+    "extra": (1, "extra is not known"),
+    "architecture": ([1], "architecture is no mapping"),
+}
+
+
+@pytest.mark.parametrize("key", BAD)
+def test_an_entry_that_does_not_fit_the_schema_is_refused(key):
+    name = "videomae_base.k400-1600"
+    raw = raw_of(name)
+    registry.checked(name, raw)
+    value, said = BAD[key]
+    with pytest.raises(ValueError, match=said):
+        registry.checked(name, {**raw, key: value})
+    if key in raw and key not in registry.OPTIONAL:
+        with pytest.raises(ValueError, match=f"{key} is missing"):
+            registry.checked(name, {k: v for k, v in raw.items() if k != key})
+    with pytest.raises(ValueError, match="its name is not"):
+        registry.checked("my model", raw)
+
+
+def test_a_wrong_name_is_answered_with_the_closest():
+    with pytest.raises(ValueError, match=r"did you mean videomae_base\.k400-1600"):
+        vmae_zoo.load_pretrained("videomae_base.k400-160")
+    with pytest.raises(ValueError, match="no such file"):
+        vmae_zoo.load_pretrained("weights/missing.pth")
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A table of our own: a small model in the package, on the hub and by hand."""
+    torch.manual_seed(0)
+    size = {"size": "tiny", "image_size": 32, "frames": 4, "depth": 1, "mask_ratio": 0.75}
+    model = VideoMAE(**size)
+    monkeypatch.setattr(registry, "BUNDLED", tmp_path / "bundled")
+    (tmp_path / "bundled").mkdir()
+    save_weights(model.state_dict(), model.record(), tmp_path / "bundled" / "x.safetensors")
+    save_file(model.state_dict(), tmp_path / "official.safetensors")
+    entry = {
+        "method": "videomae",
+        "model": "VideoMAE",
+        "task": "pretrain",
+        "source": {"bundled": "x.safetensors"},
+        "revision": "unknown",
+        "sha256": "unknown",
+        "layout": "vmae_zoo",
+        "architecture": size,
+        "licence": "Apache-2.0",
+        "provenance": "nothing",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "verified": False,
+        "preprocessing": {"stride_frames": 2},
+    }
+    (tmp_path / "checkpoints.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "videomae_tiny.demo-1": entry,
+                "videomae_tiny.demo-2": {**entry, "source": {"hub": "org/model"}, "layout": "videomae"},
+                "videomae_tiny.demo-3": {**entry, "source": {"page": "https://example.org", "file": "y.pth"}},
+                "videomae_tiny.demo-4": {**entry, "sha256": "0" * 64},
+            }
+        )
+    )
+    monkeypatch.setattr(registry, "packaged", lambda name: tmp_path / name)
+    return model
+
+
+def test_a_bundled_model_loads_without_a_network(table):
+    assert vmae_zoo.list_pretrained() == [f"videomae_tiny.demo-{number}" for number in (1, 2, 3, 4)]
+    method = vmae_zoo.load_pretrained("videomae_tiny.demo-1", task="pretrain")
+    assert all(torch.equal(value, method.state_dict()[name]) for name, value in table.state_dict().items())
+    assert method.loaded.licence == "Apache-2.0"
+    assert vmae_zoo.load_pretrained("videomae_tiny.demo-1").preprocessing.stride_frames == 2
+    with pytest.raises(ValueError, match="is pre-training weights: load it with task='pretrain' or task='encoder'"):
+        vmae_zoo.load_pretrained("videomae_tiny.demo-1", task="classify")
+    with pytest.raises(ValueError, match="its sha256 differs"):
+        vmae_zoo.load_pretrained("videomae_tiny.demo-4")
+
+
+def test_a_name_on_the_hub_stays_at_the_commit_it_was_first_pulled_at(table, tmp_path, hub):
+    weights = (tmp_path / "official.safetensors").read_bytes()
+    first = hub.add("org/model", {"model.safetensors": weights})
+    name = "videomae_tiny.demo-2"
+    assert vmae_zoo.load_pretrained(name, endpoint=hub.endpoint).loaded.revision == first
+    second = hub.add("org/model", {"model.safetensors": weights, "README.md": b"moved on"})
+    assert vmae_zoo.load_pretrained(name, endpoint=hub.endpoint).loaded.revision == first
+    assert vmae_zoo.load_pretrained(name, endpoint=hub.endpoint, revision="main").loaded.revision == second
+    hub.log.clear()
+    hub.stop()
+    vmae_zoo.load_pretrained(name, endpoint=hub.endpoint)
+    assert hub.log == []
+
+
+def test_a_file_that_is_downloaded_by_hand_says_where_it_is(table):
+    with pytest.raises(ValueError, match=r"get y\.pth from https://example\.org, then run `vmae-zoo pull"):
+        vmae_zoo.load_pretrained("videomae_tiny.demo-3")
+
+
+def test_the_table_of_the_package_is_the_one_that_is_read():
+    assert packaged("checkpoints.yaml").name == "checkpoints.yaml"
+    assert len(ENTRIES) > 50
