@@ -149,6 +149,7 @@ class ZooCLI(LightningCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """A trainer that writes into the run folder, or, when it does not train, nothing."""
+        self._start()
         given = self._get(self.config_init, "trainer")
         callbacks: list[Any] = []
         if self.subcommand and given["logger"] is None:
@@ -177,6 +178,14 @@ class ZooCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
+
+    def _start(self) -> None:
+        """Put in starting weights where the recipe names some, unless a checkpoint replaces them anyway."""
+        weights = self.model.hparams.get("init_from")
+        if weights and self.checkpoint is None:
+            from vmae_zoo.zoo import start_from
+
+            _say(f"start:  {start_from(self.model, weights).line()}")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """The verb's arguments, with the checkpoint that was found."""

@@ -173,6 +173,6 @@ class Method(lightning.LightningModule):
         )
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(settings["betas"]), fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr)
+            optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr if lr else 0.0)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
