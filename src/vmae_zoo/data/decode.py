@@ -6,7 +6,7 @@ the first frame and counts. Times serve as names of frames, never for arithmetic
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,7 +99,7 @@ def read_clip(
         if last >= memory.timeline.frames:
             raise _past_the_end(name, last, memory.timeline.frames)
         try:
-            with _opened(name) as (container, stream):
+            with opened(name) as (container, stream):
                 runs = memory.timeline.runs(np.unique(wanted).tolist())
                 frames = (found for run in runs for found in decode_run(container, stream, memory.timeline, run))
                 return _collect(frames, wanted, name, short_side, refuse_corrupt)
@@ -107,7 +107,7 @@ def read_clip(
             memory.timeline = memory.info = None
             _info.cache_clear()
     try:
-        with _opened(name) as (container, stream):
+        with opened(name) as (container, stream):
             return _collect(_counted(container, stream, name), wanted, name, short_side, refuse_corrupt)
     except av.FFmpegError as error:
         raise VideoError(f"{name} has frames that FFmpeg cannot convert: {error.strerror}") from None
@@ -126,13 +126,26 @@ def _info(name: str, size: int, mtime_ns: int) -> VideoInfo:
     memory = _memory(name, size, mtime_ns)
     if memory.info is not None:
         return memory.info
-    with _opened(name) as (container, stream):
+    with opened(name) as (container, stream):
         return _inspect(stream, _counted(container, stream, name), None)
+
+
+Recall = Callable[[str, int, int], tuple[VideoInfo, Timeline | None] | None]
+_recall: Recall | None = None
+
+
+def ask_first(recall: Recall | None) -> None:
+    """Have this process ask ``recall(name, size, mtime_ns)``, an index, before it reads the packets of a file."""
+    global _recall
+    _recall = recall
 
 
 @lru_cache(maxsize=256)  # of about 20 bytes a frame
 def _memory(name: str, size: int, mtime_ns: int) -> _Memory:
-    with _opened(name) as (container, stream):
+    known = _recall(name, size, mtime_ns) if _recall else None
+    if known:
+        return _Memory(known[1], known[0])
+    with opened(name) as (container, stream):
         try:
             timeline = read_timeline(container, stream)
             if timeline is not None:
@@ -178,7 +191,8 @@ def _past_the_end(name: str, position: int, frames: int) -> IndexError:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file and its first video stream, to be decoded with one thread; `VideoError` where there is none."""
     try:
         container = av.open(f"file:{name}", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:

@@ -2,21 +2,23 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 from lightning import LightningDataModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader
 
 from vmae_zoo.data.bad_samples import BadSamples, check_readable
 from vmae_zoo.data.catalog import Catalog, Row, open_catalog
 from vmae_zoo.data.dataset import CROPS, SAMPLINGS, ClipDataset, Item, collate
+from vmae_zoo.data.decode import ask_first
 from vmae_zoo.data.demo import demo_root
 from vmae_zoo.data.global_batch import accumulation_of
+from vmae_zoo.data.index import Index, find_index, without_damaged
 from vmae_zoo.data.place import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
 from vmae_zoo.data.views import ViewDataset, collate_views
@@ -128,13 +130,16 @@ class ClipDataModule(LightningDataModule):
         self._wanted_batch = global_batch
         self._catalog: Catalog | None = None
         self._sampler: PlacedBatchSampler | None = None
-        self._place: dict[str, int] | None = None
+        self._place: dict[str, Any] | None = None
+        self._index: Index | None = None
 
     @property
     def catalog(self) -> Catalog:
-        """All clips, of every split."""
+        """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged."""
         if self._catalog is None:
-            self._catalog = open_catalog(self.root or demo_root(), self.layout, self.split)
+            catalog = open_catalog(self.root or demo_root(), self.layout, self.split)
+            self._index = find_index(catalog.root)
+            self._catalog = catalog if self._index is None else without_damaged(catalog, self._index)
         return self._catalog
 
     @cached_property
@@ -176,6 +181,7 @@ class ClipDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Find the clips and settle the global batch; ``ValueError`` for what training would only find later."""
         catalog = self.catalog
+        ask_first(None if self._index is None else self._index.recall)
         rank_zero_info(catalog.describe())
         if stage != "fit":
             return
@@ -293,7 +299,7 @@ class ClipDataModule(LightningDataModule):
             num_workers=workers,
             collate_fn=collate,
             pin_memory=on_gpu if self.pin_memory is None else self.pin_memory,
-            worker_init_fn=_one_thread,
+            worker_init_fn=partial(_start_worker, self._index),
             prefetch_factor=self.prefetch if workers else None,
             persistent_workers=workers > 0,
         )
@@ -308,19 +314,26 @@ class ClipDataModule(LightningDataModule):
         self.bad_samples.note(bad, videos, Path(self.trainer.default_root_dir) / "bad_samples.jsonl")
         return batch
 
-    def state_dict(self) -> dict[str, int]:
-        """The place in the epoch."""
-        return {} if self._sampler is None else place_of(self.trainer, self._sampler)
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch, and the fingerprint of the index."""
+        if self._sampler is None:
+            return {}
+        place: dict[str, Any] = dict(place_of(self.trainer, self._sampler))
+        return place if self._index is None else {**place, "index": self._index.fingerprint}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a place when training starts."""
         self._place = state_dict
+        before, now = state_dict.get("index"), self._index and self._index.fingerprint
+        if before and before != now:
+            rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_thread(worker: int) -> None:
+def _start_worker(index: Index | None, worker: int) -> None:
+    ask_first(None if index is None else index.recall)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """Where each frame of a video lies among its packets, and which packets must be decoded to get some of them."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -53,6 +54,28 @@ class Timeline:
     def frames(self) -> int:
         """Frames that a decode from the start yields."""
         return len(self._packet_of_frame)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Presentation time of each frame, ascending."""
+        return self.pts[self._packet_of_frame]
+
+    def pack(self) -> bytes:
+        """All of it in few bytes, for `unpack`."""
+        starts = np.zeros(len(self.pts), np.uint8)
+        starts[self._starts] = 1
+        flags = starts | self.shown.astype(np.uint8) << 1 | self.spare.astype(np.uint8) << 2
+        return zlib.compress(flags.tobytes() + np.diff(self.pts, prepend=0).astype("<i8").tobytes())
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Timeline":
+        """What was packed."""
+        data = zlib.decompress(packed)
+        count = len(data) // 9
+        flags = np.frombuffer(data, np.uint8, count)
+        pts = np.cumsum(np.frombuffer(data, "<i8", count, offset=count))
+        packets = [Packet(bool(flag & 2), bool(flag & 1), bool(flag & 4)) for flag in flags.tolist()]
+        return cls(pts.tolist(), packets)
 
     def promised(self, sent: list[int], first: int) -> Iterator[tuple[int, int]]:
         """Position and time of each frame that these packets show, ascending, if decoding starts at ``first``."""

@@ -1,0 +1,50 @@
+"""``vmae-zoo index``: what is wrong with the videos of a data set, and where their frames lie."""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+SHOWN = 20  # damaged files named on the screen
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the videos, or a list file")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every verdict to this file")
+    parser.epilog = "example: vmae-zoo index /data/hmdb51\nexit code 1 where a video is damaged, 0 otherwise"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit, and print a table of what was found."""
+    from vmae_zoo.data.index import make_index
+
+    root = args.root.expanduser().absolute()
+    if not root.exists():
+        raise ValueError(f"{root} does not exist: give the folder of the videos")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers {args.workers}: it counts from 1")
+    index, read = make_index(root, args.workers)
+    verdicts = index.verdicts()
+    counts = Counter(verdict for verdict, *_ in verdicts.values())
+    kinds = Counter(
+        (verdict, reason.partition(" (")[0])
+        for verdict, reasons, *_ in verdicts.values()
+        for reason in filter(None, reasons.split("; "))
+    )
+    parts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("good", "odd", "damaged"))
+    print(f"{root}: {len(verdicts)} videos: {parts} ({read} read now, {len(verdicts) - read} unchanged)")
+    for (verdict, kind), count in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1])):
+        print(f"  {count:>7}  {verdict:<7}  {kind}")
+    damaged = {path: reasons for path, (verdict, reasons, *_) in verdicts.items() if verdict == "damaged"}
+    for path, reasons in list(damaged.items())[:SHOWN]:
+        print(f"damaged: {path}: {reasons}")
+    if len(damaged) > SHOWN:
+        print(f"... and {len(damaged) - SHOWN} more (--json FILE lists all)")
+    print(f"index {index.fingerprint} in {index.file}")
+    if args.json:
+        files = [{"path": path, "verdict": found[0], "reasons": found[1]} for path, found in verdicts.items()]
+        summary = {"root": str(root), "index": str(index.file), "fingerprint": index.fingerprint, "read": read}
+        args.json.write_text(json.dumps({**summary, "counts": dict(counts), "files": files}, indent=2) + "\n")
+    return 1 if damaged else 0

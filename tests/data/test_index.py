@@ -1,0 +1,166 @@
+"""The index says of every file what a decode of all of it finds, and training goes by it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.data import ClipDataModule, decode, probe
+from vmae_zoo.data.audit import audit
+from vmae_zoo.data.index import find_index, make_index
+from vmae_zoo.data.timeline import Timeline
+
+B_FRAMES = {"crf": "20", "bf": "3"}
+
+
+def _audio_only(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _damage(path: Path, good: bytes, kind: str) -> None:
+    data = bytearray(good)
+    if kind == "no end":
+        data = data[: len(data) // 2]
+    elif kind == "flipped bytes":
+        middle = data.index(b"mdat") + 400
+        data[middle : middle + 3000 : 7] = bytes(255 - byte for byte in data[middle : middle + 3000 : 7])
+    elif kind == "zeros":
+        data[:] = bytes(len(data))
+    elif kind == "text":
+        data = bytearray(b"This is no video.\n" * 50)
+    elif kind == "empty":
+        data = bytearray()
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def odd_root(tmp_path_factory, encode) -> Path:
+    """Good files, odd ones, and files damaged in ten ways."""
+    root = tmp_path_factory.mktemp("odd")
+    good = encode(root / "good.mp4", frames=60, options=B_FRAMES).read_bytes()
+    front = encode(root / "front.mp4", frames=60, container_options={"movflags": "+faststart"}).read_bytes()
+    matroska = encode(root / "good.mkv", frames=60, options=B_FRAMES).read_bytes()
+    avi = encode(root / "good.avi", codec="mpeg4", frames=60).read_bytes()
+    encode(root / "odd_b_frames.avi", codec="mpeg4", options={"bf": "2"})
+    encode(root / "odd_rate.mp4", times=[40 * k + 15 * (k % 3) for k in range(30)])
+    encode(root / "odd_turned.mp4", rotation=90)
+    (root / "odd_name.avi").write_bytes(good)
+    _damage(root / "bad_no_end.mp4", good, "no end")
+    _damage(root / "bad_ends_early.mp4", front, "no end")
+    _damage(root / "bad_ends_early.mkv", matroska, "no end")
+    _damage(root / "bad_ends_early.avi", avi, "no end")
+    _damage(root / "bad_flipped.mp4", front, "flipped bytes")
+    _damage(root / "bad_zeros.mp4", good, "zeros")
+    _damage(root / "bad_text.mp4", good, "text")
+    _damage(root / "bad_empty.mp4", good, "empty")
+    _audio_only(root / "bad_audio_only.mp4")
+    with av.open(str(root / "bad_no_frames.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.start_encoding()
+    return root
+
+
+REASONS = {
+    "bad_no_end.mp4": "not a video",
+    "bad_ends_early.mp4": "",  # how a cut shows itself is the container's business
+    "bad_ends_early.mkv": "",
+    "bad_ends_early.avi": "",
+    "bad_flipped.mp4": "",
+    "bad_zeros.mp4": "not a video",
+    "bad_text.mp4": "not a video",
+    "bad_empty.mp4": "empty",
+    "bad_audio_only.mp4": "no video stream",
+    "bad_no_frames.mkv": "not a video",
+    "odd_b_frames.avi": "B-frames in AVI",
+    "odd_rate.mp4": "variable frame rate",
+    "odd_turned.mp4": "display rotation",
+    "odd_name.avi": "wrong extension",
+}
+
+
+def test_every_damaged_and_every_odd_file_is_flagged_with_its_reason(odd_root):
+    wrong = []
+    for path in sorted(odd_root.iterdir()):
+        found = audit(path)
+        expected = {"bad": "damaged", "odd": "odd"}.get(path.name.partition("_")[0], "good")
+        if found.verdict != expected or REASONS.get(path.name, "") not in "; ".join(found.reasons):
+            wrong.append((path.name, found.verdict, found.reasons))
+        assert (found.verdict == "good") == (not found.reasons)
+    assert not wrong
+
+
+def test_the_command_counts_resumes_and_forgets(odd_root, tmp_path, capsys):
+    root = tmp_path / "videos"
+    shutil.copytree(odd_root, root)
+    assert main(["index", str(root), "--workers", "1", "--json", str(tmp_path / "found.json")]) == 1
+    assert "18 videos: 4 good, 4 odd, 10 damaged (18 read now" in capsys.readouterr().out
+    before = find_index(root).fingerprint
+    for path in root.glob("bad_*"):
+        path.unlink()
+    os.utime(root / "good.mp4")
+    assert main(["index", str(root), "--workers", "1"]) == 0
+    assert "8 videos: 4 good, 4 odd, 0 damaged (1 read now, 7 unchanged)" in capsys.readouterr().out
+    after = find_index(root).fingerprint
+    assert after != before
+    shutil.move(root, tmp_path / "moved")
+    assert find_index(tmp_path / "moved").fingerprint == after
+
+
+def test_the_index_and_a_decode_of_the_whole_file_agree(odd_root):
+    for path in sorted(odd_root.glob("good*")) + sorted(odd_root.glob("odd*")):
+        with av.open(str(path)) as container:
+            frames = sum(1 for _ in container.decode(video=0))
+        found = audit(path)
+        assert found.info == probe(path)
+        assert found.info.frames == frames
+        if found.timeline is not None:
+            again = Timeline.unpack(found.timeline.pack())
+            assert again.runs([0, frames - 1]) == found.timeline.runs([0, frames - 1])
+            assert again.times.tolist() == found.timeline.times.tolist()
+
+
+def test_a_root_that_cannot_be_written_is_indexed_in_the_cache_folder(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    (root / ".vmae_zoo").touch()  # in the way, even of an administrator
+    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "cache"))
+    index, read = make_index(root, workers=1, progress=False)
+    assert read == 5
+    assert index.file.is_relative_to(tmp_path / "cache")
+    assert find_index(root).fingerprint == index.fingerprint
+    assert make_index(root, workers=1, progress=False)[1] == 0
+
+
+def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set, root)
+    (root / "train/a/damaged.mp4").write_bytes(b"no video")
+    index, _ = make_index(root, workers=1, progress=False)
+    data = ClipDataModule(str(root), frames=4, stride_frames=1, size=32, workers=0)
+    assert len(data.rows) == 22
+    assert "1 damaged videos left out, for example damaged.mp4" in data.catalog.describe()
+    assert index.fingerprint in data.catalog.describe()
+    plain = [decode.read_clip(row.path, [3, 9]) for row in data.rows[:2]]
+    decode._memory.cache_clear()
+    decode._info.cache_clear()
+    monkeypatch.setattr(decode, "read_timeline", None)  # the index is enough
+    decode.ask_first(index.recall)
+    try:
+        for row, clip in zip(data.rows, plain, strict=False):
+            assert probe(row.path).seekable
+            assert (decode.read_clip(row.path, [3, 9]) == clip).all()
+    finally:
+        decode.ask_first(None)
+    data.trainer = None
+    with pytest.warns(UserWarning, match="the videos changed"):
+        data.load_state_dict({"index": "other"})
