@@ -37,7 +37,7 @@ def test_only_hidden_ones_of_the_decoded_tokens_count():
         ([[0, 0, 0]], None, "no hidden token"),
         ([[1, 1, 0]], [[0, 0, 1]], "nothing to learn"),
         ([[1, 1, 0]], [[0, 1]], "they mask the same tokens"),
-        ([1, 1, 0], None, "a mask is \\(clips, tokens\\)"),
+        ([1, 1, 0], None, r"a mask is \(clips, tokens\)"),
     ],
 )
 def test_masks_that_make_no_batch_are_refused(hidden, decoded, message):

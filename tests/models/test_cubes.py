@@ -29,7 +29,7 @@ def test_embedding_some_cubes_equals_the_convolution_at_their_places():
 
 
 def test_a_clip_of_another_size_is_refused_with_both_sizes():
-    with pytest.raises(ValueError, match="clip is \\(4, 12, 12\\).*takes \\(4, 12, 8\\)"):
+    with pytest.raises(ValueError, match=r"clip is \(4, 12, 12\).*takes \(4, 12, 8\)"):
         gather_cubes(torch.zeros(1, 3, 4, 12, 12), GRID)
 
 

@@ -188,19 +188,20 @@ def _theirs(name: str, setting: Setting) -> tuple[Any, Callable[[], Any], None]:
     from vmae_zoo.models.sizes import decoder_size, encoder_size
 
     encoder, decoder = encoder_size(setting.size), decoder_size("videomae", setting.size)
-    config = transformers.VideoMAEConfig(
-        hidden_size=encoder.width,
-        num_hidden_layers=encoder.depth,
-        num_attention_heads=encoder.num_heads,
-        intermediate_size=4 * encoder.width,
-        decoder_hidden_size=decoder.width,
-        decoder_num_hidden_layers=decoder.depth,
-        decoder_num_attention_heads=decoder.num_heads,
-        decoder_intermediate_size=4 * decoder.width,
-        use_mean_pooling=False,
-        attn_implementation=name.removeprefix("transformers-"),
-    )
-    model = transformers.VideoMAEForPreTraining(config).to(setting.device).train()
+    settings: dict[str, Any] = {
+        "hidden_size": encoder.width,
+        "num_hidden_layers": encoder.depth,
+        "num_attention_heads": encoder.num_heads,
+        "intermediate_size": 4 * encoder.width,
+        "decoder_hidden_size": decoder.width,
+        "decoder_num_hidden_layers": decoder.depth,
+        "decoder_num_attention_heads": decoder.num_heads,
+        "decoder_intermediate_size": 4 * decoder.width,
+        "use_mean_pooling": False,
+        "attn_implementation": name.removeprefix("transformers-"),
+    }
+    model: Any = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(**settings))
+    model.to(setting.device).train()
     normaliser = Normaliser(Preprocessing()).to(setting.device)
     grid = TokenGrid(8, 14, 14)
     batch = clips(grid, setting)

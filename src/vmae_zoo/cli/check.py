@@ -58,7 +58,9 @@ def known_settings(method: type) -> set[str]:
     """Names of a method's arguments, those it hands on to its bases included."""
     import inspect
 
-    return {name for base in method.__mro__[:-1] for name in inspect.signature(base.__init__).parameters}
+    return {
+        name for base in method.__mro__[:-1] for name in inspect.signature(vars(base).get("__init__", base)).parameters
+    }
 
 
 def check(recipe: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class TokenGrid:
                     f"{name} = {size} is not a multiple of {step}, its side of a {cube} cube: "
                     f"choose {max(size // step, 1) * step} or {(size // step + 1) * step}"
                 )
-        return cls(frames // cube[0], height // cube[1], width // cube[2], tuple(cube))
+        return cls(frames // cube[0], height // cube[1], width // cube[2], (cube[0], cube[1], cube[2]))
 
     @property
     def per_slice(self) -> int:

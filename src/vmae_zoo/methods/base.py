@@ -6,7 +6,7 @@ another.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -149,9 +149,9 @@ class Method(lightning.LightningModule):
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
         parts = (part for part in self.modules() if isinstance(getattr(part, "blocks", None), torch.nn.ModuleList))
-        return [block for part in parts for block in part.blocks]
+        return [block for part in parts for block in cast(torch.nn.ModuleList, part.blocks)]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with the published groups; the rate follows `vmae_zoo.training.schedule.warmup_cosine` step by step."""
         settings = self.hparams
         run = plan(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
