@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
 
 
-def add_encoder(parser: argparse.ArgumentParser) -> None:
-    """Add what says which encoder runs where."""
+def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
+    """Add what says which encoder runs where, and where features are kept."""
     parser.add_argument(
         "--checkpoint", required=True, metavar="NAME_OR_PATH", help="a name of `vmae-zoo list`, a file or a folder"
     )
@@ -41,8 +41,13 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="clips in a forward pass (default 32)")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode (default 0)")
     parser.add_argument("--half", action="store_true", help="run the encoder in bfloat16")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of the features (default: the user's cache)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is held back, drawn and started from (default 0)")
+    if cached:
+        parser.add_argument(
+            "--cache", type=Path, metavar="DIR", help="folder of the features (default: the user's cache)"
+        )
+        parser.add_argument(
+            "--seed", type=int, default=0, help="of what is held back, drawn and started from (default 0)"
+        )
 
 
 def device_of(args: argparse.Namespace) -> str:

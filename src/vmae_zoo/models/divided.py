@@ -67,7 +67,7 @@ class DividedBlock(Block):
                 f"{patches_BND.shape[1]} tokens do not fill {self.slices} time slices alike: "
                 "divided attention needs a tube mask or none, joint attention takes any"
             )
-        batch = len(x_BND)
+        batch = x_BND.shape[0]  # len() would fix the batch size of an exported program
 
         tubes = rearrange(patches_BND, "b (t s) d -> (b s) t d", t=self.slices)
         change = self.temporal_fc(self.drop_path(self.temporal_attn(self.temporal_norm1(tubes))))

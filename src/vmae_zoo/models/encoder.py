@@ -112,7 +112,7 @@ class Encoder(nn.Module):
             check_tubes(visible, self.grid)
         tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
         if self.cls_token is not None:
-            cls_B1D = with_position(self.cls_token, self.positions).expand(len(tokens_BVD), -1, -1)
+            cls_B1D = with_position(self.cls_token, self.positions).expand(tokens_BVD.shape[0], -1, -1)
             tokens_BVD = torch.cat([cls_B1D.to(tokens_BVD.dtype), tokens_BVD], dim=1)
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():

@@ -1,0 +1,50 @@
+"""``vmae-zoo extract``: features of any videos."""
+
+import argparse
+import json
+from pathlib import Path
+
+from vmae_zoo.cli.probing import add_encoder, device_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_encoder(parser, cached=False)
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the videos, or a list of them")
+    parser.add_argument("--layout", metavar="NAME", help="how they lie there; found out where it is not given")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the features")
+    parser.add_argument("--hop", type=int, metavar="FRAMES", help="from one window to the next (default: end to end)")
+    parser.add_argument("--pool", choices=("mean", "cls", "tokens"), default="mean", help="what is kept (default mean)")
+    parser.add_argument("--format", choices=("safetensors", "npz"), default="safetensors", help="of the files")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the index to this file")
+    parser.epilog = "example: vmae-zoo extract --checkpoint videomae_base.k400-1600 --root videos --out features"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write a file per video and the index."""
+    from vmae_zoo.data import open_catalog
+    from vmae_zoo.evaluation.extract import extract
+    from vmae_zoo.zoo import load_pretrained
+
+    if args.batch_size < 1 or (args.hop is not None and args.hop < 1):
+        raise ValueError("--batch-size and --hop count from 1")
+    rows = open_catalog(args.root, args.layout).rows
+    index = extract(
+        load_pretrained(args.checkpoint),
+        rows,
+        args.out,
+        hop=args.hop,
+        pool=args.pool,
+        form=args.format,
+        device=device_of(args),
+        batch_size=args.batch_size,
+        workers=args.workers,
+        half=args.half,
+    )
+    if args.json:
+        args.json.write_text(json.dumps(index, indent=2) + "\n")
+    bad = [line for line in index if "reason" in line]
+    for line in bad[:5]:
+        print(f"left out: {line['reason']}")
+    print(f"{len(index) - len(bad)} videos, {len(bad)} unreadable: {args.out / 'index.json'}")
+    return 0 if len(bad) < len(index) else 1

@@ -1,0 +1,100 @@
+"""Windows cover a video, files hold what the encoder gives, and exported programs equal their model."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.data.decode import read_clip
+from vmae_zoo.evaluation.export import export
+from vmae_zoo.evaluation.extract import window_starts
+from vmae_zoo.masking import TokenGrid
+from vmae_zoo.methods import Classifier
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.zoo import load_pretrained
+
+TINY = {"frames": 4, "stride_frames": 2, "image_size": 32, "width": 24, "depth": 1, "num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, encode):
+    root = tmp_path_factory.mktemp("extract")
+    encode(root / "videos" / "long.mp4", frames=40, size=(32, 32))
+    encode(root / "videos" / "short.mp4", frames=5, size=(32, 48))
+    (root / "videos" / "broken.mp4").write_text("no video")
+    torch.manual_seed(0)
+    classifier = Classifier(classes=["a", "b", "c"], **TINY)
+    torch.nn.init.normal_(classifier.head.weight)
+    torch.save({"state_dict": classifier.state_dict(), "vmae_zoo": classifier.record()}, root / "c.ckpt")
+    return root
+
+
+def call(place, out, *more):
+    return main(["extract", "--checkpoint", str(place / "c.ckpt"), "--root", str(place / "videos"), "--out", str(out),
+                 "--device", "cpu", "--batch-size", "3", *more])  # fmt: skip
+
+
+@pytest.mark.parametrize(("total", "hop"), [(1, 5), (7, 1), (8, 3), (40, 8), (41, 7), (500, 64)])
+def test_windows_cover_the_video_from_its_first_frame_to_its_last(total, hop):
+    starts = window_starts(total, frames=4, stride=2, hop=hop)
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    if total >= 7:
+        assert starts[-1] + 6 == total - 1
+        assert all(second - first <= hop for first, second in itertools.pairwise(starts))
+    else:
+        assert starts == [0]
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz"])
+def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
+    assert call(place, tmp_path, "--hop", "10", "--format", form) == 0
+    index = json.loads((tmp_path / "index.json").read_text())["videos"]
+    assert {line["video"]: line.get("windows") for line in index} == {"broken.mp4": None, "long.mp4": 5, "short.mp4": 1}
+    file = tmp_path / f"long.mp4.{form}"
+    found = load_file(file) if form == "safetensors" else np.load(file)
+    assert found["start"].tolist() == [0, 10, 20, 30, 33]
+    encoder = load_pretrained(place / "c.ckpt")
+    for start, feature in zip(found["start"], found["features"], strict=True):
+        clip = torch.from_numpy(read_clip(place / "videos" / "long.mp4", start + 2 * np.arange(4)))
+        video = encoder.normaliser(clip.permute(3, 0, 1, 2)[None])
+        expected = encoder.pool(encoder(video))[0].detach().numpy()
+        np.testing.assert_allclose(feature, expected, atol=1e-5)
+    monkeypatch.setattr("vmae_zoo.evaluation.features.Run.__call__", None)  # nothing is left to compute
+    assert call(place, tmp_path, "--hop", "10", "--format", form) == 0
+
+
+def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):
+    assert call(place, tmp_path, "--pool", "tokens") == 0
+    assert load_file(tmp_path / "short.mp4.safetensors")["features"].shape == (1, 8, 24)
+    assert call(place, tmp_path, "--pool", "mean") == 1
+    assert "holds features of another encoder or other settings" in capsys.readouterr().err
+    assert call(place, tmp_path / "other", "--hop", "0") == 1
+    assert "--hop count from 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+@pytest.mark.parametrize("kind", ["encoder", "classifier", "divided"])
+def test_exported_programs_equal_the_model(form, kind, place, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    if kind == "divided":
+        model = Encoder(TokenGrid(2, 2, 2), 24, 1, 2, bias="qkv", attention="divided", cls_token=True)
+    else:
+        model = load_pretrained(place / "c.ckpt", task="classify" if kind == "classifier" else "encoder")
+    assert export(model, tmp_path / f"m.{form}") < 1e-4
+    about = json.loads((tmp_path / "m.json").read_text())
+    assert about["classes"] == (["a", "b", "c"] if kind == "classifier" else [])
+
+
+def test_the_export_verb_and_its_mistakes(place, tmp_path, capsys):
+    common = ["export", "--checkpoint", str(place / "c.ckpt")]
+    assert main([*common, "--task", "classify", "--out", str(tmp_path / "m.pt2")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "m.pt2")
+    assert main([*common, "--out", str(tmp_path / "m.zip")]) == 1
+    assert "let it end in .pt2 or .onnx" in capsys.readouterr().err
