@@ -46,7 +46,7 @@ def test_masks_that_make_no_batch_are_refused(hidden, decoded, message):
 
 
 def test_a_size_that_cubes_do_not_divide_is_refused_with_the_next_ones():
-    with pytest.raises(ValueError, match="height = 225 is not a multiple of 16.*choose 224 or 240"):
+    with pytest.raises(ValueError, match=r"height = 225 is not a multiple of 16.*choose 224 or 240"):
         TokenGrid.of_clip(16, 225, 224)
     assert TokenGrid.of_clip(16, 224, 224).tokens == 1568
     assert TokenGrid.of_clip(16, 224, 224).pixels == (16, 224, 224)
