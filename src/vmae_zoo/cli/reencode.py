@@ -7,6 +7,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 SAMPLE = 4  # videos measured before the others are copied
 WORTH = 1.2  # times as fast
@@ -47,7 +48,12 @@ def run(args: argparse.Namespace) -> int:
             copy = Path(folder) / f"{number}.mp4"
             if not reencode_file(video, copy, args.short_side, args.crf):
                 gains.append(gain(video, copy, args.short_side))
-    result = {"done": done, "copied": 0, "failed": {}, "times_as_fast": [round(value, 2) for value in gains]}
+    result: dict[str, Any] = {
+        "done": done,
+        "copied": 0,
+        "failed": {},
+        "times_as_fast": [round(value, 2) for value in gains],
+    }
     faster = statistics.median(gains) if gains else None
     if faster is not None:
         print(
