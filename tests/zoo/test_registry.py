@@ -8,6 +8,7 @@ import yaml
 from safetensors.torch import save_file
 
 import vmae_zoo
+from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
 from vmae_zoo.packaged import packaged
 from vmae_zoo.zoo import registry
@@ -169,6 +170,28 @@ def test_a_name_on_the_hub_stays_at_the_commit_it_was_first_pulled_at(table, tmp
 
 def test_a_file_that_is_downloaded_by_hand_says_where_it_is(table):
     with pytest.raises(ValueError, match=r"get y\.pth from https://example\.org, then run `vmae-zoo pull"):
+        vmae_zoo.load_pretrained("videomae_tiny.demo-3")
+
+
+def test_a_file_that_was_downloaded_by_hand_is_adopted_by_its_name(table, tmp_path, capsys):
+    name, given = "videomae_tiny.demo-3", tmp_path / "given.pth"
+    torch.save({"model": table.state_dict()}, given)
+    assert main(["pull", name, "--from", str(given)]) == 0
+    given.unlink()
+    encoder = vmae_zoo.load_pretrained(name)
+    assert torch.equal(encoder.blocks[0].attn.qkv.weight, table.encoder.blocks[0].attn.qkv.weight)
+    (tmp_path / "zoo_cache" / "by_hand" / name / "weights.pth").write_bytes(b"changed")
+    with pytest.raises(ValueError, match="has changed since it was pulled"):
+        vmae_zoo.load_pretrained(name)
+    assert main(["pull", "videomae_tiny.demo-1", "--from", str(tmp_path / "official.safetensors")]) == 1
+    assert "is not downloaded by hand" in capsys.readouterr().err
+
+
+def test_another_model_does_not_pass_for_the_entrys(table, tmp_path):
+    larger = VideoMAE(size="tiny", image_size=32, frames=4, depth=2, mask_ratio=0.75)
+    torch.save({"model": larger.state_dict()}, tmp_path / "given.pth")
+    assert main(["pull", "videomae_tiny.demo-3", "--from", str(tmp_path / "given.pth")]) == 0
+    with pytest.raises(ValueError, match=r"parameters, videomae_tiny\.demo-3 has .* it is not that file"):
         vmae_zoo.load_pretrained("videomae_tiny.demo-3")
 
 

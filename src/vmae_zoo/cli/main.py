@@ -23,6 +23,10 @@ TRAINER_VERBS = {
 }
 
 VERBS = {  # verb: (module, what it does)
+    "list": ("vmae_zoo.cli.list", "list public checkpoints, with filters"),
+    "pull": ("vmae_zoo.cli.pull", "fetch weights once, checked, for use without a network"),
+    "push": ("vmae_zoo.cli.push", "put a checkpoint on the Hub, with a card that people can read"),
+    "convert": ("vmae_zoo.cli.convert", "write weights in the layout of another program, or in ours"),
     "index": ("vmae_zoo.cli.index", "audit the videos of a data set once: training then reads faster and skips damage"),
     "reencode": ("vmae_zoo.cli.reencode", "copy a data set so that it decodes fast"),
     "bench": ("vmae_zoo.cli.bench", "measure reading, training and motion guidance on this machine"),

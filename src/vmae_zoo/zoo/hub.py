@@ -95,6 +95,8 @@ def fetch(
         with explained(repo, endpoint, commit):
             there = HfApi(endpoint).model_info(repo, revision=commit, timeout=PATIENCE).siblings or []
             listed = [sibling.rfilename for sibling in there]
+            if outside := next((n for n in listed if set(n.split("/")) & {"", ".", ".."} or "\\" in n), None):
+                raise ValueError(f"{repo} names a place outside itself ({outside!r}): do not use it")
             name = file or _weights_among(listed)
             if name is None or name not in listed:
                 what = file or f"one file of weights ({', '.join(WEIGHTS)})"

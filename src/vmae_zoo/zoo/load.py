@@ -141,6 +141,12 @@ def read(located: Located, told: Told) -> tuple[Described, str, str | None]:
             raise ValueError(
                 f"{located.file} holds a {described.method}, {entry.name} is a {entry.model}: it is not that file"
             )
+        part = "encoder." if entry.task == "encoder" else ""
+        count = sum(value.numel() for name, value in described.tensors.items() if name.startswith(part))
+        if count != entry.parameters:
+            raise ValueError(
+                f"{located.file} holds {count:,} parameters, {entry.name} has {entry.parameters:,}: it is not that file"
+            )
         described = replace(described, preprocessing={**described.preprocessing, **entry.preprocessing})
     licence = entry.licence if entry else contents.record.get("licence") or config.get("licence")
     if isinstance(licence, str) and registry.is_non_commercial(licence):

@@ -1,12 +1,14 @@
 """Where the weights lie that a name, a path or an address means."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmae_zoo.data.demo import cache_folder
 from vmae_zoo.zoo import hub, registry
+from vmae_zoo.zoo.files import read_weights
 from vmae_zoo.zoo.registry import UNKNOWN, Entry
-from vmae_zoo.zoo.seen import sha256_of
+from vmae_zoo.zoo.seen import note, recall, sha256_of
 
 IN_FOLDER = ("model.safetensors", "checkpoints/last.ckpt", "pytorch_model.bin")
 
@@ -85,7 +87,10 @@ def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | No
                 f"{entry.name} is downloaded by hand: get {what} from {entry.source['page']}, then run "
                 f"`vmae-zoo pull {entry.name} --from FILE`, or load the file itself"
             )
-        return Located(entry.name, _checked(adopted[0], entry), entry, sha256=digest)
+        seen = recall(entry.name)
+        if seen and sha256_of(adopted[0]) != seen:
+            raise ValueError(f"{adopted[0]} has changed since it was pulled: pull {entry.name} again")
+        return Located(entry.name, _checked(adopted[0], entry), entry, sha256=seen)
     repo, file = entry.source["hub"], entry.source.get("file")
     if file == UNKNOWN:
         raise ValueError(f"{entry.name} lives in {repo} under a name that is not confirmed: {entry.notes}")
@@ -99,6 +104,29 @@ def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | No
 def by_hand(entry: Entry) -> Path:
     """The folder for a file that was downloaded by hand."""
     return cache_folder() / "by_hand" / entry.name
+
+
+def adopt(entry: Entry, given: Path) -> Located:
+    """Take over a file that was downloaded by hand, so that the entry's name loads it from now on.
+
+    Raises:
+        ValueError: the entry is fetched otherwise, or the file is not the entry's.
+    """
+    if "page" not in entry.source:
+        raise ValueError(f"{entry.name} is not downloaded by hand: `vmae-zoo pull {entry.name}` fetches it")
+    read_weights(given)  # refuses what is no file of weights
+    _checked(given, entry)
+    folder = by_hand(entry)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*"):
+        old.unlink()
+    partial = folder.with_name(f".{entry.name}.partial")
+    shutil.copyfile(given, partial)
+    target = folder / f"weights{given.suffix}"
+    partial.replace(target)
+    digest = sha256_of(target)
+    note(str(entry.name), digest)
+    return Located(entry.name, target, entry, sha256=digest)
 
 
 def _checked(path: Path, entry: Entry) -> Path:

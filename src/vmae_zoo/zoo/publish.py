@@ -18,10 +18,10 @@ import vmae_zoo
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo import hub, registry
-from vmae_zoo.zoo.build import Loaded, WithoutInit, construct
+from vmae_zoo.zoo.build import Loaded, WithoutInit, build, construct
 from vmae_zoo.zoo.card import Story, model_card
 from vmae_zoo.zoo.convert.described import Described, Told
-from vmae_zoo.zoo.load import load_pretrained, read
+from vmae_zoo.zoo.load import read
 from vmae_zoo.zoo.locate import locate
 
 PATHS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s:'\",\[\]{}]+/)*(?=[^\s:'\",\[\]{}/])")
@@ -132,13 +132,21 @@ def prepare(
     (folder / "README.md").write_text(model_card(method, story))
 
 
-def whole(checkpoint: str | Path) -> nn.Module:
-    """All that a file holds: a classifier, a method, or an encoder."""
+def whole(checkpoint: str | Path, **told: Any) -> nn.Module:
+    """All that a file holds: a classifier, a method, or an encoder; ``told`` as for `load_pretrained`."""
     located = locate(checkpoint)
-    described, _, _ = read(located, Told(located.name))
+    described, layout, licence = read(located, Told(located.name, **told))
     outside = [name for name in described.tensors if not name.startswith("encoder.")]
     task = "classify" if described.method == "Classifier" and outside else "pretrain" if outside else "encoder"
-    return load_pretrained(checkpoint, task=task)
+    return build(
+        described,
+        task=task,
+        source=located.name,
+        layout=layout,
+        licence=licence,
+        revision=located.commit,
+        sha256=located.sha256,
+    )
 
 
 def method_of(model: nn.Module) -> tuple[Method, str]:

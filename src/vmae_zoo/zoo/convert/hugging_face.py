@@ -81,10 +81,19 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     if kind == "timesformer":
         if told.config.get("attention_type", "divided_space_time") != "divided_space_time":
             raise ValueError(f"{told.where} has {told.config['attention_type']} attention: only divided is known here")
-        return timesformer.read(official_names(tensors, TIMESFORMER, joined="qkv"), told)
+        return with_classes(timesformer.read(official_names(tensors, TIMESFORMER, joined="qkv"), told), told)
     if kind == "vit":
         return mae.read(official_names(tensors, VIT_MAE, joined="qkv"), told)
-    return read_videomae(official_names(tensors, VIDEOMAE, joined="qkv"), told)
+    return with_classes(read_videomae(official_names(tensors, VIDEOMAE, joined="qkv"), told), told)
+
+
+def with_classes(described: Described, told: Told) -> Described:
+    """The names of the classes, where the config has them and not the library's stand-ins."""
+    labels = told.config.get("id2label") or {}
+    names = tuple(str(labels.get(str(n))) for n in range(described.hparams.get("num_classes", 0)))
+    if len(labels) != len(names) or names == tuple(f"LABEL_{n}" for n in range(len(names))):
+        return described
+    return replace(described, hparams={**described.hparams, "classes": names})
 
 
 def kind_of(tensors: dict[str, Tensor], told: Told) -> str:

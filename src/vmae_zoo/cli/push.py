@@ -1,0 +1,52 @@
+"""``vmae-zoo push``: a checkpoint to a repository on the Hub, with a card."""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("checkpoint", help="a file, a run's checkpoint, a folder or a name")
+    parser.add_argument("repo", metavar="ORG/REPO", help="made where there is none")
+    parser.add_argument("--dry-run", action="store_true", help="show what would go, and send nothing")
+    parser.add_argument("--private", action="store_true", help="a new repository is visible to its owners only")
+    parser.add_argument("--tag", help="name this state")
+    parser.add_argument("--branch", help="other than the main one")
+    parser.add_argument("--licence", metavar="SPDX", help="of the weights, such as Apache-2.0")
+    parser.add_argument("--metrics", metavar="FILE", type=Path, nargs="+", default=[], help="JSON files with numbers")
+    parser.add_argument("--recipe", metavar="FILE", type=Path, help="where the checkpoint lies in no run folder")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="for the card, likewise")
+    parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default huggingface_hub's)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the commit here")
+    parser.epilog = (
+        "example: vmae-zoo push runs/videomae/20260101-120000/checkpoints/last.ckpt me/my-videomae --dry-run"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Push, and print the commit."""
+    from vmae_zoo.zoo import push
+    from vmae_zoo.zoo.files import read_json
+
+    for file in (*args.metrics, *filter(None, (args.recipe, args.picture))):
+        if not file.is_file():
+            raise ValueError(f"{file}: no such file")
+    commit = push(
+        args.checkpoint,
+        args.repo,
+        endpoint=args.endpoint,
+        private=args.private,
+        tag=args.tag,
+        dry_run=args.dry_run,
+        branch=args.branch,
+        licence=args.licence,
+        metrics={file.stem: read_json(file) for file in args.metrics},
+        recipe=args.recipe,
+        picture=args.picture,
+    )
+    if commit:
+        print(commit)
+    if args.json:
+        args.json.write_text(json.dumps({"repo": args.repo, "commit": commit}, indent=2) + "\n")
+    return 0

@@ -1,0 +1,211 @@
+"""Files made to do harm are refused, each in one sentence; nothing in them runs and nothing is written."""
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vmae_zoo import load_pretrained
+from vmae_zoo.methods import VideoMAE
+from vmae_zoo.zoo.files import read_weights
+from vmae_zoo.zoo.publish import save_weights
+
+TINY = {"num_heads": 2, "decoder_num_heads": 2, "image_size": 32, "frames": 16}
+
+
+class Runs:
+    """A pickle that makes a file when it is read by a reader that trusts it."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def weights(request):
+    found = load_file(request.config.rootpath / "tests" / "golden" / "videomae_v1_pretrain.safetensors")
+    return {name[2:]: value for name, value in found.items() if name.startswith("w.")}
+
+
+def pickle_with_code(folder, weights):
+    torch.save({"model": weights, "args": Runs(folder / "ran")}, folder / "x.pth")
+    return folder / "x.pth", "to be run or built"
+
+
+def old_pickle_with_code(folder, weights):
+    (folder / "x.bin").write_bytes(pickle.dumps({"model": Runs(folder / "ran")}, protocol=2))
+    return folder / "x.bin", "to be run or built|no file that torch.save wrote"
+
+
+def whole_module(folder, weights):
+    torch.save(torch.nn.Linear(2, 2), folder / "x.pt")
+    return folder / "x.pt", "Linear to be run or built"
+
+
+def zip_bomb(folder, weights):
+    with zipfile.ZipFile(folder / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", b"\0" * 50_000_000)
+    return folder / "x.pth", "unpacks to more than it is"
+
+
+def zip_that_leaves(folder, weights):
+    torch.save({"model": weights}, folder / "x.pth")
+    with zipfile.ZipFile(folder / "x.pth", "a") as archive:
+        archive.writestr("../../escaped.txt", b"out")
+    return folder / "x.pth", "names a place outside itself"
+
+
+def truncated(folder, weights):
+    save_file(weights, folder / "whole.safetensors")
+    data = (folder / "whole.safetensors").read_bytes()
+    (folder / "x.safetensors").write_bytes(data[: len(data) // 2])
+    return folder / "x.safetensors", "is damaged"
+
+
+def truncated_pickle(folder, weights):
+    torch.save(weights, folder / "whole.pth")
+    data = (folder / "whole.pth").read_bytes()
+    (folder / "x.pth").write_bytes(data[: len(data) // 2])
+    return folder / "x.pth", "is damaged"
+
+
+def header_of_two_gigabytes(folder, weights):
+    (folder / "x.safetensors").write_bytes(struct.pack("<Q", 2**31) + b"{}")
+    return folder / "x.safetensors", "its header claims 2,147,483,648 bytes"
+
+
+def link_out(folder, weights):
+    (folder / "elsewhere").mkdir()
+    save_file(weights, folder / "elsewhere" / "secret.safetensors")
+    (folder / "x.safetensors").symlink_to(folder / "elsewhere" / "secret.safetensors")
+    return folder / "x.safetensors", "is a link out of its folder"
+
+
+def folder_with_a_link_out(folder, weights):
+    (folder / "elsewhere").mkdir()
+    (folder / "model").mkdir()
+    save_file(weights, folder / "elsewhere" / "secret.safetensors")
+    (folder / "model" / "model.safetensors").symlink_to("../elsewhere/secret.safetensors")
+    return folder / "model", "is a link out of its folder"
+
+
+def wrong_dtype(folder, weights):
+    save_file({**weights, "mask_token": weights["mask_token"].long()}, folder / "x.safetensors")
+    return folder / "x.safetensors", "mask_token is torch.int64, weights are floating point"
+
+
+def not_a_number(folder, weights):
+    save_file({**weights, "mask_token": weights["mask_token"] * torch.nan}, folder / "x.safetensors")
+    return folder / "x.safetensors", "mask_token holds NaN or infinite values"
+
+
+def extra_keys(folder, weights):
+    save_file({**weights, "encoder.backdoor.weight": torch.ones(3)}, folder / "x.safetensors")
+    return folder / "x.safetensors", r"also holds encoder\.backdoor\.weight"
+
+
+def shape_lies(folder, weights):
+    torch.save({"model": {**weights, "mask_token": torch.ones(1).expand(10**12)}}, folder / "x.pth")
+    return folder / "x.pth", r"claims the shape \(1000000000000,\), more than the file holds"
+
+
+def wrong_shape(folder, weights):
+    save_file({**weights, "decoder.norm.bias": torch.ones(99)}, folder / "x.safetensors")
+    return folder / "x.safetensors", r"decoder\.norm\.bias is \(99,\), and this VideoMAE needs \(16,\)"
+
+
+def another_architecture(folder, weights):
+    save_file({"conv1.weight": torch.ones(64, 3, 7, 7), "fc.weight": torch.ones(10, 64)}, folder / "x.safetensors")
+    return folder / "x.safetensors", r"weights of another architecture \(conv1\.weight"
+
+
+def empty(folder, weights):
+    (folder / "x.safetensors").write_bytes(b"")
+    return folder / "x.safetensors", "is empty"
+
+
+def no_tensors(folder, weights):
+    torch.save({"model": {}}, folder / "x.pth")
+    return folder / "x.pth", "holds no weights by name"
+
+
+def settings_that_would_fill_the_memory(folder, weights):
+    model = VideoMAE(size="tiny", depth=1, frames=2, image_size=32, mask_ratio=0.75)
+    record = model.record()
+    for name, value in (("depth", 10**6), ("frames", 10**5), ("width", 10**9), ("image_size", 2**16)):
+        save_weights(
+            model.state_dict(), {**record, "hparams": {**record["hparams"], name: value}}, folder / "y.safetensors"
+        )
+        with pytest.raises(ValueError, match="that its weights cannot be of"):
+            load_pretrained(folder / "y.safetensors")
+    save_weights(model.state_dict(), {**record, "method": "os.system"}, folder / "x.safetensors")
+    return folder / "x.safetensors", "which this version does not know"
+
+
+def another_kind_of_file(folder, weights):
+    (folder / "x.exe").write_bytes(b"MZ")
+    return folder / "x.exe", "a name ends in one of"
+
+
+def settings_too_deep_to_read(folder, weights):
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text("[" * 100_000)
+    return folder, "not readable as JSON"
+
+
+HOSTILE = [
+    *(pickle_with_code, old_pickle_with_code, whole_module, zip_bomb, zip_that_leaves, truncated, truncated_pickle),
+    *(header_of_two_gigabytes, link_out, folder_with_a_link_out, wrong_dtype, not_a_number, extra_keys, shape_lies),
+    *(wrong_shape, another_architecture, empty, no_tensors, settings_that_would_fill_the_memory, another_kind_of_file),
+    settings_too_deep_to_read,
+]
+
+
+@pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
+def test_a_hostile_file_is_refused_in_one_sentence(tmp_path, weights, make):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    path, said = make(folder, weights)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=said) as refused:
+        load_pretrained(path, task="pretrain", **TINY)
+    assert len(str(refused.value).splitlines()) == 1
+    assert str(refused.value).startswith(str(path)) or str(folder) in str(refused.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not (folder / "ran").exists()
+
+
+def test_names_that_leave_the_repository_are_not_fetched(hub, tmp_path):
+    hub.add("org/model", {"../../../escaped.safetensors": b"out", "config.json": b"{}"})
+    with pytest.raises(ValueError, match="org/model names a place outside itself"):
+        load_pretrained("hf://org/model", endpoint=hub.endpoint)
+    with pytest.raises(ValueError, match="is no address"):
+        load_pretrained("hf://org/model/../../../escaped.safetensors", endpoint=hub.endpoint)
+    assert not list(tmp_path.parent.rglob("escaped*"))
+
+
+def test_links_within_a_folder_are_fine(tmp_path, weights):
+    save_file(weights, tmp_path / "epoch-10.safetensors")
+    (tmp_path / "last.safetensors").symlink_to("epoch-10.safetensors")
+    load_pretrained(tmp_path / "last.safetensors", **TINY)
+
+
+def test_a_namespace_beside_the_weights_is_built_and_ignored(tmp_path, weights):
+    import argparse
+
+    torch.save({"model": weights, "args": argparse.Namespace(lr=1, nested=argparse.Namespace())}, tmp_path / "x.pth")
+    assert read_weights(tmp_path / "x.pth").tensors.keys() == weights.keys()
+
+
+def test_a_config_that_is_no_object_is_refused(tmp_path, weights):
+    save_file(weights, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps([1, 2]))
+    with pytest.raises(ValueError, match="holds a list, not settings by name"):
+        load_pretrained(tmp_path, **TINY)
