@@ -1,56 +1,39 @@
-"""Two views of one video: two clips, or two crops of one."""
+"""Test views are the published ones, and unreadable videos end nothing."""
 
 import numpy as np
-import pytest
 
-from vmae_zoo.data import dataset as clips
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoInfo
-from vmae_zoo.data.module import ClipDataModule
+from vmae_zoo.data.decode import read_clip
+from vmae_zoo.data.views import ViewDataset, collate_views
 
 
-@pytest.fixture
-def video(monkeypatch, tmp_path):
-    """A video of 200 frames whose pixels say frame, row and column."""
-    info = VideoInfo(frames=200, height=48, width=64, fps=25.0, codec="none", rotation=0, seekable=True)
-
-    def read_clip(path, frame_ids, *options):
-        rows, columns = np.arange(48)[:, None], np.arange(64)
-        frame = np.stack([np.zeros((48, 64)), rows + 0 * columns, columns + 0 * rows], -1)
-        clip = np.repeat(frame[None].astype(np.uint8), len(frame_ids), 0)
-        clip[..., 0] = np.asarray(frame_ids)[:, None, None]
-        return clip
-
-    monkeypatch.setattr(clips, "probe", lambda path: info)
-    monkeypatch.setattr(clips, "read_clip", read_clip)
-    return Row(id="a.mp4", path=tmp_path / "a.mp4", label=0, split="train")
+def test_clips_of_a_video_are_the_golden_ones():
+    dense = ViewDataset([], frames=16, stride_frames=4, clips=5)
+    ends = [(ids[0], ids[-1]) for ids in dense.ids(300)]
+    assert ends == [(0, 60), (56, 116), (116, 176), (176, 236), (236, 296)]
+    uniform = ViewDataset([], frames=16, sampling="uniform", clips=2)
+    assert uniform.ids(50)[0].tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 25, 28, 31, 34, 37, 40, 43, 46]
+    assert uniform.ids(50)[1].tolist() == [1, 4, 7, 10, 14, 17, 20, 23, 26, 29, 32, 35, 39, 42, 45, 48]
 
 
-def test_views_start_on_their_own_unless_they_share_a_clip(video):
-    settings = {"frames": 4, "stride_frames": 2, "size": 32, "crop": "random_resized", "views": 2}
-    two, same = clips.ClipDataset([video], **settings), clips.ClipDataset([video], same_clip=True, **settings)
-    starts = {
-        epoch: [item[name][0, 0, 0, 0] for name in ("video", "other")] for epoch in range(5) for item in two[0, epoch]
-    }
-    assert any(one != other for one, other in starts.values())
-    for epoch in range(5):
-        item = same[0, epoch][0]
-        assert np.array_equal(item["video"][:, 0, 0, 0], item["other"][:, 0, 0, 0])
-        assert not np.array_equal(item["video"], item["other"])  # crops of their own
-        assert np.array_equal(item["video"], two[0, epoch][0]["video"])
+def test_items_are_clips_times_crops_of_the_right_frames_and_places(encode, tmp_path):
+    video = encode(tmp_path / "a.mp4", frames=40, size=(32, 64))
+    dataset = ViewDataset([Row("a.mp4", video, 3)], 4, 2, 32, clips=2, crops=3)
+    items = dataset[0]
+    assert [item["view"] for item in items] == list(range(6))
+    assert {item["label"] for item in items} == {3}
+    for view, item in enumerate(items):
+        clip, crop = divmod(view, 3)
+        frames = read_clip(video, dataset.ids(40)[clip], 32)
+        left = int(crop * (frames.shape[2] - 32) / 2)
+        assert np.array_equal(item["video"], frames[:, :, left : left + 32])
 
 
-@pytest.mark.parametrize("area", [(0.2, 1.0), (0.5, 0.6)])
-def test_random_resized_crops_keep_to_their_share_of_the_frame(video, area):
-    settings = {"frames": 1, "size": 32, "crop": "random_resized", "area": area}
-    dataset = clips.ClipDataset([video], **settings)
-    for epoch in range(20):
-        frame = dataset[0, epoch][0]["video"][0].astype(int)
-        box = (np.ptp(frame[..., 1]) + 1) * (np.ptp(frame[..., 2]) + 1)
-        assert 0.8 * area[0] < box / (48 * 64) < 1.2 * area[1]
-
-
-@pytest.mark.parametrize("area", [(0.0, 1.0), (0.6, 0.5), (0.5, 1.5)])
-def test_a_range_that_is_none_is_refused(area):
-    with pytest.raises(ValueError, match=r"data\.area = "):
-        ClipDataModule(area=area)
+def test_unreadable_videos_are_left_out_and_told(encode, tmp_path):
+    (tmp_path / "bad.mp4").write_text("no video")
+    rows = [Row("bad.mp4", tmp_path / "bad.mp4", 0), Row("a.mp4", encode(tmp_path / "a.mp4", size=(32, 32)), 1)]
+    dataset = ViewDataset(rows, 4, 2, 32)
+    batch = collate_views([dataset[0], dataset[(1, 0)]])
+    assert batch["label"].tolist() == [1]
+    assert batch["bad"][0]["path"].endswith("bad.mp4")
+    assert set(collate_views([dataset[0]])) == {"bad"}
