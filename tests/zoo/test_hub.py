@@ -254,3 +254,15 @@ def test_a_non_commercial_licence_is_said_and_carried_on(hub, token, caplog):
     card = hub.blobs[hub.repos["org/derived"].commits[sha_of(hub, "org/derived")]["README.md"]].decode()
     assert "license: cc-by-nc-4.0" in card
     assert "Not for commercial use." in card
+
+
+def test_a_hub_that_does_not_answer_is_given_up(hub, token, monkeypatch):
+    vmae_zoo.push(videomae(), "org/model", endpoint=hub.endpoint)
+    vmae_zoo.load_pretrained("hf://org/model", endpoint=hub.endpoint)
+    monkeypatch.setattr("vmae_zoo.zoo.hub.PATIENCE", 0.3)
+    hub.delay = 4.0
+    started = time.monotonic()
+    vmae_zoo.load_pretrained("hf://org/model", endpoint=hub.endpoint)
+    with pytest.raises(ValueError, match="cannot be reached"):
+        vmae_zoo.load_pretrained("hf://org/other", endpoint=hub.endpoint)
+    assert time.monotonic() - started < 3
