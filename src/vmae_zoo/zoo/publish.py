@@ -24,6 +24,7 @@ from vmae_zoo.zoo.convert.described import Described, Told
 from vmae_zoo.zoo.load import read
 from vmae_zoo.zoo.locate import locate
 
+SCORES = ("loss", "top1", "top5")  # what of a run's numbers is a result; the rest is speed and settings
 PATHS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s:'\",\[\]{}]+/)*(?=[^\s:'\",\[\]{}/])")
 
 
@@ -114,7 +115,8 @@ def prepare(
     if told:
         (folder / "recipe.yaml").write_text(told)
     summary = json.loads((run / "summary.json").read_text()) if run and (run / "summary.json").is_file() else {}
-    results = {**summary.get("metrics", {}), **(metrics or {})}
+    measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in SCORES}
+    results = {**measured, **(metrics or {})}
     (folder / "metrics.json").write_text(json.dumps({"summary": summary, "results": results}, indent=2) + "\n")
     pictures = sorted((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime) if run else []
     picture = Path(picture) if picture else pictures[-1] if pictures else None
