@@ -149,6 +149,8 @@ def test_a_run_told_to_stop_says_so(vmae, here, capsys, monkeypatch, sent, code)
 
     monkeypatch.setattr(RunFolder, "on_train_batch_end", stop)
     before = signal.getsignal(sent)
+    heard = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    signal.signal(sent, heard[sent])  # a process started in the background is deaf to Ctrl-C
     assert vmae("fit", "-c", "toy.yaml", "--checkpoint.every_n_steps", "2") == code
     signal.signal(sent, before)
     folder = only_run(here)
