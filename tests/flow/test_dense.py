@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vmae_zoo.flow import dis_flow, flow_function
+from vmae_zoo.flow.dense import largest_shrink
 
 
 def moving_texture(dx, dy, frames=3, side=96):
@@ -43,7 +44,7 @@ def test_the_number_of_threads_changes_nothing():
 
 def test_a_clip_too_small_to_search_is_refused():
     with pytest.raises(ValueError, match="DIS flow needs frames of 12 pixels, and 16 x 16 shrunk by 2 has fewer"):
-        dis_flow(np.zeros((2, 16, 16, 3), np.uint8), np.array([[0, 1]]))
+        dis_flow(np.zeros((2, 16, 16, 3), np.uint8), np.array([[0, 1]]), shrink=2)
 
 
 def test_an_estimator_is_found_by_name():
@@ -57,3 +58,10 @@ def test_an_unknown_estimator_is_told_with_the_choices(name):
         ValueError, match=f"flow = '{name}' is not known .*choose dis, raft, or package.module.function"
     ):
         flow_function(name)
+
+
+@pytest.mark.parametrize(
+    ("size", "cube", "shrink"), [(224, 16, 4), (224, 14, 2), (32, 16, 2), (224, 7, 1), (16, 16, 1)]
+)
+def test_frames_shrink_as_far_as_whole_pixels_a_token_and_the_search_allow(size, cube, shrink):
+    assert largest_shrink((size, size), cube) == shrink

@@ -184,24 +184,26 @@ def test_a_worker_gives_the_scores_of_its_clips_flow():
 
     def flow(clip, pairs):
         asked.append(pairs)
-        return dis_flow(clip, pairs)
+        return dis_flow(clip, pairs, shrink=4)
 
-    guide = MotionGuide(TokenGrid(8, 7, 7), flow=flow, base_frame="random")
+    grid = TokenGrid(8, 7, 7)
+    guide = MotionGuide(grid, flow=flow, base_frame="random")
     scores = guide(clip, int(KEYS[0]))
     assert scores.shape == (8 * 49,)
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(asked[0], guide.pairs(KEYS[:1])[0])
-    np.testing.assert_array_equal(scores, guide.scores(KEYS[:1], torch.from_numpy(dis_flow(clip, asked[0]))[None])[0])
+    found = torch.from_numpy(dis_flow(clip, asked[0], shrink=4))[None]
+    np.testing.assert_array_equal(scores, guide.scores(KEYS[:1], found)[0])
+    np.testing.assert_array_equal(scores, MotionGuide(grid, base_frame="random")(clip, int(KEYS[0])))
 
 
-def test_half_size_flow_shows_nearly_the_same_tokens():
-    """The default computes flow and maps on half the rows and columns."""
+def test_flow_on_a_quarter_of_the_rows_and_columns_shows_nearly_the_same_tokens():
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:224, :224]
     picture = (127 + 60 * np.sin(rows / 7) + 60 * np.sin(columns / 9))[..., None] + rng.normal(0, 8, (224, 224, 3))
     clip = np.stack([np.roll(picture, 5 * t, 1) for t in range(16)]).clip(0, 255).astype(np.uint8)
-    full, half = (MotionGuide(GRID, flow=partial(dis_flow, shrink=s))(clip, 7) for s in (1, 2))
-    shown = [set(topk_split(torch.from_numpy(s)[None], GRID, 0.9).visible[0].tolist()) for s in (full, half)]
+    full, small = (MotionGuide(GRID, flow=partial(dis_flow, shrink=s))(clip, 7) for s in (1, 4))
+    shown = [set(topk_split(torch.from_numpy(s)[None], GRID, 0.9).visible[0].tolist()) for s in (full, small)]
     assert len(shown[0] & shown[1]) > 0.8 * 152
 
 

@@ -213,7 +213,7 @@ def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
         clip = multi_scale_crop(clip, SIZE, Draws(key, "crop"))
         marks.append(time.thread_time())
         key_1 = torch.tensor([key])
-        flow = dis_flow(clip, GUIDE.pairs(key_1)[0].numpy())
+        flow = GUIDE.estimate(clip, GUIDE.pairs(key_1)[0].numpy())
         marks.append(time.thread_time())
         GUIDE.scores(key_1, torch.from_numpy(flow)[None])
         marks.append(time.thread_time())

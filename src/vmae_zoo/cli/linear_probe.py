@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--augmented", type=int, default=0, metavar="N", help="train on N random views of each video")
     parser.add_argument("--flip", action="store_true", help="mirror half of the random views")
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the training set (default 50, at least 1000 steps)"
+        "--epochs", type=int, metavar="N", help="passes over the training set (default 50, at least 300 steps)"
     )
     parser.add_argument(
         "--protocol",

@@ -18,7 +18,9 @@ from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.probe import Sweep
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 
-SWEEP = Sweep(learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3), weight_decays=(0.0, 1e-4, 1e-3, 1e-2, 1e-1))
+SWEEP = Sweep(
+    learning_rates=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3), weight_decays=(0.0, 1e-4, 1e-3, 1e-2, 1e-1), least_steps=300
+)
 
 
 @dataclass(frozen=True)

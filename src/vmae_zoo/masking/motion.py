@@ -12,6 +12,7 @@ Shapes: B clips, T frames, H rows, W columns; N tokens, S = N / T' per slice, P 
 and columns of the maps, which may be smaller than the clip.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ import torch
 from einops import reduce
 from torch import Tensor
 
-from vmae_zoo.flow import FlowFunction, flow_function
+from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
+from vmae_zoo.flow.dense import largest_shrink
 from vmae_zoo.flow.warp import backward_warp, forward_splat
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
@@ -70,10 +72,16 @@ class MotionGuide:
 
     def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
         """Scores of one clip, float32 (N,), from uint8 (T, H, W, 3); the same numbers as `scores` of its flow."""
-        estimate = flow_function(self.flow) if isinstance(self.flow, str) else self.flow
         key_1 = torch.tensor([key])
-        flow = torch.from_numpy(estimate(clip, self.pairs(key_1)[0].numpy()))
+        flow = torch.from_numpy(self.estimate(clip, self.pairs(key_1)[0].numpy()))
         return self.scores(key_1, flow[None])[0].numpy()
+
+    def estimate(self, clip: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """The workers' flow; DIS as small as whole pixels a token allow, as it searches no finer anyway."""
+        if self.flow == "dis":
+            _, height, width = self.grid.cube
+            return dis_flow(clip, pairs, shrink=largest_shrink(clip.shape[1:3], math.gcd(height, width)))
+        return (flow_function(self.flow) if isinstance(self.flow, str) else self.flow)(clip, pairs)
 
     def base(self, key_B: Tensor) -> Tensor:
         """The base frame of each clip: int64 (B,)."""
@@ -113,19 +121,21 @@ class MotionGuide:
                 "tokens: give one of the clip's size, or of that divided by 2 or 4"
             )
         first_Bhw = initial_map(key_B, self.grid, (height, width), self.mask_ratio, self.initial_map)
-        clips_B, base_B = torch.arange(len(key_B), device=key_B.device), self.base(key_B)
-        volume_BThw = first_Bhw.new_empty(len(key_B), frames, height, width)
-        volume_BThw[clips_B, base_B] = first_Bhw
+        base_B = self.base(key_B)
+        steps_BP2 = steps_from(base_B, frames)
+        starts_PB = (steps_BP2[:, :, 1] == base_B[:, None]).T
         move = backward_warp if self.warp == "backward" else forward_splat
-        for step, pair_B2 in enumerate(steps_from(base_B, frames).unbind(1)):
-            new_B, known_B = pair_B2.unbind(1)
-            known_Bhw = volume_BThw[clips_B, known_B]
+        maps = [first_Bhw]
+        for step, starts_B in enumerate(starts_PB):  # each goes on from the last one, or starts from the base frame
+            known_Bhw = torch.where(starts_B[:, None, None], first_Bhw, maps[-1])
             moved_Bhw = move(known_Bhw, flow_BPhw2[:, step])
             if self.hole_filling != "none":
                 filling_Bhw = first_Bhw if self.hole_filling == "consist" else known_Bhw
                 moved_Bhw = torch.where(moved_Bhw == 0, filling_Bhw, moved_Bhw)
-            volume_BThw[clips_B, new_B] = moved_Bhw
-        return volume_BThw
+            maps.append(moved_Bhw)
+        place_BT = torch.cat([base_B[:, None], steps_BP2[:, :, 0]], dim=1).argsort(dim=1)
+        clips_B1 = torch.arange(len(key_B), device=key_B.device)[:, None]
+        return torch.stack(maps, dim=1)[clips_B1, place_BT]
 
 
 def steps_from(base_B: Tensor, frames: int) -> Tensor:
@@ -160,9 +170,8 @@ def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_rati
         return map_BS.view(-1, grid.height, grid.width).repeat_interleave(down, 1).repeat_interleave(right, 2)
     rows_BKh = _bump(seeds_BK // grid.width, down, height)
     columns_BKw = _bump(seeds_BK % grid.width, right, width)
-    map_Bhw = torch.zeros(len(key_B), height, width, device=key_B.device)
-    for row_Bh, column_Bw in zip(rows_BKh.unbind(1), columns_BKw.unbind(1), strict=True):
-        map_Bhw = torch.maximum(map_Bhw, row_Bh[:, :, None] * column_Bw[:, None, :])
+    clips = zip(rows_BKh, columns_BKw, strict=True)  # one by one: all at once would take K maps of memory for each
+    map_Bhw = torch.stack([(rows_Kh[:, :, None] * columns_Kw[:, None, :]).amax(0) for rows_Kh, columns_Kw in clips])
     return (map_Bhw / map_Bhw.amax(dim=(1, 2), keepdim=True)).clamp_min(EPS)
 
 
