@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vmae_zoo.bench import guidance
+from vmae_zoo.bench.following import followed
 from vmae_zoo.bench.silhouettes import SIZE, Scene, scenes
 
 
@@ -58,19 +59,19 @@ def tokens(columns_of_slice):
 
 
 def test_a_mask_that_stays_on_a_still_person_keeps_all_and_leaks_nothing():
-    kept, leaked, shown = guidance.followed(tokens([[6]] * 8), block(0))
+    kept, leaked, shown = followed(tokens([[6]] * 8), block(0))
     assert (kept, leaked, shown) == (1, 0, 1 / 8)
 
 
 def test_a_still_mask_loses_a_moving_person_and_shows_what_was_hidden():
-    kept, leaked, _ = guidance.followed(tokens([[10]] * 8), block(8))  # a token a slice; at slice 4 columns 10 and 11
+    kept, leaked, _ = followed(tokens([[10]] * 8), block(8))  # a token a slice; at slice 4 columns 10 and 11
     assert kept < 0.2
     assert leaked > 0.1
 
 
 def test_a_mask_that_moves_along_keeps_what_it_showed():
-    follows = guidance.followed(tokens([[6 + t] for t in range(8)]), block(8))
-    stays = guidance.followed(tokens([[10]] * 8), block(8))
+    follows = followed(tokens([[6 + t] for t in range(8)]), block(8))
+    stays = followed(tokens([[10]] * 8), block(8))
     assert follows[0] > 0.7 > stays[0]  # a slice holds two frames, half a token apart
     assert follows[1] < stays[1]
 

@@ -178,23 +178,30 @@ def test_masks_follow_their_keys_and_nothing_else():
     assert len(set(guide.base(KEYS).tolist())) > 1
 
 
-def test_a_worker_gives_the_scores_of_its_clips_flow():
-    clip = np.random.default_rng(0).integers(0, 256, (16, 112, 112, 3), dtype=np.uint8)
+@pytest.mark.parametrize("warp", ["backward", "forward"])
+@pytest.mark.parametrize("filling", ["consist", "previous", "none"])
+@pytest.mark.parametrize("base", ["middle", "random"])
+def test_a_worker_gives_the_scores_that_the_device_gives(warp, filling, base):
+    flow = 6 * torch.randn(15, 56, 56, 2, generator=torch.Generator().manual_seed(1))
     asked = []
 
-    def flow(clip, pairs):
+    def estimate(clip, pairs):
         asked.append(pairs)
-        return dis_flow(clip, pairs, shrink=4)
+        return flow.numpy()
 
-    grid = TokenGrid(8, 7, 7)
-    guide = MotionGuide(grid, flow=flow, base_frame="random")
-    scores = guide(clip, int(KEYS[0]))
-    assert scores.shape == (8 * 49,)
+    guide = MotionGuide(GRID, base_frame=base, warp=warp, hole_filling=filling, flow=estimate)
+    scores = guide(np.zeros((16, 224, 224, 3), np.uint8), int(KEYS[0]))
+    assert scores.shape == (1568,)
     assert scores.dtype == np.float32
     np.testing.assert_array_equal(asked[0], guide.pairs(KEYS[:1])[0])
-    found = torch.from_numpy(dis_flow(clip, asked[0], shrink=4))[None]
-    np.testing.assert_array_equal(scores, guide.scores(KEYS[:1], found)[0])
-    np.testing.assert_array_equal(scores, MotionGuide(grid, base_frame="random")(clip, int(KEYS[0])))
+    np.testing.assert_allclose(scores, guide.scores(KEYS[:1], flow[None])[0], atol=1e-5)
+
+
+def test_the_default_flow_is_dis_as_small_as_tokens_allow():
+    clip = np.random.default_rng(0).integers(0, 256, (16, 112, 112, 3), dtype=np.uint8)
+    grid = TokenGrid(8, 7, 7)
+    named = MotionGuide(grid)(clip, 5)
+    np.testing.assert_array_equal(named, MotionGuide(grid, flow=partial(dis_flow, shrink=4))(clip, 5))
 
 
 def test_flow_on_a_quarter_of_the_rows_and_columns_shows_nearly_the_same_tokens():

@@ -24,11 +24,13 @@ def backward_warp(map_BHW: Tensor, flow_BHW2: Tensor) -> Tensor:
     """
     if map_BHW.device.type != "cpu":
         return warp_on_device(map_BHW, flow_BHW2)
-    moved = [
-        cv2.remap(map_HW, flow_HW2, None, _FETCH, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
-        for map_HW, flow_HW2 in zip(map_BHW.numpy(), flow_BHW2.numpy(), strict=True)
-    ]
-    return torch.from_numpy(np.stack(moved))
+    pairs = zip(map_BHW.numpy(), flow_BHW2.numpy(), strict=True)
+    return torch.from_numpy(np.stack([fetch(map_HW, flow_HW2) for map_HW, flow_HW2 in pairs]))
+
+
+def fetch(map_HW: np.ndarray, flow_HW2: np.ndarray) -> np.ndarray:
+    """`backward_warp` of one map in a worker."""
+    return cv2.remap(map_HW, flow_HW2, None, _FETCH, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
 
 
 def warp_on_device(map_BHW: Tensor, flow_BHW2: Tensor) -> Tensor:

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
 from vmae_zoo.flow.dense import largest_shrink
-from vmae_zoo.flow.warp import backward_warp, forward_splat
+from vmae_zoo.flow.warp import backward_warp, fetch, forward_splat
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import hidden_places
 from vmae_zoo.randomness import random_bits, random_order
 
@@ -33,8 +32,6 @@ CHOICES = {
     "base_frame": ("middle", "first", "random"),
     "warp": ("backward", "forward"),
     "hole_filling": ("consist", "previous", "none"),
-    "rounding": ("floor", "videomae"),
-    "topk": ("slice", "clip"),
 }
 EPS = 1e-8  # the least value of a map, so that an exact 0 is a hole
 
@@ -66,15 +63,27 @@ class MotionGuide:
 
     def __post_init__(self):
         hidden_places(self.grid.per_slice, self.mask_ratio)
-        check_choices(
-            initial_map=self.initial_map, base_frame=self.base_frame, warp=self.warp, hole_filling=self.hole_filling
-        )
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} = {getattr(self, name)!r} is not known: choose one of {', '.join(known)}")
 
     def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
-        """Scores of one clip, float32 (N,), from uint8 (T, H, W, 3); the same numbers as `scores` of its flow."""
-        key_1 = torch.tensor([key])
-        flow = torch.from_numpy(self.estimate(clip, self.pairs(key_1)[0].numpy()))
-        return self.scores(key_1, flow[None])[0].numpy()
+        """Scores of one clip, float32 (N,), from uint8 (T, H, W, 3): those of `scores`, without torch's cost a call."""
+        key_1, frames = torch.tensor([key]), self.grid.pixels[0]
+        flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy())
+        if self.warp == "forward":
+            return self.scores(key_1, torch.from_numpy(flow_Phw2)[None])[0].numpy()
+        first_hw = self.first_map(key_1, flow_Phw2.shape[1:3])[0].numpy()
+        base_1 = self.base(key_1)
+        volume_Thw = np.empty((frames, *first_hw.shape), np.float32)
+        volume_Thw[int(base_1)] = first_hw
+        for (new, known), flow_hw2 in zip(steps_from(base_1, frames)[0].tolist(), flow_Phw2, strict=True):
+            moved_hw = fetch(volume_Thw[known], flow_hw2)
+            if self.hole_filling != "none":
+                filling_hw = first_hw if self.hole_filling == "consist" else volume_Thw[known]
+                np.copyto(moved_hw, filling_hw, where=moved_hw == 0)
+            volume_Thw[new] = moved_hw
+        return self.per_token(volume_Thw[None])[0]
 
     def estimate(self, clip: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """The workers' flow; DIS as small as whole pixels a token allow, as it searches no finer anyway."""
@@ -102,25 +111,27 @@ class MotionGuide:
             key_B: int64 (B,) keys.
             flow_BPhw2: float32, of `pairs`; h and w multiples of the grid's.
         """
-        volume_BThw = self.volume(key_B, flow_BPhw2)
-        return reduce(
-            volume_BThw,
-            "b (t p) (h q) (w r) -> b (t h w)",
-            "sum",
-            t=self.grid.time,
-            h=self.grid.height,
-            w=self.grid.width,
-        )
+        return self.per_token(self.volume(key_B, flow_BPhw2))
 
-    def volume(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
-        """The map of every frame: float32 (B, T, h, w)."""
-        frames, (height, width) = self.grid.pixels[0], flow_BPhw2.shape[2:4]
+    def per_token(self, volume_BThw):
+        """The maps summed over each cube: (B, N); tensors and arrays alike."""
+        time, height, width = self.grid.shape
+        return reduce(volume_BThw, "b (t p) (h q) (w r) -> b (t h w)", "sum", t=time, h=height, w=width)
+
+    def first_map(self, key_B: Tensor, size: tuple[int, int]) -> Tensor:
+        """The map of the base frame: float32 (B, h, w); ``ValueError`` where tokens do not divide it."""
+        height, width = size
         if height % self.grid.height or width % self.grid.width:
             raise ValueError(
                 f"a flow of {height} x {width} pixels does not divide into {self.grid.height} x {self.grid.width} "
                 "tokens: give one of the clip's size, or of that divided by 2 or 4"
             )
-        first_Bhw = initial_map(key_B, self.grid, (height, width), self.mask_ratio, self.initial_map)
+        return initial_map(key_B, self.grid, size, self.mask_ratio, self.initial_map)
+
+    def volume(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
+        """The map of every frame: float32 (B, T, h, w)."""
+        frames = self.grid.pixels[0]
+        first_Bhw = self.first_map(key_B, (flow_BPhw2.shape[2], flow_BPhw2.shape[3]))
         base_B = self.base(key_B)
         steps_BP2 = steps_from(base_B, frames)
         starts_PB = (steps_BP2[:, :, 1] == base_B[:, None]).T
@@ -184,46 +195,3 @@ def _bump(cell_BK: Tensor, side: int, length: int) -> Tensor:
     """A bump over each cell's centre that falls to 1 / e one cell away: (B, K, length)."""
     centre_BK1 = (cell_BK[:, :, None] + 0.5) * side - 0.5
     return (-((torch.arange(length, device=cell_BK.device) - centre_BK1) / side).square()).exp()
-
-
-def topk_split(
-    scores_BN: Tensor, grid: TokenGrid, mask_ratio: float, rounding: str = "floor", topk: str = "slice"
-) -> TokenSplit:
-    """Show the tokens with the highest scores.
-
-    Args:
-        scores_BN: float (B, N); equal scores go to the lower id.
-        grid: the tokens of a clip.
-        mask_ratio: share of hidden places.
-        rounding: "floor" shows int((1 - ratio) * S) tokens a slice (19 of 196 for 0.9, as MGMAE); "videomae" S -
-            int(ratio * S), 20.
-        topk: "slice", the same number in every slice; "clip", the highest of the whole clip, as many in total.
-    """
-    shown = shown_places(grid, mask_ratio, rounding)
-    groups = {"slice": grid.time, "clip": 1}[topk]
-    shown *= grid.time // groups
-    order_BGS = scores_BN.view(len(scores_BN), groups, -1).argsort(dim=2, descending=True, stable=True)
-    first_G1 = torch.arange(groups, device=scores_BN.device)[:, None] * (grid.tokens // groups)
-    visible, predicted = (
-        (part_BGS.sort(dim=2).values + first_G1).flatten(1)
-        for part_BGS in (order_BGS[..., :shown], order_BGS[..., shown:])
-    )
-    return TokenSplit(visible, predicted)
-
-
-def shown_places(grid: TokenGrid, mask_ratio: float, rounding: str) -> int:
-    """Visible tokens a slice; ``ValueError`` where there would be none."""
-    places = grid.per_slice
-    shown = int((1 - mask_ratio) * places) if rounding == "floor" else places - hidden_places(places, mask_ratio)
-    if not shown:
-        raise ValueError(
-            f"mask_ratio = {mask_ratio} shows none of {places} places: choose a lower one, or rounding = videomae"
-        )
-    return shown
-
-
-def check_choices(**choices: str) -> None:
-    """``ValueError`` for an option that is none of `CHOICES`."""
-    for name, value in choices.items():
-        if value not in CHOICES[name]:
-            raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(CHOICES[name])}")

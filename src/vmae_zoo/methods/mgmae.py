@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vmae_zoo.flow import flow_function
 from vmae_zoo.flow.raft import RaftFlow
-from vmae_zoo.masking.motion import MotionGuide, check_choices, shown_places, topk_split
+from vmae_zoo.masking.motion import MotionGuide
 from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.masking.topk import competition, topk_split
 from vmae_zoo.methods.videomae import VideoMAE
 
 
@@ -59,9 +60,8 @@ class MGMAE(VideoMAE):
     ):
         super().__init__(size, **videomae)
         self.save_hyperparameters()
-        check_choices(rounding=rounding, topk=topk)
         mask_ratio = self.hparams["mask_ratio"]
-        shown_places(self.grid, mask_ratio, rounding)
+        competition(self.grid, mask_ratio, rounding, topk)  # a bad choice is told before any data is read
         self.guide = MotionGuide(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
         self._raft: RaftFlow | None = None
         if flow != "raft":
