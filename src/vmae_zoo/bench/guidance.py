@@ -47,7 +47,7 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
             rows.append({"file": path.name, "as found": timed(path, repeats), "re-encoded": timed(quick, repeats)})
     totals = {}
     for kind in ("as found", "re-encoded"):
-        columns = {part: [row[kind][part]["median"] for row in rows] for part in ("decode", "guide", "flow", "maps")}
+        columns = {part: [row[kind][part]["median"] for row in rows] for part in ("decode", "guide", "flow")}
         ratios = [guide / decode for guide, decode in zip(columns["guide"], columns["decode"], strict=True)]
         totals[kind] = {
             **{f"{part}_ms": spread(values) for part, values in columns.items()},
@@ -59,9 +59,9 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
 
 
 def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of this thread's processor time for one clip of a file."""
+    """Milliseconds of this thread's processor time for one clip of a file; "flow" is a part of "guide"."""
     total = probe(path).frames
-    times: dict[str, list[float]] = {"decode": [], "guide": [], "flow": [], "maps": []}
+    times: dict[str, list[float]] = {"decode": [], "guide": [], "flow": []}
     for repeat in range(repeats):
         key = sample_key(0, 0, repeat)
         ids = dense_ids(total, 16, 4, dense_start(total, 16, 4, Draws(key, "start")))
@@ -70,13 +70,12 @@ def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
         marks.append(time.thread_time())
         clip = multi_scale_crop(clip, SIZE, Draws(key, "crop"))
         marks.append(time.thread_time())
-        key_1 = torch.tensor([key])
-        flow = GUIDE.estimate(clip, GUIDE.pairs(key_1)[0].numpy())
+        GUIDE(clip, key)
         marks.append(time.thread_time())
-        GUIDE.scores(key_1, torch.from_numpy(flow)[None])
+        GUIDE.estimate(clip, GUIDE.pairs(torch.tensor([key]))[0].numpy())
         marks.append(time.thread_time())
-        decode, _, estimate, maps = 1000 * np.diff(marks)
-        for part, value in (("decode", decode), ("guide", estimate + maps), ("flow", estimate), ("maps", maps)):
+        decode, _, guide, flow = 1000 * np.diff(marks)
+        for part, value in (("decode", decode), ("guide", guide), ("flow", flow)):
             times[part].append(float(value))
     return {part: spread(values) for part, values in times.items()}
 
