@@ -243,13 +243,20 @@ def memory(name: str, setting: Setting) -> float:
         for _ in range(MEMORY_STEPS):
             step()
         return torch.cuda.max_memory_allocated() / 1e6
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_bytes()
     for _ in range(MEMORY_STEPS):
         step()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 1e6
+    return (_peak_bytes() - before) / 1e6
+
+
+def _peak_bytes() -> int:
+    """The most memory this process has held; Linux tells it per program, elsewhere a parent's may be counted."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _memory_in_a_fresh_process(name: str, setting: Setting) -> float | None:
