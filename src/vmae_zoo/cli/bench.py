@@ -6,6 +6,7 @@ from importlib import import_module
 WHAT = {
     "data": "clips a second from videos, and what a GPU wants",
     "train": "a training step, beside transformers'",
+    "scaling": "a plan for many GPUs: hours, cost, and what they would wait for",
     "guidance": "how well masks follow a person, and what that costs",
 }
 
@@ -23,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what can be measured."""
-    chosen = parser.add_subparsers(required=True, metavar="{data,train,guidance}", parser_class=_Parser)
+    chosen = parser.add_subparsers(required=True, metavar="{" + ",".join(WHAT) + "}", parser_class=_Parser)
     for name, about in WHAT.items():
         chosen.add_parser(name, help=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.epilog = "example: vmae-zoo bench data /data/hmdb51"
