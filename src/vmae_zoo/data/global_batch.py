@@ -1,5 +1,34 @@
 """How a global batch is made up of processes and accumulation."""
 
+from lightning import Trainer
+
+
+def settle_batch(trainer: Trainer, wanted: int | None, batch_size: int, clips: int) -> tuple[int, int]:
+    """Tell the trainer how often to accumulate.
+
+    Args:
+        trainer: its accumulate_grad_batches is set.
+        wanted: clips of an optimiser step over all processes; None: as many as the trainer's own setting makes it.
+        batch_size: clips per process and forward pass.
+        clips: of an epoch.
+
+    Returns:
+        Micro-batches of each process in an optimiser step, and the global batch.
+
+    Raises:
+        ValueError: the global batch does not divide, contradicts the trainer, or is larger than the epoch.
+    """
+    world = trainer.world_size
+    accumulation = accumulation_of(wanted, batch_size, world, trainer.accumulate_grad_batches)
+    trainer.accumulate_grad_batches = accumulation
+    global_batch = batch_size * world * accumulation
+    if clips < global_batch:
+        raise ValueError(
+            f"{clips} training clips do not fill a global batch of {global_batch} ({batch_size} "
+            f"x {world} processes x {accumulation} accumulated): lower data.batch_size or data.global_batch"
+        )
+    return accumulation, global_batch
+
 
 def accumulation_of(global_batch: int | None, batch_size: int, processes: int, given: int = 1) -> int:
     """Micro-batches of each process in one optimiser step.

@@ -1,38 +1,26 @@
 """The data module: from a folder of videos to batches of uint8 clips."""
 
-import os
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vmae_zoo.data.bad_samples import BadSamples, check_readable
-from vmae_zoo.data.catalog import Catalog, Row, open_catalog
-from vmae_zoo.data.dataset import CROPS, SAMPLINGS, ClipDataset, Item, collate
+from vmae_zoo.data.catalog import Catalog, Row
+from vmae_zoo.data.checks import check_settings
+from vmae_zoo.data.collection import Collection
+from vmae_zoo.data.dataset import ClipDataset
 from vmae_zoo.data.decode import ask_first
 from vmae_zoo.data.demo import demo_root
-from vmae_zoo.data.global_batch import accumulation_of
-from vmae_zoo.data.index import Index, find_index, without_damaged
+from vmae_zoo.data.global_batch import settle_batch
+from vmae_zoo.data.loader import make_loader
 from vmae_zoo.data.place import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
 from vmae_zoo.data.views import ViewDataset, collate_views
-
-
-class PlacedLoader(DataLoader):
-    """A loader whose sampler knows its place; says so to Lightning, which would warn that it cannot be resumed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the data module keeps the place."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to load."""
 
 
 class ClipDataModule(LightningDataModule):
@@ -98,24 +86,9 @@ class ClipDataModule(LightningDataModule):
         test_crops: int = 1,
     ):
         super().__init__()
-        counts = {
-            "frames": frames,
-            "stride_frames": stride_frames,
-            "size": size,
-            "batch_size": batch_size,
-            "repeats": repeats,
-            "prefetch": prefetch,
-            "test_clips": test_clips,
-            "test_crops": test_crops,
-        }
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"data.{name} = {value}: it counts from 1")
-        for name, given, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
-            if given not in known:
-                raise ValueError(f"data.{name} = {given!r} is not known: choose one of {', '.join(known)}")
-        if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f"data.area = {tuple(area)} is not a range of shares: choose 0 < lowest <= highest <= 1")
+        counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}
+        counts |= {"repeats": repeats, "prefetch": prefetch, "test_clips": test_clips, "test_crops": test_crops}
+        check_settings(counts, crop, sampling, area)
         self.root, self.layout, self.split = root, layout, split
         self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
@@ -128,34 +101,33 @@ class ClipDataModule(LightningDataModule):
         self.accumulation = 1
         self.bad_samples = BadSamples(max_bad_share, 1)
         self._wanted_batch = global_batch
-        self._catalog: Catalog | None = None
         self._sampler: PlacedBatchSampler | None = None
         self._place: dict[str, Any] | None = None
-        self._index: Index | None = None
+
+    @cached_property
+    def collection(self) -> Collection:
+        """All clips, of every split, and what an index knows of them."""
+        return Collection(self.root or demo_root(), self.layout, self.split)
 
     @property
     def catalog(self) -> Catalog:
         """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged."""
-        if self._catalog is None:
-            catalog = open_catalog(self.root or demo_root(), self.layout, self.split)
-            self._index = find_index(catalog.root)
-            self._catalog = catalog if self._index is None else without_damaged(catalog, self._index)
-        return self._catalog
+        return self.collection.catalog
 
-    @cached_property
+    @property
     def rows(self) -> list[Row]:
         """The training clips; a batch's "index" counts in them."""
-        return self.catalog.of("train")
+        return self.collection.rows
 
-    @cached_property
+    @property
     def validation_rows(self) -> list[Row]:
         """The validation clips: those of the test split where there are no others."""
-        return self.catalog.of("val") or self.catalog.of("test")
+        return self.collection.validation_rows
 
     @property
     def test_rows(self) -> list[Row]:
         """The test clips: the validation clips where there are no others."""
-        return self.catalog.of("test") or self.validation_rows
+        return self.collection.test_rows
 
     @property
     def classes(self) -> list[str]:
@@ -181,30 +153,20 @@ class ClipDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Find the clips and settle the global batch; ``ValueError`` for what training would only find later."""
         catalog = self.catalog
-        ask_first(None if self._index is None else self._index.recall)
+        ask_first(self.collection.recall)
         rank_zero_info(catalog.describe())
         if stage != "fit":
             return
         if not self.rows:
             raise ValueError(f"{catalog.root} lists no training clip (layout {catalog.layout}): check its splits")
         check_readable(self.rows, catalog.root)
-        self._settle_global_batch(self.trainer)
+        self.accumulation, self.global_batch = settle_batch(
+            self.trainer, self._wanted_batch, self.batch_size, len(self.rows)
+        )
         self.bad_samples = BadSamples(self.max_bad_share, len(self.rows))
         if not self.validation_rows:
             self.trainer.limit_val_batches = 0
         self.trainer._accelerator_connector.use_distributed_sampler = False  # the samplers here know their process
-
-    def _settle_global_batch(self, trainer: Trainer) -> None:
-        world = trainer.world_size
-        given = trainer.accumulate_grad_batches
-        self.accumulation = accumulation_of(self._wanted_batch, self.batch_size, world, given)
-        trainer.accumulate_grad_batches = self.accumulation
-        self.global_batch = self.batch_size * world * self.accumulation
-        if len(self.rows) < self.global_batch:
-            raise ValueError(
-                f"{len(self.rows)} training clips do not fill a global batch of {self.global_batch} ({self.batch_size} "
-                f"x {world} processes x {self.accumulation} accumulated): lower data.batch_size or data.global_batch"
-            )
 
     def train_dataloader(self) -> DataLoader:
         """Random clips, from the place in the epoch on."""
@@ -236,24 +198,26 @@ class ClipDataModule(LightningDataModule):
         method = getattr(self.trainer, "lightning_module", None)
         return ClipDataset(
             rows,
-            self.frames,
-            self.stride_frames,
-            self.size,
-            train,
-            self.repeats,
-            self.crop,
-            self.scales,
-            self.flip,
-            self.short_side,
-            self.seed,
-            getattr(method, "clip_extras", None),
-            getattr(method, "views", 1),
-            getattr(method, "same_clip", False),
-            self.area,
-            self.sampling,
-            self.rand_augment,
-            self.refuse_corrupt,
+            train=train,
+            repeats=self.repeats,
+            crop=self.crop,
+            scales=self.scales,
+            flip=self.flip,
+            short_side=self.short_side,
+            extras=getattr(method, "clip_extras", None),
+            views=getattr(method, "views", 1),
+            same_clip=getattr(method, "same_clip", False),
+            area=self.area,
+            rand_augment=self.rand_augment,
+            refuse_corrupt=self.refuse_corrupt,
+            **self._frames,
         )
+
+    @property
+    def _frames(self) -> dict[str, Any]:
+        """What training and tests have in common: which frames, how large, from which seed."""
+        frames: dict[str, Any] = {"frames": self.frames, "stride_frames": self.stride_frames, "size": self.size}
+        return {**frames, "sampling": self.sampling, "seed": self.seed}
 
     def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         """A method that keeps results says which of the rows have none yet."""
@@ -262,19 +226,10 @@ class ClipDataModule(LightningDataModule):
         if not rows:
             return []
         views = self.test_clips * self.test_crops
-        dataset = ViewDataset(
-            rows,
-            self.frames,
-            self.stride_frames,
-            self.size,
-            self.sampling,
-            self.test_clips,
-            self.test_crops,
-            self.seed,
-        )
+        dataset = ViewDataset(rows, clips=self.test_clips, crops=self.test_crops, **self._frames)
         videos = max(self.batch_size // views, 1)
         sampler = EvenBatchSampler(len(rows), videos, self.trainer.global_rank, self.trainer.world_size)
-        return self._loader(dataset, sampler, collate_views)
+        return self._loader(dataset, sampler, collate=collate_views)
 
     def _even_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         if not rows:
@@ -283,26 +238,9 @@ class ClipDataModule(LightningDataModule):
         sampler = EvenBatchSampler(len(rows), self.batch_size, trainer.global_rank, trainer.world_size)
         return self._loader(self.dataset(rows, train=False), sampler)
 
-    def _loader(
-        self,
-        dataset: ClipDataset | ViewDataset,
-        sampler: PlacedBatchSampler | EvenBatchSampler,
-        collate: Callable[[Sequence[list[Item]]], dict[str, Any]] = collate,
-    ) -> DataLoader:
-        workers = self.workers
-        if workers is None:
-            workers = min(max(_cores() // self.trainer.num_devices, 1), 16)
-        on_gpu = self.trainer.strategy.root_device.type == "cuda"
-        return PlacedLoader(
-            dataset,
-            batch_sampler=sampler,
-            num_workers=workers,
-            collate_fn=collate,
-            pin_memory=on_gpu if self.pin_memory is None else self.pin_memory,
-            worker_init_fn=partial(_start_worker, self._index),
-            prefetch_factor=self.prefetch if workers else None,
-            persistent_workers=workers > 0,
-        )
+    def _loader(self, dataset: Dataset, sampler: Sampler, **settings: Any) -> DataLoader:
+        processes: dict[str, Any] = {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
+        return make_loader(dataset, sampler, self.trainer, recall=self.collection.recall, **processes, **settings)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Note unreadable videos; ``ValueError`` where there are too many."""
@@ -319,21 +257,12 @@ class ClipDataModule(LightningDataModule):
         if self._sampler is None:
             return {}
         place: dict[str, Any] = dict(place_of(self.trainer, self._sampler))
-        return place if self._index is None else {**place, "index": self._index.fingerprint}
+        fingerprint = self.collection.fingerprint
+        return place if fingerprint is None else {**place, "index": fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a place when training starts."""
         self._place = state_dict
-        before, now = state_dict.get("index"), self._index and self._index.fingerprint
+        before, now = state_dict.get("index"), self.collection.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker(index: Index | None, worker: int) -> None:
-    ask_first(None if index is None else index.recall)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -1,0 +1,71 @@
+"""Loaders whose workers decode with one thread each, and know the indexes."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import cv2
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vmae_zoo.data.dataset import collate
+from vmae_zoo.data.decode import Recall, ask_first
+
+
+class PlacedLoader(DataLoader):
+    """A loader whose sampler knows its place; says so to Lightning, which would warn that it cannot be resumed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the data module keeps the place."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+def make_loader(
+    dataset: Dataset,
+    sampler: Sampler,
+    trainer: Trainer,
+    workers: int | None = None,
+    prefetch: int = 2,
+    pin_memory: bool | None = None,
+    recall: Recall | None = None,
+    collate: Callable[[Any], dict[str, Any]] = collate,
+) -> DataLoader:
+    """A loader of batches.
+
+    Args:
+        dataset: what the sampler's places are asked of.
+        sampler: of batches.
+        trainer: tells the processes of this machine, and whether they have GPUs.
+        workers: processes that decode; None: one per core, shared among the processes of this machine.
+        prefetch: batches that each worker prepares ahead.
+        pin_memory: page-locked batches; None: when the trainer has a GPU.
+        recall: of the index, where there is one.
+        collate: makes a batch of the samples.
+    """
+    if workers is None:
+        workers = min(max(_cores() // trainer.num_devices, 1), 16)
+    return PlacedLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
+        worker_init_fn=partial(_start_worker, recall),
+        prefetch_factor=prefetch if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(recall: Recall | None, worker: int) -> None:
+    ask_first(recall)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
