@@ -16,6 +16,7 @@ from vmae_zoo.packaged import packaged
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
 ELSEWHERE = {
     "data.root": "null",
+    "data.sources": "null",
     "data.layout": "null",
     "data.split": "null",
     "data.batch_size": "2",

@@ -86,14 +86,14 @@ class ClipDataset(Dataset[list[Item]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: tuple[int, int] | int) -> list[Item]:
-        """The clips of a row in an epoch, one per repeat.
+    def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
+        """The clips of a row in an epoch, one per repeat; a place is (row, epoch), and which of the row's copies.
 
         An unreadable video is replaced by another row's, chosen by the sample's key; each replacement is told under
         "bad" of the first item. After `TRIES` of them the one item returned holds nothing but "bad".
         """
-        index, epoch = place if isinstance(place, tuple) else (place, 0)
-        keys = self.keys(index, epoch)
+        index, epoch, copy = (*place, 0)[:3] if isinstance(place, tuple) else (place, 0, 0)
+        keys = self.keys(index, epoch, copy)
         replacements = Draws(keys[0], "replacement")
         bad: list[dict[str, Any]] = []
         for _ in range(TRIES + 1):
@@ -124,20 +124,22 @@ class ClipDataset(Dataset[list[Item]]):
             return items
         return [{"bad": bad}]
 
-    def keys(self, index: int, epoch: int) -> list[int]:
+    def keys(self, index: int, epoch: int, copy: int = 0) -> list[int]:
         """The keys of a row's repeats; those of evaluation do not change with the epoch."""
-        sample = hash_text(self.rows[index].id)
-        return [sample_key(self.seed, epoch if self.train else 0, sample, repeat) for repeat in range(self.repeats)]
+        sample, first = hash_text(self.rows[index].id), copy * self.repeats
+        when = epoch if self.train else 0
+        return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
 
     def _read(self, row: Row, key: int, purpose: str) -> np.ndarray:
         info = probe(row.path)
         first, total = segment_of(row, info)
-        ids = first + self._ids(total, Draws(key, "start" + purpose) if self.train else None)
+        stride = row.stride_frames or self.stride_frames
+        ids = first + self._ids(total, stride, Draws(key, "start" + purpose) if self.train else None)
         return read_clip(row.path, ids, self._short_side(info), self.refuse_corrupt)
 
-    def _ids(self, total: int, draws: Draws | None) -> np.ndarray:
+    def _ids(self, total: int, stride: int, draws: Draws | None) -> np.ndarray:
         """Frames of a random clip, of the middle one without draws."""
-        frames, stride = self.frames, self.stride_frames
+        frames = self.frames
         if self.sampling == "uniform":
             return segment_ids(total, frames, draws)
         if self.sampling == "window":

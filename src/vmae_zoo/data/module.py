@@ -9,13 +9,14 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vmae_zoo.data.bad_samples import BadSamples, check_readable
+from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.data.catalog import Catalog, Row
 from vmae_zoo.data.checks import check_settings
 from vmae_zoo.data.collection import Collection
 from vmae_zoo.data.dataset import ClipDataset
 from vmae_zoo.data.decode import ask_first
 from vmae_zoo.data.demo import demo_root
+from vmae_zoo.data.draw import Draw
 from vmae_zoo.data.global_batch import settle_batch
 from vmae_zoo.data.loader import make_loader
 from vmae_zoo.data.place import epoch_of, go_on, place_of
@@ -30,6 +31,8 @@ class ClipDataModule(LightningDataModule):
         root: folder of the videos, or a list file; None is the embedded set, made on first use.
         layout: how the root is laid out (hmdb51, ucf101, kinetics, ssv2, csv, list, folder, flat); None detects it.
         split: number of the split where the layout has some (1, 2, 3 in HMDB51 and UCF101); None is the first.
+        sources: several data sets at once, each a mapping of root, and any of layout, split, stride_frames, weight and
+            name (see `vmae_zoo.data.sources`); their roots are relative to ``root``.
         frames: frames of a clip (16 in the papers).
         stride_frames: distance of the frames (4 in the papers, 2 for Something-Something V2).
         size: side of the square clip in pixels (224 in the papers).
@@ -84,12 +87,13 @@ class ClipDataModule(LightningDataModule):
         rand_augment: int = 0,
         test_clips: int = 1,
         test_crops: int = 1,
+        sources: list[dict[str, Any]] | None = None,
     ):
         super().__init__()
         counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}
         counts |= {"repeats": repeats, "prefetch": prefetch, "test_clips": test_clips, "test_crops": test_crops}
         check_settings(counts, crop, sampling, area)
-        self.root, self.layout, self.split = root, layout, split
+        self.root, self.layout, self.split, self.sources = root, layout, split, sources
         self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
@@ -106,8 +110,9 @@ class ClipDataModule(LightningDataModule):
 
     @cached_property
     def collection(self) -> Collection:
-        """All clips, of every split, and what an index knows of them."""
-        return Collection(self.root or demo_root(), self.layout, self.split)
+        """All clips, of every split, and what indexes know of them."""
+        root = self.root or ("." if self.sources else demo_root())
+        return Collection(root, self.layout, self.split, self.sources, self.stride_frames)
 
     @property
     def catalog(self) -> Catalog:
@@ -134,6 +139,11 @@ class ClipDataModule(LightningDataModule):
         """Names of the classes; empty where nothing is labelled."""
         return self.catalog.classes
 
+    @cached_property
+    def draw(self) -> Draw:
+        """The training clips of each epoch."""
+        return self.collection.draw(self.seed)
+
     @property
     def clip_ids(self) -> list[str]:
         """Ids of the training clips."""
@@ -143,25 +153,22 @@ class ClipDataModule(LightningDataModule):
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch; known once the trainer is."""
         assert self.global_batch is not None
-        return len(self.rows) // self.global_batch
+        return len(self.draw) // self.global_batch
 
     def prepare_data(self) -> None:
         """Make the embedded clips, once per machine."""
-        if self.root is None:
+        if self.root is None and not self.sources:
             demo_root()
 
     def setup(self, stage: str) -> None:
         """Find the clips and settle the global batch; ``ValueError`` for what training would only find later."""
-        catalog = self.catalog
-        ask_first(self.collection.recall)
-        rank_zero_info(catalog.describe())
+        ask_first(self.collection.indexes.recall)
+        rank_zero_info(self.collection.describe())
         if stage != "fit":
             return
-        if not self.rows:
-            raise ValueError(f"{catalog.root} lists no training clip (layout {catalog.layout}): check its splits")
-        check_readable(self.rows, catalog.root)
+        self.collection.check()
         self.accumulation, self.global_batch = settle_batch(
-            self.trainer, self._wanted_batch, self.batch_size, len(self.rows)
+            self.trainer, self._wanted_batch, self.batch_size, len(self.draw)
         )
         self.bad_samples = BadSamples(self.max_bad_share, len(self.rows))
         if not self.validation_rows:
@@ -172,7 +179,7 @@ class ClipDataModule(LightningDataModule):
         """Random clips, from the place in the epoch on."""
         trainer = self.trainer
         self._sampler = PlacedBatchSampler(
-            len(self.rows), self.batch_size, self.accumulation, trainer.global_rank, trainer.world_size, self.seed
+            self.draw, self.batch_size, self.accumulation, trainer.global_rank, trainer.world_size, self.seed
         )
         if self._place is None:
             self._sampler.place(epoch_of(trainer))
@@ -239,8 +246,8 @@ class ClipDataModule(LightningDataModule):
         return self._loader(self.dataset(rows, train=False), sampler)
 
     def _loader(self, dataset: Dataset, sampler: Sampler, **settings: Any) -> DataLoader:
-        processes: dict[str, Any] = {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
-        return make_loader(dataset, sampler, self.trainer, recall=self.collection.recall, **processes, **settings)
+        settings |= {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
+        return make_loader(dataset, sampler, self.trainer, recall=self.collection.indexes.recall, **settings)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Note unreadable videos; ``ValueError`` where there are too many."""
@@ -257,12 +264,12 @@ class ClipDataModule(LightningDataModule):
         if self._sampler is None:
             return {}
         place: dict[str, Any] = dict(place_of(self.trainer, self._sampler))
-        fingerprint = self.collection.fingerprint
+        fingerprint = self.collection.indexes.fingerprint
         return place if fingerprint is None else {**place, "index": fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a place when training starts."""
         self._place = state_dict
-        before, now = state_dict.get("index"), self.collection.fingerprint
+        before, now = state_dict.get("index"), self.collection.indexes.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")

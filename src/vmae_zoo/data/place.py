@@ -17,7 +17,7 @@ from vmae_zoo.data.sampler import PlacedBatchSampler
 _LOOP: Any = _Loop
 
 
-def place_of(trainer: Trainer, sampler: PlacedBatchSampler) -> dict[str, int]:
+def place_of(trainer: Trainer, sampler: PlacedBatchSampler) -> dict[str, Any]:
     """What a checkpoint has to hold: epoch, clips seen, and of which order."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
@@ -31,15 +31,16 @@ def place_of(trainer: Trainer, sampler: PlacedBatchSampler) -> dict[str, int]:
         place = epochs.processed - 1, sampler.seen_after(done)
     else:
         place = epochs.processed, 0
-    return {"epoch": place[0], "seen": place[1], "rows": sampler.rows, "seed": sampler.seed}
+    return {"epoch": place[0], "seen": place[1], "rows": sampler.rows, "seed": sampler.seed, "draw": str(sampler.draw)}
 
 
-def go_on(trainer: Trainer, sampler: PlacedBatchSampler, place: dict[str, int]) -> None:
+def go_on(trainer: Trainer, sampler: PlacedBatchSampler, place: dict[str, Any]) -> None:
     """Set the sampler and the trainer's counters to a place; called once Lightning has loaded its own."""
-    if (place["rows"], place["seed"]) != (sampler.rows, sampler.seed):
+    draw = place.get("draw", str(sampler.draw))
+    if (place["rows"], place["seed"], draw) != (sampler.rows, sampler.seed, str(sampler.draw)):
         rank_zero_warn(
-            f"the checkpoint was made with {place['rows']} training clips and seed {place['seed']}, this run has "
-            f"{sampler.rows} and {sampler.seed}: it goes on at the same place of another order"
+            f"the checkpoint was made with {place['rows']} training clips ({draw}) and seed {place['seed']}, this run "
+            f"has {sampler.rows} ({sampler.draw}) and {sampler.seed}: it goes on at the same place of another order"
         )
     sampler.place(place["epoch"], place["seen"])
     if sampler.steps_left == 0:

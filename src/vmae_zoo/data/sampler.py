@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
+from vmae_zoo.data.draw import Draw, all_rows
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 
-Place = tuple[int, int]  # (index of a row, epoch): what the data set is asked for
+Place = tuple[int, int, int]  # index of a row, epoch, which of the row's copies in it: what a data set is asked for
 
 
 class PlacedBatchSampler(Sampler[list[Place]]):
@@ -23,7 +24,7 @@ class PlacedBatchSampler(Sampler[list[Place]]):
     starts: Lightning counts what a resumed run has done against it.
 
     Args:
-        rows: clips of the data set.
+        draw: clips of each epoch; or the number of rows, each of which comes once.
         batch_size: clips of a micro-batch.
         accumulation: micro-batches of each process in an optimiser step.
         rank: number of this process.
@@ -33,14 +34,15 @@ class PlacedBatchSampler(Sampler[list[Place]]):
 
     def __init__(
         self,
-        rows: int,
+        draw: Draw | int,
         batch_size: int,
         accumulation: int = 1,
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
     ):
-        self.rows = rows
+        self.draw = all_rows(draw) if isinstance(draw, int) else draw
+        self.rows = len(self.draw)
         self.batch_size = batch_size
         self.accumulation = accumulation
         self.rank = rank
@@ -81,10 +83,11 @@ class PlacedBatchSampler(Sampler[list[Place]]):
         """Clips of the epoch's order that whole optimiser steps have used after so many micro-batches of the epoch."""
         return self.seen + max(micro_batches - self.skipped, 0) // self.accumulation * self.global_batch
 
-    def order(self) -> list[int]:
-        """All rows in the order of the epoch."""
+    def order(self) -> torch.Tensor:
+        """Row and copy of all clips in the order of the epoch: int64 (clips, 2)."""
         key = sample_key(self.seed, self.epoch, hash_text("order of an epoch"))
-        return random_order(torch.tensor([key]), self.rows, "order")[0].tolist()
+        order = random_order(torch.tensor([key]), self.rows, "order")[0]
+        return torch.stack(self.draw.of(self.epoch), dim=1)[order]
 
     def __len__(self) -> int:
         return self.rows // self.global_batch * self.accumulation
@@ -94,7 +97,7 @@ class PlacedBatchSampler(Sampler[list[Place]]):
         stride = self.batch_size * self.world_size
         for micro_batch in range(self.steps_left * self.accumulation):
             first = micro_batch * stride + self.rank * self.batch_size
-            yield [(row, epoch) for row in order[first : first + self.batch_size]]
+            yield [(row, epoch, copy) for row, copy in order[first : first + self.batch_size].tolist()]
 
 
 class EvenBatchSampler(Sampler[list[Place]]):
@@ -122,4 +125,4 @@ class EvenBatchSampler(Sampler[list[Place]]):
         count = len(self.mine)
         for batch in range(self.batches):
             share = self.mine[count * batch // self.batches : count * (batch + 1) // self.batches]
-            yield [(row, 0) for row in share]
+            yield [(row, 0, 0) for row in share]

@@ -49,7 +49,7 @@ class ViewDataset(Dataset[list[Item]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: tuple[int, int] | int) -> list[Item]:
+    def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
         """The views of a row; of an unreadable video one item that holds nothing but "bad"."""
         index = place[0] if isinstance(place, tuple) else place
         row = self.rows[index]
@@ -61,19 +61,18 @@ class ViewDataset(Dataset[list[Item]]):
         views = [crop_view(clip, self.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
         return [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
 
-    def ids(self, total: int) -> np.ndarray:
+    def ids(self, total: int, stride_frames: int | None = None) -> np.ndarray:
         """Frames of all clips of a video with so many: int64 (clips, frames)."""
+        stride = stride_frames or self.stride_frames
         if self.sampling == "uniform":
             ids = [segment_view_ids(total, self.frames, clip, self.clips) for clip in range(self.clips)]
         else:
-            ids = [
-                dense_view_ids(total, self.frames, self.stride_frames, clip, self.clips) for clip in range(self.clips)
-            ]
+            ids = [dense_view_ids(total, self.frames, stride, clip, self.clips) for clip in range(self.clips)]
         return np.stack(ids)
 
     def _read(self, row: Row) -> list[np.ndarray]:
         first, total = segment_of(row, probe(row.path))
-        ids = first + self.ids(total)
+        ids = first + self.ids(total, row.stride_frames)
         return np.split(read_clip(row.path, ids.ravel(), self.size), self.clips)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class Row:
         split: "train", "val" or "test".
         start: first second of the segment, None from the beginning.
         end: last second of the segment, None to the end.
+        group: what it was cut from, where a table says so: clips of one group train or choose, never both.
+        stride_frames: distance of its frames where it differs from others', None otherwise.
     """
 
     id: str
@@ -36,6 +38,8 @@ class Row:
     split: str = "train"
     start: float | None = None
     end: float | None = None
+    group: str = ""
+    stride_frames: int | None = None
 
     @classmethod
     def below(
@@ -46,12 +50,13 @@ class Row:
         split: str = "train",
         start: float | None = None,
         end: float | None = None,
+        group: str = "",
     ) -> "Row":
         """A row whose id is its place below the root, or its full path where it lies elsewhere."""
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
         if start is not None or end is not None:
             name += f"#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
-        return cls(name, path, label, split, start, end)
+        return cls(name, path, label, split, start, end, group)
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,17 @@ class Catalog:
 
     def describe(self) -> str:
         """One line: layout, classes, clips of each split and what is odd about them."""
-        counts = Counter(row.split for row in self.rows)
-        parts = [f"{counts[name]} {name}" for name in ("train", "val", "test") if counts[name]]
-        labels = f"{len(self.classes)} classes" if self.classes else "no labels"
         which = "" if self.split is None else f" (split {self.split})"
         notes = list(self.notes)
-        if not counts["val"] and not counts["test"]:
+        if all(row.split == "train" for row in self.rows):
             notes.append("no validation split, so training runs without a validation set")
-        return "; ".join([f"{self.root}: layout {self.layout}{which}, {labels}, clips: {', '.join(parts)}", *notes])
+        what = f"layout {self.layout}{which}, {named(self.classes)}, clips: {self.counts()}"
+        return "; ".join([f"{self.root}: {what}", *notes])
+
+    def counts(self) -> str:
+        """``3570 train, 1530 val``."""
+        counts = Counter(row.split for row in self.rows)
+        return ", ".join(f"{counts[name]} {name}" for name in ("train", "val", "test") if counts[name])
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,14 @@ class Layout:
     found: Callable[[Path], bool]
     read: Callable[[Path, int | None], Catalog]
     splits: tuple[int, ...] = ()
+
+
+def named(classes: Sequence[str], most: int = 4) -> str:
+    """``3 classes (a, b, c)``, the middle left out where there are many."""
+    if not classes:
+        return "no labels"
+    shown = list(classes) if len(classes) <= most else [*classes[: most - 1], "...", classes[-1]]
+    return f"{len(classes)} classes ({', '.join(shown)})"
 
 
 def is_video(path: Path | str) -> bool:
