@@ -70,7 +70,7 @@ def test_one_line_says_what_each_source_is(roots):
     line = data.collection.describe()
     assert "\n" not in line
     for part in (
-        "mix of 3 sources, 4 classes (a, b, c, d), clips: 49 train, 5 val",
+        "layout mix, 4 classes (a, b, c, d), clips: 49 train, 5 val",
         "one: layout folder, 3 classes (a, b, c), clips: 22 train, 5 val, stride 2, weight 1",
         "two: layout folder, 3 classes (a, b, d), clips: 22 train, stride 4, weight 2",
         "mine: layout flat, no labels, clips: 5 train, stride 4, weight 0.5",

@@ -72,7 +72,9 @@ def check(recipe: Path) -> dict[str, Any]:
     """
     from vmae_zoo.cli.main import main
 
-    row: dict[str, Any] = {"recipe": f"recipes/{recipe.relative_to(packaged('recipes'))}", "parameters": None}
+    home, file = packaged("recipes"), recipe.absolute()
+    name = f"recipes/{file.relative_to(home)}" if file.is_relative_to(home) else str(recipe)
+    row: dict[str, Any] = {"recipe": name, "parameters": None}
     try:
         row["parameters"], known = parameters(recipe)
     except (ValueError, TypeError, AttributeError) as error:

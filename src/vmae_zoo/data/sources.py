@@ -96,4 +96,4 @@ def join(sources: Sequence[Source], catalogs: Sequence[Catalog], base: Path, str
         about = [f"layout {catalog.layout}", named(catalog.classes), f"clips: {catalog.counts()}"]
         parts.append(", ".join([*about, f"stride {stride}", f"weight {source.weight:g}", *catalog.notes]))
     notes = [f"{source.called}: {part}" for source, part in zip(sources, parts, strict=True)]
-    return Catalog(base, f"mix of {len(sources)} sources", list(labels), rows, None, tuple(notes))
+    return Catalog(base, "mix", list(labels), rows, None, tuple(notes))
