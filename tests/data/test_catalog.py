@@ -101,6 +101,15 @@ def test_csv_with_numbered_labels_keeps_their_order(tmp_path):
     assert [(row.id, row.label) for row in open_catalog(tmp_path).rows] == [("10.mp4", 2), ("2.mp4", 1), ("0.mp4", 0)]
 
 
+def test_csv_with_groups_and_numbered_splits(tmp_path):
+    write(tmp_path, "list.csv", "path,label,group,split,split1,split2", "a.mp4,x,g,val,train,val", "b.mp4,y,,val,val,")
+    assert [(row.group, row.split) for row in open_catalog(tmp_path).rows] == [("g", "val"), ("", "val")]
+    assert [row.split for row in open_catalog(tmp_path, split=1).rows] == ["train", "val"]
+    assert [row.split for row in open_catalog(tmp_path, split=2).rows] == ["val", "train"]
+    with pytest.raises(ValueError, match=r"split = 3, but .*list.csv has no column split3"):
+        open_catalog(tmp_path, split=3)
+
+
 @pytest.mark.parametrize(
     ("line", "path", "label"),
     [

@@ -1,7 +1,6 @@
 """Probes agree with independent ones, and cannot cheat."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from vmae_zoo.data.catalog import Row
 from vmae_zoo.evaluation import attentive_probe, linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
+from vmae_zoo.evaluation.linear_probe import Minima
 from vmae_zoo.evaluation.probe import Sweep, choose, judge
-from vmae_zoo.evaluation.subsets import hold_out, low_shot
+from vmae_zoo.evaluation.subsets import hold_out, low_shot, source_of
 from vmae_zoo.training.scores import Scores, confusion, wilson
 
 CLASSES = 4
@@ -49,8 +49,7 @@ def wrap(values, label, split="train"):
 
 def test_the_linear_probe_agrees_with_scikit_learn():
     train, test = features(600, seed=1, shift=0.5), features(400, seed=2, shift=0.5, split="test")
-    sweep = replace(linear_probe.SWEEP, least_steps=200)
-    probed = judge(choose(linear_probe.fit, train, CLASSES, sweep), test)
+    probed = judge(choose(linear_probe.fit, train, CLASSES, Minima()), test)
     scaler = StandardScaler().fit(train.tensor()[:, 0])
     reference = LogisticRegressionCV(
         Cs=10, max_iter=1000, use_legacy_attributes=False, scoring="accuracy", l1_ratios=(0,)
@@ -62,28 +61,39 @@ def test_the_linear_probe_agrees_with_scikit_learn():
     assert 50 < theirs < 95
 
 
-def test_one_head_is_the_minimum_that_scikit_learn_finds():
+@pytest.mark.parametrize("wide", [False, True])
+def test_heads_are_the_minima_that_scikit_learn_finds(wide):
     train = features(300, seed=3)
-    sweep = Sweep((0.3,), (0.01,), least_steps=1000, batch_size=300)
-    heads = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))
+    if wide:  # more values than samples, many of them mixtures of others
+        mixing = np.random.default_rng(0).normal(size=(12, 400)).astype(np.float32)
+        train = Features(train.rows[:150], [value @ mixing for value in train.values[:150]], [], 0)
+    sweep = Minima((1.0, 0.01, 1e-4))
+    heads = linear_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     x = StandardScaler().fit_transform(train.tensor()[:, 0]).astype(np.float64)
-    reference = LogisticRegression(C=1 / (0.01 * 300), tol=1e-8, max_iter=5000).fit(x, train.labels())
-    torch.testing.assert_close(heads(train)[0].double(), torch.tensor(reference.predict_proba(x)), atol=2e-3, rtol=0)
+    for head, decay in zip(heads, sweep.weight_decays, strict=True):
+        reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-8, max_iter=20000).fit(x, train.labels())
+        torch.testing.assert_close(head.double(), torch.tensor(reference.predict_proba(x)), atol=2e-3, rtol=0)
 
 
 def test_heads_side_by_side_are_the_heads_alone():
     train = features(100, views=2)
-    sweep = Sweep((0.01, 0.1), (0.0, 0.1), least_steps=50, batch_size=64)
-    together = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))(train)
-    for head, pair in enumerate(sweep.pairs):
-        alone = linear_probe.fit(train, CLASSES, [pair], sweep, torch.device("cpu"))(train)
-        torch.testing.assert_close(together[head], alone[0], atol=1e-5, rtol=1e-4)
+    sweep = Minima((1.0, 0.1, 1e-3))
+    together = linear_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
+    for head, settings in enumerate(sweep.heads):
+        alone = linear_probe.fit(train, CLASSES, [settings], sweep, torch.device("cpu"))(train)
+        torch.testing.assert_close(together[head], alone[0], atol=1e-3, rtol=0)
+
+
+def test_constant_features_know_the_share_of_each_class():
+    train = wrap(np.ones((60, 1, 12)), np.arange(60) % 3)
+    heads = linear_probe.fit(train, CLASSES, Minima().heads, Minima(), torch.device("cpu"))(train)
+    expected = torch.tensor([1 / 3, 1 / 3, 1 / 3, 0]).expand_as(heads)
+    torch.testing.assert_close(heads, expected, atol=2e-3, rtol=0)
 
 
 def test_views_are_averaged_as_probabilities():
     train, test = features(100, views=3), features(20, views=3, seed=5)
-    sweep = Sweep((0.1,), (0.0,), least_steps=20)
-    heads = linear_probe.fit(train, CLASSES, sweep.pairs, sweep, torch.device("cpu"))
+    heads = linear_probe.fit(train, CLASSES, [{"weight_decay": 0.01}], Minima(), torch.device("cpu"))
     single = [heads(Features(test.rows, [v[view : view + 1] for v in test.values], [], 0)) for view in range(3)]
     torch.testing.assert_close(heads(test), torch.stack(single).mean(0))
 
@@ -92,7 +102,7 @@ def test_views_are_averaged_as_probabilities():
 def test_shuffled_labels_give_chance(probe):
     fit, make = (linear_probe.fit, features) if probe == "linear" else (attentive_probe.fit, token_features)
     train, test = make(240, seed=1), make(240, seed=2, split="test")
-    sweep = Sweep((0.003,), (0.01,), epochs=1, least_steps=15, batch_size=64)
+    sweep = Sweep((0.003,), (0.01,), epochs=1, least_steps=15, batch_size=64) if probe == "attentive" else Minima()
     found = []
     for seed in range(8 if probe == "linear" else 2):
         labels = np.random.default_rng(seed).permutation(train.labels().numpy())
@@ -103,10 +113,9 @@ def test_shuffled_labels_give_chance(probe):
 
 def test_the_test_set_changes_no_choice():
     train = features(300, seed=1, shift=0.5)
-    sweep = Sweep((0.001, 0.1), (0.0, 0.1), least_steps=100)
     choices = []
     for test in (features(50, seed=2, shift=0.5), features(50, seed=3, shift=9.0), features(5, seed=4)):
-        probed = judge(choose(linear_probe.fit, train, CLASSES, sweep), test)
+        probed = judge(choose(linear_probe.fit, train, CLASSES, Minima()), test)
         neighbours = nearest_neighbours(train, test, CLASSES)
         choices.append((probed.chosen.settings, probed.chosen.held_back, neighbours.chosen, neighbours.left_out))
     assert choices[0] == choices[1] == choices[2]
@@ -117,8 +126,7 @@ def test_the_attentive_probe_finds_the_token_that_a_mean_hides():
     sweep = Sweep((3e-2, 1e-2), (0.01,), epochs=1, least_steps=80, batch_size=64)
     attentive = judge(choose(attentive_probe.fit, train, CLASSES, sweep), test)
     means = [Features(f.rows, [value.mean(1) for value in f.values], [], 0) for f in (train, test)]
-    sweep = Sweep((0.01, 0.1), (0.0, 0.01), least_steps=300)
-    mean = judge(choose(linear_probe.fit, means[0], CLASSES, sweep), means[1])
+    mean = judge(choose(linear_probe.fit, means[0], CLASSES, Minima()), means[1])
     assert attentive.scores.top1 > 80 > mean.scores.top1_high
 
 
@@ -184,6 +192,32 @@ def test_what_is_held_back_has_every_class_and_depends_on_ids_alone():
     assert hold_out(rows, 0.2, seed=1)[1] != held
     with pytest.raises(ValueError, match="a single training video"):
         hold_out(rows[:3], 0.2)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("Bowling/v_Bowling_g08_c01.avi", "Bowling_g08"),
+        ("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "April_09"),
+        ("run/April_09_run_f_cm_np1_fr_med_12.mp4", "April_09"),
+        ("abseiling/-3B32lodo2M_000059_000069.mp4", "-3B32lodo2M"),
+        ("move_left/move_left_003.mp4", "move_left/move_left_003.mp4"),
+    ],
+)
+def test_names_of_official_data_sets_tell_their_source(path, source):
+    assert source_of(Row(path, Path("/data") / path)) == source
+    assert source_of(Row(f"{path}#1-2", Path("/data") / path)) == source
+    assert source_of(Row(path, Path("/data") / path, group="7")) == "7"
+
+
+def test_clips_of_one_source_are_held_back_together():
+    rows = [Row(f"{i}", Path("x"), i % 2, group=f"{i // 4}") for i in range(80)]
+    kept, held = hold_out(rows, 0.2)
+    assert [sum(rows[place].label == label for place in held) for label in range(2)] == [8, 8]
+    assert not {rows[i].group for i in kept} & {rows[i].group for i in held}
+    giants = [Row(f"{i}", Path("x"), i % 2, group=f"{i % 2}") for i in range(80)]
+    with pytest.raises(ValueError, match="too few sources of videos"):
+        hold_out(giants, 0.2)
 
 
 def test_low_shot_subsets_are_nested_and_balanced():

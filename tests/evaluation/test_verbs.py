@@ -1,6 +1,7 @@
 """The verbs go from a checkpoint and a data set to numbers and files, through the front door."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def call(place, tmp_path, verb, *more):
 
 @pytest.mark.parametrize("verb", ["linear-probe", "attentive-probe", "knn"])
 def test_a_probe_writes_numbers_intervals_and_pictures(verb, place, tmp_path, capsys, monkeypatch):
-    more = [] if verb == "knn" else ["--epochs", "3"]
+    more = ["--epochs", "3"] if verb == "attentive-probe" else []
     assert call(place, tmp_path, verb, *more, "--json", str(tmp_path / "copy.json")) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == str(tmp_path / "out")
@@ -55,10 +56,26 @@ def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
     assert call(place, tmp_path, "knn", "--fractions", "0.4", "1", "--draws", "2", "--clips", "2", "--crops", "3") == 0
     runs = json.loads((tmp_path / "out" / "result.json").read_text())["runs"]
     assert [(run["fraction"], run["draw"], run["trained_on"]) for run in runs] == [(0.4, 0, 4), (0.4, 1, 4), (1, 0, 10)]
-    assert call(place, tmp_path, "linear-probe", "--augmented", "2", "--no-baselines", "--epochs", "1") == 0
+    assert call(place, tmp_path, "linear-probe", "--augmented", "2", "--no-baselines") == 0
     assert call(place, tmp_path, "linear-probe", "--protocol", "videomae-paper", "--epochs", "2", "--no-baselines") == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["runs"][0]["protocol"] == "videomae-paper, not confirmed"
+
+
+@pytest.mark.parametrize("verb", ["linear-probe", "knn"])
+def test_another_test_set_changes_the_score_and_nothing_else(verb, place, tmp_path):
+    other = tmp_path / "data"
+    shutil.copytree(place / "data" / "train", other / "train")
+    for name, of in (("coarse", "fine"), ("fine", "coarse")):  # the test labels turned round
+        shutil.copytree(place / "data" / "val" / of, other / "val" / name)
+    found = []
+    for root in (place / "data", other):
+        assert call(place, tmp_path, verb, "--data.root", str(root), "--no-baselines") == 0
+        run = json.loads((tmp_path / "out" / "result.json").read_text())["runs"][0]
+        left_out = {k: scores["left_out_top1"] for k, scores in run["by_k"].items()} if verb == "knn" else None
+        found.append((run["top1"], run["chosen"], run.get("tried"), left_out))
+    assert found[0][1:] == found[1][1:]
+    assert found[0][0] + found[1][0] == pytest.approx(100)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +86,9 @@ def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
         (["--fractions", "0"], "above 0 and at most 1"),
         (["--k", "0"], "--k counts from 1"),
         (["--clips", "0"], "clips and crops count from 1"),
+        (["--checkpoint", "nowhere.ckpt"], "nowhere.ckpt: no such file"),
+        (["--data", "nowhere.yaml"], "no recipe nowhere.yaml"),
+        (["--splits", "7"], "has no numbered splits"),
     ],
 )
 def test_mistakes_are_one_sentence(more, message, place, tmp_path, capsys):

@@ -19,8 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.evaluation.linear_probe import batches
-from vmae_zoo.evaluation.probe import Sweep
+from vmae_zoo.evaluation.probe import Settings, Sweep, batches
 from vmae_zoo.models.blocks import Mlp, init_truncated
 
 SWEEP = Sweep(
@@ -84,13 +83,13 @@ class AttentiveHeads:
 
 
 def fit(
-    train: Features, classes: int, pairs: Sequence[tuple[float, float]], sweep: Sweep, device: torch.device
+    train: Features, classes: int, settings: Sequence[Settings], sweep: Sweep, device: torch.device
 ) -> AttentiveHeads:
-    """Train a pool per pair of learning rate and weight decay: AdamW, the same batches and the same start for all."""
+    """Train a pool per learning rate and weight decay: AdamW, the same batches and the same start for all."""
     views, _, width = train.values[0].shape
     heads = max(width // 64, 1) if width % 64 == 0 else 1
     pools = nn.ModuleList()
-    for _ in pairs:
+    for _ in settings:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sweep.seed)
             pools.append(AttentivePool(width, heads, classes))
@@ -98,21 +97,24 @@ def fit(
     optimizers = [
         torch.optim.AdamW(
             [
-                {"params": [p for p in pool.parameters() if p.ndim > 1 and p is not pool.query], "weight_decay": decay},
+                {
+                    "params": [p for p in pool.parameters() if p.ndim > 1 and p is not pool.query],
+                    "weight_decay": one["weight_decay"],
+                },
                 {"params": [p for p in pool.parameters() if p.ndim == 1 or p is pool.query], "weight_decay": 0.0},
             ],
-            lr=rate,
+            lr=one["learning_rate"],
         )
-        for pool, (rate, decay) in zip(pools, pairs, strict=True)
+        for pool, one in zip(pools, settings, strict=True)
     ]
     label_M = train.labels().repeat_interleave(views)
     for progress, ids in batches(len(label_M), sweep, torch.device("cpu")):
         places = [divmod(sample, views) for sample in ids.tolist()]
         tokens = np.stack([np.asarray(train.values[row][view], np.float32) for row, view in places])
         tokens_BND, label_B = torch.from_numpy(tokens).to(device), label_M[ids].to(device)
-        for pool, optimizer, (rate, _) in zip(pools, optimizers, pairs, strict=True):
+        for pool, optimizer, one in zip(pools, optimizers, settings, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
+                group["lr"] = one["learning_rate"] * 0.5 * (1 + math.cos(math.pi * progress))
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(pool(tokens_BND), label_B).backward()
             optimizer.step()

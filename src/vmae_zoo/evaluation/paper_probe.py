@@ -19,8 +19,7 @@ from torch.utils.data import DataLoader
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.views import collate_views
 from vmae_zoo.evaluation.features import Features, Run, Views
-from vmae_zoo.evaluation.linear_probe import batches
-from vmae_zoo.evaluation.probe import Chosen, Sweep
+from vmae_zoo.evaluation.probe import Chosen, Sweep, batches
 from vmae_zoo.training.schedule import warmup_cosine
 
 

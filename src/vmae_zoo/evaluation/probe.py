@@ -1,27 +1,46 @@
 """What every probe does: choose a head on the training set, then, and only then, look at the test set.
 
-Heads with every pair of learning rate and weight decay are trained side by side on a part of the training set; the best
-on the part held back is trained again on all of it.
+Heads with different settings are trained side by side on a part of the training set; the best on the part held back is
+trained again on all of it.
 
 Shapes: R videos, H heads, K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.subsets import hold_out
+from vmae_zoo.randomness import hash_text, random_order, sample_key
 from vmae_zoo.training.scores import Scores, confusion
+
+Settings = dict[str, float]
+
+
+class Choice(Protocol):
+    """What there is to choose from, and by how much of the training set."""
+
+    @property
+    def heads(self) -> list[Settings]:
+        """What each head is trained with."""
+
+    @property
+    def held_back(self) -> float:
+        """Share of the training set that chooses."""
+
+    @property
+    def seed(self) -> int:
+        """Of what is held back."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """How heads are trained.
+    """Heads for every pair of learning rate and weight decay, and how they are trained.
 
     Args:
         learning_rates: at the start; they fall to 0 by half a cosine.
@@ -42,9 +61,10 @@ class Sweep:
     seed: int = 0
 
     @property
-    def pairs(self) -> list[tuple[float, float]]:
-        """Every pair of learning rate and weight decay."""
-        return list(product(self.learning_rates, self.weight_decays))
+    def heads(self) -> list[Settings]:
+        """What each head is trained with."""
+        pairs = product(self.learning_rates, self.weight_decays)
+        return [{"learning_rate": rate, "weight_decay": decay} for rate, decay in pairs]
 
     def steps(self, samples: int) -> tuple[int, int]:
         """Steps of an epoch and of the whole training."""
@@ -52,8 +72,21 @@ class Sweep:
         return per_epoch, max(self.epochs * per_epoch, self.least_steps)
 
 
+def batches(samples: int, sweep: Sweep, device: torch.device) -> Iterator[tuple[float, Tensor]]:
+    """Share of the training that is done, and the samples of each step, in a new order every epoch."""
+    per_epoch, steps = sweep.steps(samples)
+    size = min(sweep.batch_size, samples)
+    order_M = torch.arange(samples, device=device)
+    for step in range(steps):
+        epoch, place = divmod(step, per_epoch)
+        if place == 0 and size < samples:
+            key = torch.tensor([sample_key(sweep.seed, epoch, hash_text("order of a probe"))], device=device)
+            order_M = random_order(key, samples, "order")[0]
+        yield step / steps, order_M[place * size : (place + 1) * size]
+
+
 Heads = Callable[[Features], Tensor]  # probabilities (H, R, K), averaged over views
-Fit = Callable[[Features, int, Sequence[tuple[float, float]], Sweep, torch.device], Heads]
+Fit = Callable[[Features, int, Sequence[Settings], Any, torch.device], Heads]
 
 
 @dataclass(frozen=True)
@@ -62,7 +95,7 @@ class Chosen:
 
     Args:
         head: trained on all of the training set.
-        settings: its learning rate and weight decay.
+        settings: what it was trained with.
         held_back: top-1 in percent of these settings on the part that chose.
         tried: settings and top-1 of all heads on that part.
     """
@@ -100,21 +133,20 @@ class Probed:
         }
 
 
-def choose(fit: Fit, train: Features, classes: int, sweep: Sweep, device: str | torch.device = "cpu") -> Chosen:
+def choose(fit: Fit, train: Features, classes: int, sweep: Choice, device: str | torch.device = "cpu") -> Chosen:
     """The best head of a sweep, by a held-back part of the training set; ties go to the likelier one."""
-    device, pairs = torch.device(device), sweep.pairs
+    device, heads = torch.device(device), sweep.heads
     kept, held = hold_out(train.rows, sweep.held_back, sweep.seed)
-    held_HRK = fit(train.part(kept), classes, pairs, sweep, device)(train.part(held)).cpu()
+    held_HRK = fit(train.part(kept), classes, heads, sweep, device)(train.part(held)).cpu()
     label_R = train.part(held).labels()
     right_H = (held_HRK.argmax(2) == label_R).double().mean(1).tolist()
     likelihood_H = held_HRK[:, torch.arange(len(held)), label_R].clamp_min(1e-12).log().mean(1).tolist()
-    best = max(range(len(pairs)), key=lambda head: (right_H[head], likelihood_H[head]))
-    named = [{"learning_rate": rate, "weight_decay": decay} for rate, decay in pairs]
+    best = max(range(len(heads)), key=lambda head: (right_H[head], likelihood_H[head]))
     return Chosen(
-        fit(train, classes, [pairs[best]], sweep, device),
-        named[best],
+        fit(train, classes, [heads[best]], sweep, device),
+        heads[best],
         100 * right_H[best],
-        [{**pair, "held_back_top1": round(100 * right, 4)} for pair, right in zip(named, right_H, strict=True)],
+        [{**head, "held_back_top1": round(100 * right, 4)} for head, right in zip(heads, right_H, strict=True)],
     )
 
 

@@ -1,7 +1,8 @@
 """List files: a CSV with a header, and VideoMAE's lists without one.
 
-``csv``: columns ``path`` and any of ``label`` (a name or a number), ``split``, ``start``, ``end`` (seconds); others are
-ignored. The root is the file, or a folder that holds exactly one such file.
+``csv``: columns ``path`` and any of ``label`` (a name or a number), ``split``, ``start``, ``end`` (seconds), ``group``
+(what a clip was cut from), ``split1``, ``split2``, ... (numbered splits); others are ignored. The root is the file, or
+a folder that holds exactly one such file.
 
 ``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs or commas, the path
 perhaps quoted and perhaps with spaces in it. The root is the file, or a folder with ``train.csv``, ``val.csv``,
@@ -46,6 +47,9 @@ def _read_csv(root: Path, split: int | None) -> Catalog:
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+        column = "split" if split is None else f"split{split}"
+        if split is not None and column not in reader.fieldnames:
+            raise ValueError(f"split = {split}, but {file} has no column {column}: leave it out, or add the column")
         entries = [(reader.line_num, entry) for entry in reader if (entry["path"] or "").strip()]
     names = {(entry.get("label") or "").strip() for _, entry in entries} - {"", "-1"}
     numbered = all(name.isdecimal() for name in names)
@@ -53,13 +57,14 @@ def _read_csv(root: Path, split: int | None) -> Catalog:
     labels = {name: label for label, name in enumerate(classes)}
     rows = []
     for line, entry in entries:
-        kind = SPLITS.get((entry.get("split") or "train").strip().lower())
+        kind = SPLITS.get((entry.get(column) or "train").strip().lower())
         if kind is None:
-            raise ValueError(f"{file}, line {line}: split = {entry['split']!r} should be train, val or test")
+            raise ValueError(f"{file}, line {line}: {column} = {entry[column]!r} should be train, val or test")
         start, end = (_number(file, line, name, entry.get(name)) for name in ("start", "end"))
         label = labels.get((entry.get("label") or "").strip(), -1)
-        rows.append(Row.below(file.parent, file.parent / entry["path"].strip(), label, kind, start, end))
-    return Catalog(root, "csv", classes, rows)
+        group = (entry.get("group") or "").strip()
+        rows.append(Row.below(file.parent, file.parent / entry["path"].strip(), label, kind, start, end, group))
+    return Catalog(root, "csv", classes, rows, split)
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -105,9 +110,10 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
 
 CSV = Layout(
     "csv",
-    "one CSV file with a header that names path (and label, split, start, end)",
+    "one CSV file with a header that names path (and label, split, start, end, group)",
     lambda root: _csv_file(root) is not None,
     _read_csv,
+    tuple(range(1, 100)),
 )
 LIST = Layout(
     "list",
