@@ -29,6 +29,7 @@ VERBS = {  # verb: (module, what it does)
     "convert": ("vmae_zoo.cli.convert", "write weights in the layout of another program, or in ours"),
     "index": ("vmae_zoo.cli.index", "audit the videos of a data set once: training then reads faster and skips damage"),
     "reencode": ("vmae_zoo.cli.reencode", "copy a data set so that it decodes fast"),
+    "cache": ("vmae_zoo.cli.cache", "copy a data set as JPEG frames in tar shards"),
     "bench": ("vmae_zoo.cli.bench", "measure reading, training and motion guidance on this machine"),
     "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package, or check them"),
     "runs": ("vmae_zoo.cli.list_runs", "list runs: state, steps, losses, checkpoint"),

@@ -19,35 +19,12 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vmae_zoo.data.cache.reading import Place, header_of, read_frames
 from vmae_zoo.data.pixels import display_matrix, to_pixels
 from vmae_zoo.data.timeline import DisprovedError, Timeline, decode_run, read_timeline
+from vmae_zoo.data.video import VideoError, VideoInfo
 
-
-class VideoError(ValueError):
-    """A file that cannot be read as a video; the message names it and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What a video file holds.
-
-    Args:
-        frames: frames that a decode yields, not the header's word.
-        height: rows in pixels, after the display rotation.
-        width: columns in pixels, after the display rotation.
-        fps: mean frames a second by the header; 0 where it does not say.
-        codec: FFmpeg's name of the codec, for example ``"h264"``.
-        rotation: display rotation in degrees counterclockwise, already applied to height, width and frames.
-        seekable: whether `read_clip` may begin at a keyframe; otherwise it counts from the start.
-    """
-
-    frames: int
-    height: int
-    width: int
-    fps: float
-    codec: str
-    rotation: int
-    seekable: bool
+__all__ = ["VideoError", "VideoInfo", "ask_first", "opened", "probe", "read_clip"]
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -58,7 +35,8 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         VideoError: the file is missing, is not a video, holds no frame, or is damaged so that decoding stops.
     """
-    return _info(*_identity(path))
+    place = Place.of(os.fspath(path))
+    return _info(*_identity(path)) if place is None else header_of(place).info
 
 
 def read_clip(
@@ -70,7 +48,7 @@ def read_clip(
     """Decode frames of a video.
 
     Args:
-        path: the video file.
+        path: the video file, or a video of a cache as its catalog names it.
         frame_ids: 0-based positions in presentation order, as a decode from the start lists the frames; any order,
             repeats allowed.
         short_side: resize so that the shorter side has this many pixels; the longer one follows, rounded to an even
@@ -85,14 +63,17 @@ def read_clip(
         IndexError: an id is negative or past the end.
         VideoError: the file is missing, is not a video, or is damaged so that a wanted frame cannot be had.
     """
-    identity = _identity(path)
     wanted = np.asarray(frame_ids)
     if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in "iu":
         raise ValueError(f"frame_ids = {frame_ids!r}: give one or more whole numbers")
     if short_side is not None and short_side < 1:
         raise ValueError(f"short_side = {short_side}: give a positive number of pixels, or None for the native size")
     if wanted.min() < 0:
-        raise IndexError(f"frame {wanted.min()} was asked of {identity[0]}: positions count from 0")
+        raise IndexError(f"frame {wanted.min()} was asked of {path}: positions count from 0")
+    place = Place.of(os.fspath(path))
+    if place is not None:
+        return read_frames(place, wanted, short_side)
+    identity = _identity(path)
     memory = _memory(*identity)
     name, last = identity[0], int(wanted.max())
     if memory.timeline is not None:

@@ -7,6 +7,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # of RGB, as BT.601 weighs it
+
 _of_thread = threading.local()
 
 

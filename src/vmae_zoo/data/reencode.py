@@ -20,11 +20,10 @@ from av.video.reformatter import VideoReformatter
 
 from vmae_zoo.data.catalog.rows import is_video, list_videos
 from vmae_zoo.data.decode import VideoError, opened, probe, read_clip
-from vmae_zoo.data.pixels import display_matrix, to_pixels
+from vmae_zoo.data.pixels import BRIGHTNESS, display_matrix, to_pixels
 
 GOP = 16
 MIN_PSNR = 28.0  # dB of the brightness, over all compared frames of a video, at the copy's size
-BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
 COMPARED = 8  # every so many frames
 
 

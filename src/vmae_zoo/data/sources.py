@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.data.cache.folder import is_remote
 from vmae_zoo.data.catalog import Catalog, Row, open_catalog
 from vmae_zoo.data.catalog.rows import named
 
@@ -43,7 +44,8 @@ class Source:
     def open(self, base: Path) -> Catalog:
         """Its catalog; ``ValueError`` names the source."""
         try:
-            return open_catalog(base / Path(self.root).expanduser(), self.layout, self.split)
+            root = self.root if is_remote(self.root) else base / Path(self.root).expanduser()
+            return open_catalog(root, self.layout, self.split)
         except ValueError as error:
             raise ValueError(f"data.sources, {self.called}: {error}") from None
 

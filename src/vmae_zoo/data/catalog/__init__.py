@@ -5,7 +5,8 @@ Each layout is a file of this room; the first of `LAYOUTS` that is found is the 
 
 from pathlib import Path
 
-from vmae_zoo.data.catalog import folders, hmdb51, kinetics, ssv2, tables, ucf101
+from vmae_zoo.data.cache.folder import as_path, is_remote
+from vmae_zoo.data.catalog import cached, folders, hmdb51, kinetics, ssv2, tables, ucf101
 from vmae_zoo.data.catalog.rows import EXTENSIONS, Catalog, Layout, Row
 
 __all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "Layout", "Row", "open_catalog"]
@@ -21,6 +22,7 @@ LAYOUTS: dict[str, Layout] = {
         tables.LIST,
         folders.FOLDER,
         folders.FLAT,
+        cached.CACHE,
     )
 }
 
@@ -29,15 +31,17 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
     """Read what lies below a root.
 
     Args:
-        root: a folder, or a list file.
+        root: a folder, a list file, or the URL of a cache.
         layout: one of `LAYOUTS`; None detects it.
         split: number of the split where the layout has some (hmdb51, ucf101: 1, 2, 3); None is the usual one.
 
     Raises:
         ValueError: nothing of the kind is there; the sentence says what was expected and what was found.
     """
-    root = Path(root).expanduser().absolute()
-    if not root.exists():
+    root = as_path(root)
+    if is_remote(root) and not cached.CACHE.found(root):
+        raise ValueError(f"{root} holds no {cached.LIST}: from a store only what `vmae-zoo cache` wrote there is read")
+    if not is_remote(root) and not root.exists():
         raise ValueError(f"root = {root} does not exist: give the folder of the videos")
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(

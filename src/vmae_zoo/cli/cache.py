@@ -1,0 +1,74 @@
+"""``vmae-zoo cache``: a data set as JPEG frames in tar shards."""
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("source", type=Path, metavar="ROOT", help="the data set, as --data.root takes it")
+    parser.add_argument("target", metavar="OUT", help="folder of the cache, or a URL such as s3://bucket/name")
+    parser.add_argument("--layout", metavar="NAME", help="how ROOT is laid out (default: detect it)")
+    parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels; never enlarged (default 256)")
+    parser.add_argument("--quality", type=int, default=90, metavar="Q", help="of the JPEGs, 1 to 100 (default 90)")
+    parser.add_argument("--per-shard", type=int, metavar="N", help="videos of a shard (default: up to 64)")
+    parser.add_argument("--shard", metavar="I/N", help="make part I (from 0) of N: a job array makes all of them")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was done to this file")
+    parser.epilog = (
+        "example: vmae-zoo cache /data/k400 /data/k400-jpeg\n"
+        'a SLURM array of 64: vmae-zoo cache /data/k400 s3://bucket/k400 --shard "$SLURM_ARRAY_TASK_ID/64"\n'
+        "exit code 1 where a video could not be cached"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the shards that are missing; join them when none is."""
+    from tqdm import tqdm
+
+    from vmae_zoo.data.cache.folder import as_path, is_remote
+    from vmae_zoo.data.cache.making import join, make_shards, sweep
+    from vmae_zoo.data.cache.plan import plan, shards_done
+
+    part, parts = _part(args.shard)
+    if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:
+        raise ValueError("--short-side, --workers and --per-shard count from 1, --quality from 1 to 100")
+    source, target = args.source.expanduser().absolute(), as_path(args.target)
+    if not is_remote(target) and source.is_dir() and target.is_relative_to(source):
+        raise ValueError(f"{target} lies in {source}: give a folder outside it")
+    made_of = plan(source, args.layout, args.short_side, args.quality, args.per_shard)
+    sweep(target)
+    done = shards_done(made_of, target)
+    todo = [shard for shard in range(part, made_of.shards, parts) if shard not in done]
+    left_out: dict[str, str] = {}
+    made = sum(len(made_of.of(shard)) for shard in todo)
+    with tqdm(total=made, desc="cache", unit="video", disable=None, file=sys.stderr) as bar:
+        for shard, failed in make_shards(made_of, target, todo, args.workers or os.cpu_count() or 1):
+            left_out.update(failed)
+            bar.update(len(made_of.of(shard)))
+    missing = made_of.shards - len(shards_done(made_of, target))
+    result: dict[str, Any] = {"shards": made_of.shards, "made": len(todo), "missing": missing}
+    if missing:
+        print(f"{target}: {len(todo)} shards made, {missing} of {made_of.shards} are missing: run the other parts")
+    else:
+        left_out = join(made_of, target)
+        videos = len(made_of.videos) - len(left_out)
+        print(f"{target}: {videos} videos in {made_of.shards} shards, of which {len(todo)} were made now")
+        print(f"train from it by --data.root {args.target}")
+    for reason in list(left_out.values())[:20]:
+        print(f"left out: {reason}")
+    if args.json:
+        args.json.write_text(json.dumps({**result, "left_out": left_out}, indent=2) + "\n")
+    return int(bool(left_out))
+
+
+def _part(given: str | None) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", given or "0/1")
+    if found is None or int(found[1]) >= int(found[2]):
+        raise ValueError(f"--shard {given} is not I/N with I from 0 to N - 1, such as 0/64")
+    return int(found[1]), int(found[2])
