@@ -10,6 +10,7 @@ skipped.
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vmae_zoo.callbacks.ema import EMA, RAW
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 FILE = "skipped_steps.jsonl"
@@ -94,11 +96,16 @@ class FiniteSteps(Callback):
         if self._verdicts and trainer.global_step != self._read_at and trainer.global_step % every == 0:
             self._read_at = trainer.global_step
             norm = self._verdicts[-1].norm
-            self._read(trainer, pl_module)
+            self._read(trainer)
             pl_module.log("gradient/norm", norm)
             pl_module.log("gradient/skipped_steps", float(self.skipped))
             if self.in_a_row >= self.patience:
                 self._go_back(trainer)
+
+    def unsound(self, trainer: Trainer) -> bool:
+        """Whether the last step was skipped: not a place to come back to."""
+        self._read(trainer)
+        return self.in_a_row > 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin where a resumed run stands."""
@@ -106,7 +113,7 @@ class FiniteSteps(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read what is left."""
-        self._read(trainer, pl_module)
+        self._read(trainer)
 
     def state_dict(self) -> dict[str, int]:
         """The counts, for a checkpoint; verdicts not yet read are counted in."""
@@ -118,7 +125,7 @@ class FiniteSteps(Callback):
         self.skipped, self.in_a_row = state_dict["skipped"], state_dict["in_a_row"]
         self.rolled_back = state_dict["rolled_back"]
 
-    def _read(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _read(self, trainer: Trainer) -> None:
         if not self._verdicts:
             return
         verdicts, self._verdicts = self._verdicts, []
@@ -127,9 +134,9 @@ class FiniteSteps(Callback):
             self.in_a_row = self.in_a_row + 1 if bad else 0
             if bad:
                 self.skipped += 1
-                self._write(trainer, pl_module, verdict, loss, norm)
+                self._write(trainer, verdict, loss, norm)
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule, verdict: _Verdict, loss: float, norm: float) -> None:
+    def _write(self, trainer: Trainer, verdict: _Verdict, loss: float, norm: float) -> None:
         indices = [trainer.strategy.all_gather(index_B).flatten().tolist() for index_B in verdict.clips]
         names = getattr(trainer.datamodule, "clip_ids", None)  # type: ignore[attr-defined]
         if not trainer.is_global_zero:
@@ -146,9 +153,10 @@ class FiniteSteps(Callback):
             "gradient_norm": norm if math.isfinite(norm) else str(norm),
             "clips": [names[index] if names else index for batch in indices for index in batch],
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as out:
-            out.write(json.dumps(line) + "\n")
+        with suppress(OSError):  # a full disk: the warning has been given
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a") as out:
+                out.write(json.dumps(line) + "\n")
 
     def _go_back(self, trainer: Trainer) -> None:
         checkpoint = LastCheckpoint.folder(trainer) / "last.ckpt"
@@ -175,9 +183,10 @@ def roll_back(trainer: Trainer, checkpoint: Path) -> None:
     """Take weights and optimiser from ``checkpoint``; the place in the data, the step and the rate stay."""
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
     state = trainer.strategy.load_checkpoint(checkpoint, weights_only=True)
-    if "current_model_state" in state:  # with averaged weights, "state_dict" is the average
-        state["state_dict"] = state["current_model_state"]
-    trainer.strategy.load_model_state_dict(state)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EMA):
+            callback.on_load_checkpoint(trainer, trainer.lightning_module, state)
+    trainer.strategy.load_model_state_dict({**state, "state_dict": state.get(RAW, state["state_dict"])})
     trainer.strategy.load_optimizer_state_dict(state)
     for optimizer, old in zip(trainer.optimizers, rates, strict=True):
         for group, rate in zip(optimizer.param_groups, old, strict=True):

@@ -9,6 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data import collate
 from vmae_zoo.viz.picture import sheet
@@ -70,7 +71,10 @@ class Pictures(Callback):
         with trainer.precision_plugin.forward_context():
             self._last = reconstruct(pl_module, batch)  # type: ignore[arg-type]
         if trainer.is_global_zero:
-            self._write(trainer, self._last)
+            try:
+                self._write(trainer, self._last)
+            except OSError as error:  # a full disk: no reason to end a run
+                rank_zero_warn(f"no picture of step {trainer.global_step}: {error.strerror or error}")
 
     def _write(self, trainer: Trainer, result: Reconstruction) -> None:
         step, numbers = trainer.global_step, result.numbers()

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 import vmae_zoo
 
@@ -112,8 +112,11 @@ class RunFolder(Callback):
             "versions": versions(),
         }
         partial = self.folder / "summary.json.partial"
-        partial.write_text(json.dumps(summary, indent=2) + "\n")
-        partial.replace(self.folder / "summary.json")
+        try:
+            partial.write_text(json.dumps(summary, indent=2) + "\n")
+            partial.replace(self.folder / "summary.json")
+        except OSError as error:  # a full disk: no reason to end a run
+            rank_zero_warn(f"{self.folder / 'summary.json'} is not up to date: {error.strerror}")
 
 
 def remove(folder: Path) -> None:

@@ -13,6 +13,7 @@ SAID = (
     "`Trainer.fit` stopped",
     "Restoring states from",
     "Restored all states",
+    "Detected KeyboardInterrupt",
 )
 WARNED = (
     ".*does not have many workers.*",

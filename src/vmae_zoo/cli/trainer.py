@@ -13,12 +13,13 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import vmae_zoo
+from vmae_zoo.callbacks.ema import EMA
+from vmae_zoo.callbacks.events import RunEvents
 from vmae_zoo.callbacks.finite import FiniteSteps
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
@@ -42,7 +43,13 @@ LINKS = {
 }
 
 # Callbacks that every run has; the key is where a recipe sets their arguments.
-CALLBACKS = {"checkpoint": LastCheckpoint, "finite": FiniteSteps, "pictures": Pictures, "throughput": Throughput}
+CALLBACKS = {
+    "checkpoint": LastCheckpoint,
+    "ema": EMA,
+    "finite": FiniteSteps,
+    "pictures": Pictures,
+    "throughput": Throughput,
+}
 
 DEFAULTS = {
     "use_distributed_sampler": False,
@@ -160,9 +167,7 @@ class ZooCLI(LightningCLI):
             callbacks.append(RunFolder(self.folder, self.recipe, new))
             settings["default_root_dir"] = str(self.folder)
             if given["logger"] in (None, True):
-                settings["logger"] = TensorBoardLogger(
-                    self.folder.parent, self.folder.name, "", default_hp_metric=False
-                )
+                settings["logger"] = RunEvents(self.folder.parent, self.folder.name, "", default_hp_metric=False)
         barred = given["enable_progress_bar"] is False or any(
             isinstance(c, ProgressBar) for c in given["callbacks"] or []
         )
@@ -198,9 +203,9 @@ class ZooCLI(LightningCLI):
             _say("no --ckpt_path: these are the weights that the recipe starts from")
         try:
             super()._run_subcommand(subcommand)
-        except SIGTERMException:
+        except SIGTERMException as told:
             self._say_folder()
-            raise SystemExit(143) from None
+            raise SystemExit(told.code or 143) from None
         except SystemExit as stop:
             self._say_folder()
             if (

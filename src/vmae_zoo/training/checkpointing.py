@@ -1,11 +1,15 @@
-"""Checkpoints that survive a kill at any moment, and a last one however short the run.
+"""Checkpoints that survive a kill at any moment and a full disk, and a last one however short the run.
 
 Lightning's own `ModelCheckpoint` writes through the temporary folder and moves the file over (not atomic across file
-systems), and with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple instead of at the end. Both are few
-lines here.
+systems), with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple instead of at the end, and ends the run
+when the disk is full. It can be added beside `LastCheckpoint`, for the best by some metric.
 """
 
+import errno
 import os
+import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,77 +17,165 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils._pytree import tree_leaves
+
+from vmae_zoo.training.told import Agreement, Signals, stop
+
+RETRY_MINUTES = 5.0  # after a save that failed
+
+
+class NotSavedError(OSError):
+    """A file system did not take a checkpoint."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it.
 
-    A reader finds the old file or the new one, never a part.
+    A reader finds the old file or the new one, never a part, also after a power cut.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Save to ``path``; an address such as ``s3://...`` is left to Lightning."""
+        """Save to ``path``; an address such as ``s3://...`` is left to Lightning.
+
+        Raises:
+            NotSavedError: the disk is full or gone; what was there before is still there.
+        """
         if "://" in str(path):
             return super().save_checkpoint(checkpoint, path, storage_options)
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+            _sync(target.parent)
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch hides what its file said
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if not isinstance(cause, OSError):
+                raise
+            raise NotSavedError(
+                f"{target} could not be written: {_in_words(cause, target.parent, checkpoint)}"
+            ) from error
 
 
 class LastCheckpoint(Checkpoint):
     """Keeps ``checkpoints/last.ckpt`` of the run folder up to date.
 
-    It is written every so many steps, at the end of training, and when the run is told to end (SIGTERM): between two
-    steps, so that the run goes on exactly there.
+    It is written every so many steps and every so many minutes, at the end of training, and when the run is told to end
+    (SIGTERM, SIGUSR1, SIGHUP, Ctrl-C): between two steps, so that the run goes on exactly there. Where it cannot be
+    written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails. In a
+    series of steps that are skipped for numbers that are not finite, none is written until one is sound again.
 
     Args:
         every_n_steps: optimiser steps from one save to the next.
+        every_minutes: most minutes from one save to the next, for slow steps; None counts steps only.
         keep_every_n_epochs: also keep ``epoch-N.ckpt`` every so many epochs; None keeps only the last.
     """
 
-    def __init__(self, every_n_steps: int = 500, keep_every_n_epochs: int | None = None):
+    def __init__(
+        self, every_n_steps: int = 500, every_minutes: float | None = 30, keep_every_n_epochs: int | None = None
+    ):
         if every_n_steps < 1 or (keep_every_n_epochs is not None and keep_every_n_epochs < 1):
             raise ValueError("checkpoint.every_n_steps and checkpoint.keep_every_n_epochs count from 1")
+        if every_minutes is not None and every_minutes <= 0:
+            raise ValueError(f"checkpoint.every_minutes = {every_minutes}: give minutes, or null")
         self.every_n_steps = every_n_steps
+        self.every_minutes = every_minutes
         self.keep_every_n_epochs = keep_every_n_epochs
-        self._saved_at = 0  # nothing to save before the first step
+        self.failed = ""  # why the last attempt did not work
+        self._signals = Signals()
+        self._agree = Agreement(1)
+        self._saved_at = self._seen = 0  # nothing to save before the first step
+        self._due = False
+        self._tried = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A resumed run already has the step that it starts from on disk."""
-        self._saved_at = trainer.global_step
+        """Listen to signals; a resumed run already has the step that it starts from on disk."""
+        told_before = trainer.received_sigterm
+        self._saved_at = self._seen = trainer.global_step
+        self._tried = time.monotonic()
+        self._agree = Agreement(trainer.world_size)
+        self._signals.listen()
+        if told_before:
+            self._signals.number = 15
+        # Lightning would ask every process about signals before each batch, and make the device wait for the answer
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every ``every_n_steps``."""
-        if trainer.global_step % self.every_n_steps == 0:
-            self._save(trainer)
+        """Save when it is time, or when told to end."""
+        stepped, self._seen = trainer.global_step != self._seen, trainer.global_step
+        told, overdue = self._agree(self._signals.number, int(self._overdue()))
+        self._due |= bool(overdue) or (stepped and trainer.global_step % self.every_n_steps == 0)
+        if told:
+            self._end(trainer, told)
+        if self._due and stepped and not _unsound(trainer):
+            self.save_last(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """A long validation is no reason not to end."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        told, overdue = self._agree(self._signals.number, int(self._overdue()))
+        self._due |= bool(overdue)
+        if told:
+            self._end(trainer, told)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep a copy every ``keep_every_n_epochs``."""
         done = trainer.current_epoch + 1
         if self.keep_every_n_epochs and done % self.keep_every_n_epochs == 0 and not _trial(trainer):
-            trainer.save_checkpoint(self.folder(trainer) / f"epoch-{done}.ckpt")
+            self._save(trainer, f"epoch-{done}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of training."""
-        self._save(trainer)
+        """Save the end of training.
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save when the run was told to end; Lightning raises that between two steps, in every process."""
-        if isinstance(exception, SIGTERMException):
-            self._save(trainer)
+        Raises:
+            NotSavedError: it could not be written.
+        """
+        self._agree.heard()
+        self.save_last(trainer)
+        if self.failed:
+            there = f"last.ckpt holds step {self._saved_at}" if self._saved_at else "there is no earlier one"
+            raise NotSavedError(
+                f"the end of training is lost: {self.failed}; {there}: make room, then --ckpt_path last"
+            )
 
-    def _save(self, trainer: Trainer) -> None:
-        if trainer.global_step != self._saved_at and not _trial(trainer):
+    def save_last(self, trainer: Trainer) -> None:
+        """Write ``last.ckpt``, unless it holds this step already."""
+        self._due = False
+        if trainer.global_step != self._saved_at and not _trial(trainer) and self._save(trainer, "last.ckpt"):
             self._saved_at = trainer.global_step
-            trainer.save_checkpoint(self.folder(trainer) / "last.ckpt")
+
+    def _save(self, trainer: Trainer, name: str) -> bool:
+        """Whether it worked, the same in every process; a warning says why not."""
+        before, self.failed, self._tried = self.failed, "", time.monotonic()
+        try:
+            trainer.save_checkpoint(self.folder(trainer) / name)
+        except NotSavedError as error:
+            self.failed = str(error)
+            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other processes wait
+        self.failed = trainer.strategy.broadcast(self.failed)
+        if self.failed and not before:
+            kept = f"last.ckpt of step {self._saved_at} stays" if self._saved_at else "there is no earlier one"
+            rank_zero_warn(f"step {trainer.global_step} is not saved: {self.failed}; {kept}, and training goes on")
+        return not self.failed
+
+    def _overdue(self) -> bool:
+        minutes = (time.monotonic() - self._tried) / 60
+        limit = self.every_minutes
+        return bool(self.failed and minutes > RETRY_MINUTES) or (limit is not None and minutes > limit)
+
+    def _end(self, trainer: Trainer, told: int) -> None:
+        self.save_last(trainer)
+        stop(trainer, told)
 
     @staticmethod
     def folder(trainer: Trainer) -> Path:
@@ -93,3 +185,26 @@ class LastCheckpoint(Checkpoint):
 
 def _trial(trainer: Trainer) -> bool:
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def _unsound(trainer: Trainer) -> bool:
+    """Whether some callback (`FiniteSteps`) would rather not come back to this step."""
+    return any(callback.unsound(trainer) for callback in trainer.callbacks if hasattr(callback, "unsound"))  # type: ignore[attr-defined]
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename last through a power cut; Windows cannot and need not."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _in_words(error: OSError, folder: Path, checkpoint: dict[str, Any]) -> str:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error.strerror or str(error)
+    size = sum(leaf.nbytes for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor))
+    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    return f"{error.strerror} (it needs {size / 2**20:,.1f} MiB, {folder} has {free / 2**20:,.1f} MiB free)"

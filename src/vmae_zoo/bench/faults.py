@@ -1,0 +1,327 @@
+"""``vmae-zoo bench faults``: does a run survive what happens to runs?
+
+Small real runs on the embedded clips are killed, told to end, fed with damage and put on a full disk; each has to end
+with the weights, moments and place in the data of the run that nothing happened to, bit for bit.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from vmae_zoo.bench.fault_lab import STEPS, FaultError, Lab
+from vmae_zoo.randomness import Draws, hash_text, sample_key
+
+DAMAGED = (b"", b"no video at all\n", None)  # None: the first half of the file
+
+
+class NotPossibleError(Exception):
+    """A fault that cannot be made here."""
+
+
+class Spoil(Callback):
+    """Makes the loss of some steps NaN, or only the gradient of every other one of them.
+
+    Args:
+        steps: 0-based optimiser steps.
+    """
+
+    def __init__(self, steps: list[int]):
+        self.steps = steps
+        self._now = False
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note whether this step is one of them."""
+        if not pl_module._forward_hooks:
+            pl_module.register_forward_hook(self._spoil)
+        self._now = trainer.global_step in self.steps
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Spoil a gradient."""
+        if self._now and trainer.global_step % 2:
+            next(p for p in pl_module.parameters() if p.grad is not None).grad[..., 0] = float("nan")  # type: ignore[index]
+
+    def _spoil(self, module: Any, inputs: Any, out: Any) -> Any:
+        wrong = self._now and module.training and module.global_step % 2 == 0
+        return replace(out, loss=out.loss * float("nan")) if wrong else out
+
+
+def kill(lab: Lab, count: int, seed: int) -> str:
+    """Kill -9 at random moments, resumed each time, as many runs as it takes."""
+    lab.whole()
+    killed = in_saves = early = runs = 0
+    start = 5.0  # seconds to the first save
+    while killed < count:
+        name, before = f"killed-{runs}", 0
+        while killed < count:
+            draws = Draws(sample_key(seed, 0, hash_text("kill"), killed), "moment")
+            attempt, last = lab.start(name), lab.written(name)
+            if killed % 4 == 3:
+                early += 1
+                time.sleep(draws.uniform(0, start))
+            else:
+                attempt.until_ended_or(partial(lab.newer, name, last), "a save")
+                start = time.monotonic() - attempt.started
+                time.sleep(draws.uniform(0, 8 * lab.seconds / STEPS))
+            if attempt.killed() == 0:  # it came to its end before
+                break
+            killed += 1
+            in_saves += any((lab.work / name).glob("runs/*/*/checkpoints/*.partial"))
+            step = lab.step(name)
+            if step < before:
+                raise FaultError(f"{name} went back from step {before} to {step}")
+            before = step
+            _tell(f"kill {killed} of {count}: checkpoint of step {step}")
+        lab.start(name).end(0)
+        lab.same(name)
+        runs += 1
+    return f"{killed} kills ({in_saves} in a save, {early} before the first one) of {runs} runs"
+
+
+def told(lab: Lab, count: int, seed: int) -> str:
+    """SIGTERM, SIGUSR1, SIGHUP and SIGINT at random moments: saved there, exit code 128 + number."""
+    lab.whole()
+    names = [name for name in ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT") if hasattr(signal, name)]
+    for place, name in enumerate(names):
+        number = getattr(signal, name)
+        attempt = lab.start("told", checkpoint__every_n_steps=1000)
+        attempt.training()
+        attempt.until(attempt.stepped, "its first step")
+        time.sleep(Draws(sample_key(seed, 0, hash_text(name)), "moment").uniform(0, lab.seconds / 8))
+        attempt.signal(number)
+        attempt.end(128 + number)
+        summary = json.loads(max((lab.work / "told").glob("runs/*/*/summary.json")).read_text())
+        if summary["state"] != "interrupted" or summary["steps"] != lab.step("told"):
+            raise FaultError(f"{name}: the checkpoint holds step {lab.step('told')}, the summary says {summary}")
+        _tell(f"{name} ({place + 1} of {len(names)}): checkpoint of step {lab.step('told')}")
+    lab.start("told").end(0)
+    lab.same("told")
+    return (
+        f"{', '.join(names)}: saved at the step, exit codes {', '.join(str(128 + getattr(signal, n)) for n in names)}"
+    )
+
+
+def told_in_save(lab: Lab, count: int, seed: int) -> str:
+    """SIGTERM while a checkpoint is being written."""
+    lab.whole()
+    hits = 0
+    for _ in range(3):
+        attempt = lab.start("told-in-save")
+        attempt.training()
+
+        def writing() -> bool:
+            return any((lab.work / "told-in-save").glob("runs/*/*/checkpoints/last.ckpt.partial"))
+
+        attempt.until(writing, "a save", every=0.0002)
+        attempt.signal(signal.SIGTERM)
+        hits += writing()
+        attempt.end(128 + signal.SIGTERM)
+        _tell(f"SIGTERM in a save: checkpoint of step {lab.step('told-in-save')}")
+    lab.start("told-in-save").end(0)
+    lab.same("told-in-save")
+    return f"3 times, {hits} surely while the file was open"
+
+
+def not_finite(lab: Lab, count: int, seed: int) -> str:
+    """NaN in loss and gradient: single steps, then a series; the same with kill -9 in between."""
+    wrong = [3, 8, *range(20, 25)]
+    spoil = ["--trainer.callbacks+=vmae_zoo.bench.faults.Spoil", f"--trainer.callbacks.steps={wrong}"]
+    few: dict[str, Any] = {"checkpoint__every_n_steps": 6, "finite__patience": 5}
+    lab.start("nan", *spoil, **few).end(0)
+    whole = lab.checkpoint("nan")
+    attempt = lab.start("nan-killed", *spoil, **few)
+    attempt.training()
+    attempt.until(lambda: lab.step("nan-killed") >= 6, "a checkpoint")
+    attempt.killed()
+    lab.start("nan-killed", *spoil, **few).end(0)
+    lab.same("nan-killed", whole)
+    lines = max((lab.work / "nan").glob("runs/*/*/skipped_steps.jsonl")).read_text().splitlines()
+    skipped = [json.loads(line)["step"] for line in lines]
+    counts = whole["callbacks"]["FiniteSteps"]
+    if skipped != wrong or counts["rolled_back"] != 1 or whole["global_step"] != STEPS:
+        raise FaultError(f"NaN in {wrong}: skipped {skipped}, {counts}, {whole['global_step']} steps")
+    if not all(value.isfinite().all() for value in whole["state_dict"].values()):
+        raise FaultError("NaN reached the weights")
+    return f"{len(wrong)} steps skipped, 1 return to the last checkpoint; killed and resumed: the same"
+
+
+def bad_files(lab: Lab, count: int, seed: int) -> str:
+    """A storm of damaged files: 8 % are replaced and listed, 60 % end the run with a sentence."""
+    data = _copied_clips(lab.work / "few-damaged")
+    damaged = _damage(data, 0.08)
+    storm = {"data__root": data}
+    lab.start("storm", **storm).end(0)
+    attempt = lab.start("storm-killed", **storm)
+    attempt.training()
+    attempt.until(lambda: lab.step("storm-killed") >= 5, "a checkpoint")
+    attempt.killed()
+    lab.start("storm-killed", **storm).end(0)
+    lab.same("storm-killed", lab.checkpoint("storm"))
+    lines = max((lab.work / "storm").glob("runs/*/*/bad_samples.jsonl")).read_text().splitlines()
+    listed = {json.loads(line)["path"] for line in lines}
+    if not listed or not listed <= damaged:
+        raise FaultError(f"listed as bad: {sorted(listed - damaged)[:3]} are not")
+    many = _copied_clips(lab.work / "many-damaged")
+    _damage(many, 0.6)
+    hopeless = lab.start("hopeless", data__root=many)
+    hopeless.end(1)
+    if "cannot be read" not in hopeless.last_line() or "Traceback" in hopeless.said():
+        raise FaultError(f"60 % damaged ended with: {hopeless.last_line()}")
+    return f"{len(listed)} damaged files met in {len(lines)} clips, listed; killed, resumed: the same; 60 %: stopped"
+
+
+def data_gone(lab: Lab, count: int, seed: int) -> str:
+    """The data folder goes away during the run, and comes back before it is resumed."""
+    data = _copied_clips(lab.work / "clips")
+    attempt = lab.start("gone", data__root=data)
+    attempt.training()
+    attempt.until(lambda: lab.step("gone") >= 5, "a checkpoint")
+    data.rename(lab.work / "away")
+    attempt.end(1)
+    if "Traceback" in attempt.said():
+        raise FaultError("without its data the run ended in a traceback")
+    said = attempt.last_line()
+    (lab.work / "away").rename(data)
+    lab.start("gone", data__root=data).end(0)
+    lab.same("gone")
+    return f"stopped with: {said.removeprefix('vmae-zoo: error: ')[:60]}..., resumed"
+
+
+def full_disk(lab: Lab, count: int, seed: int) -> str:
+    """No space left: training goes on and saves again once there is room; a run whose end is not saved fails."""
+    lab.whole()
+    with small_disk(lab.work / "disk", 64) as disk:
+        small = Lab(disk, lab.settings)
+        ballast = disk / "ballast"
+        attempt = small.start("full")
+        attempt.training()
+        attempt.until(lambda: small.step("full") >= 3, "a checkpoint")
+        _fill(ballast)
+        kept = small.step("full")
+        attempt.until(lambda: "is not saved" in attempt.said(), "it noticed the full disk")
+        small.checkpoint("full")
+        time.sleep(1)
+        ballast.unlink()
+        attempt.end(0)
+        small.same("full", lab.whole())
+
+        attempt = small.start("full-to-the-end")
+        attempt.training()
+        attempt.until(lambda: small.step("full-to-the-end") >= 3, "a checkpoint")
+        _fill(ballast)
+        attempt.end(1)
+        if "the end of training is lost" not in attempt.last_line() or "Traceback (most" in attempt.said():
+            raise FaultError(f"on a full disk the run ended with: {attempt.last_line()}")
+        stood = small.step("full-to-the-end")
+        ballast.unlink()
+        small.start("full-to-the-end").end(0)
+        small.same("full-to-the-end", lab.whole())
+    return f"full after step {kept}: went on and saved later; full to the end: exit 1 with step {stood} kept, resumed"
+
+
+FAULTS: dict[str, Callable[[Lab, int, int], str]] = {
+    "kill": kill,
+    "told": told,
+    "told-in-save": told_in_save,
+    "nan": not_finite,
+    "bad-files": bad_files,
+    "data-gone": data_gone,
+    "full-disk": full_disk,
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("faults", nargs="*", default=[], metavar="FAULT", help=f"of {', '.join(FAULTS)} (default: all)")
+    parser.add_argument("--kills", type=int, default=50, help="how many times to kill -9 (default: 50)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to this file")
+    parser.epilog = "example: vmae-zoo bench faults kill told --kills 10"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it all and print a table; 1 where a promise was not kept."""
+    unknown = [name for name in args.faults if name not in FAULTS]
+    if unknown:
+        raise ValueError(f"no fault {unknown[0]}: choose of {', '.join(FAULTS)}")
+    if os.name != "posix":
+        raise ValueError("bench faults needs kill -9 and a fork server, which Windows has not")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as work:
+        lab = Lab(Path(work))
+        for name in args.faults or FAULTS:
+            begin = time.monotonic()
+            try:
+                state, detail = "kept", FAULTS[name](lab, args.kills, args.seed)
+            except NotPossibleError as reason:
+                state, detail = "skipped", str(reason)
+            except FaultError as error:
+                state, detail = "broken", str(error)
+            rows.append({"fault": name, "promise": state, "detail": detail, "seconds": round(time.monotonic() - begin)})
+            print(f"{name:13} {state:8} {rows[-1]['seconds']:5} s  {detail}", flush=True)
+    if args.json:
+        about = {"machine": platform.machine(), "cores": os.cpu_count(), "steps": STEPS, "seed": args.seed}
+        args.json.write_text(json.dumps({**about, "faults": rows}, indent=2) + "\n")
+    return int(any(row["promise"] == "broken" for row in rows))
+
+
+@contextmanager
+def small_disk(place: Path, mebibytes: int):  # type: ignore[no-untyped-def]
+    """A file system of its own; `NotPossibleError` where none can be made."""
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(place)]
+    if not sys.platform.startswith("linux") or not shutil.which("mount"):
+        raise NotPossibleError("a small disk to fill is only made on Linux")
+    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotPossibleError(f"{done.stderr.strip()}; try `unshare -Urm vmae-zoo bench faults full-disk`")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
+
+
+def _fill(ballast: Path) -> None:
+    """Take all space that is left."""
+    block = b"\0" * 65536
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(block):
+                pass
+        except OSError:
+            return
+
+
+def _copied_clips(target: Path) -> Path:
+    from vmae_zoo.data.demo import demo_root
+
+    return Path(shutil.copytree(demo_root(), target))
+
+
+def _damage(root: Path, share: float) -> set[str]:
+    """Damage some videos, spread evenly; their paths."""
+    damaged: set[str] = set()
+    for number, path in enumerate(sorted(root.rglob("*.mp4"))):
+        if int((number + 1) * share) > int(number * share):
+            content = DAMAGED[len(damaged) % len(DAMAGED)]
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
+            damaged.add(str(path))
+    return damaged
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,124 @@
+"""The running average of the weights: what it is, where it lies, and that a resumed run has the same one."""
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from vmae_zoo.callbacks.ema import EMA
+from vmae_zoo.callbacks.finite import FiniteSteps
+from vmae_zoo.training.checkpointing import LastCheckpoint
+
+ROWS = torch.linspace(-1, 1, 32).view(8, 4)
+
+
+class Line(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4, 1)
+        self.weights = []
+        self.validated = []
+
+    def training_step(self, batch, batch_idx):
+        return (self.layer(batch[0]) - batch[0].sum(1, keepdim=True)).square().mean()
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        self.weights.append(self.layer.weight.detach().clone())
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(self.layer.weight.detach().clone())
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=0.1)
+
+
+def train(folder, *callbacks, epochs=1, resume=None, **settings):
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[*callbacks, LastCheckpoint(every_n_steps=3)],
+        **settings,
+    )
+    module = Line()
+    rows = DataLoader(TensorDataset(ROWS), batch_size=1)
+    trainer.fit(module, rows, rows, ckpt_path=resume, weights_only=True)
+    return module, torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def averaged(weights, decay):
+    """By its definition, from the first weights on."""
+    average = weights[0]
+    for weight in weights[1:]:
+        average = decay * average + (1 - decay) * weight
+    return average
+
+
+def test_the_checkpoint_holds_the_average_first_and_validation_uses_it(tmp_path):
+    module, saved = train(tmp_path, EMA(0.5))
+    expected = averaged(module.weights, 0.5)
+    torch.testing.assert_close(saved["state_dict"]["layer.weight"], expected)
+    torch.testing.assert_close(module.validated[-1], expected)
+    assert torch.equal(saved["current_model_state"]["layer.weight"], module.weights[-1])
+    assert torch.equal(module.layer.weight, module.weights[-1]), "training ends with the trained weights"
+
+
+def test_training_itself_is_not_changed(tmp_path):
+    with_average, _ = train(tmp_path / "a", EMA(0.9))
+    without, saved = train(tmp_path / "b", EMA())
+    assert torch.equal(with_average.layer.weight, without.layer.weight)
+    assert "current_model_state" not in saved
+
+
+def test_a_resumed_run_has_the_same_weights_and_average(tmp_path):
+    _, whole = train(tmp_path / "whole", EMA(0.9), epochs=3)
+    train(tmp_path / "parts", EMA(0.9), epochs=2)
+    _, parts = train(tmp_path / "parts", EMA(0.9), epochs=3, resume=tmp_path / "parts/checkpoints/last.ckpt")
+    for part in ("state_dict", "current_model_state", "averaging_state"):
+        for name, value in whole[part].items():
+            assert torch.equal(value, parts[part][name]), (part, name)
+
+
+def test_saved_in_a_validation_it_is_not_the_wrong_way_round(tmp_path):
+    class Save(lightning.Callback):
+        def on_validation_batch_end(self, trainer, *_):
+            trainer.save_checkpoint(tmp_path / "inside.ckpt")
+
+    module, _ = train(tmp_path, EMA(0.5), Save())
+    inside = torch.load(tmp_path / "inside.ckpt", weights_only=True)
+    assert torch.equal(inside["current_model_state"]["layer.weight"], module.weights[-1])
+    torch.testing.assert_close(inside["state_dict"]["layer.weight"], averaged(module.weights, 0.5))
+
+
+def test_a_run_without_an_average_goes_on_with_the_trained_weights(tmp_path):
+    _, whole = train(tmp_path / "whole", EMA(), epochs=2)
+    train(tmp_path / "parts", EMA(0.5), epochs=1)
+    with pytest.warns(UserWarning, match="averaged weights are dropped"):
+        _, parts = train(tmp_path / "parts", EMA(), epochs=2, resume=tmp_path / "parts/checkpoints/last.ckpt")
+    assert torch.equal(whole["state_dict"]["layer.weight"], parts["state_dict"]["layer.weight"])
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_going_back_takes_the_average_back_too(tmp_path):
+    class Spoil(lightning.Callback):
+        def on_after_backward(self, trainer, module):
+            if trainer.global_step in (4, 5):
+                module.layer.weight.grad[:] = float("nan")
+
+    ema = EMA(0.5)
+    module, _ = train(tmp_path, ema, FiniteSteps(patience=2), Spoil(), max_steps=6)
+    first = averaged(module.weights[:3], 0.5)  # saved after the third step; the fourth is undone
+    torch.testing.assert_close(ema._average_model.module.layer.weight.detach(), first)
+    assert torch.equal(module.layer.weight, module.weights[2])
+
+
+def test_what_cannot_be_averaged_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"ema\.decay = 1\.5"):
+        EMA(1.5)
+    with pytest.raises(ValueError, match="use bf16-mixed"):
+        train(tmp_path, EMA(0.9), precision="bf16-true")

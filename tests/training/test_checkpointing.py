@@ -1,0 +1,208 @@
+"""Checkpoints that are whole at any moment, on time, and no reason to end a run."""
+
+import errno
+import os
+import signal
+import stat
+import sys
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vmae_zoo.training import checkpointing, told
+from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint, NotSavedError
+from vmae_zoo.training.told import Agreement, Signals, requeue, stop
+
+
+class Line(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(batch).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+
+def train(folder, *callbacks, steps=6, **settings):
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        plugins=[AtomicCheckpointIO()],
+        **settings,
+    )
+    trainer.fit(Line(), DataLoader(torch.randn(64, 4), batch_size=4))
+    return trainer
+
+
+def step_of(folder):
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+
+
+class FullDisk:
+    """Makes `os.fsync` fail with ENOSPC for some saves, counted from 0."""
+
+    def __init__(self, monkeypatch, *saves):
+        self.saves, self.count = saves, 0
+        real = os.fsync
+
+        def fsync(number):
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                self.count += 1
+                if self.count - 1 in saves:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+            real(number)
+
+        monkeypatch.setattr(checkpointing.os, "fsync", fsync)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
+def test_a_full_disk_is_told_in_a_sentence_and_leaves_the_old_checkpoint_alone(tmp_path):
+    target = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(4)}, target)
+    (tmp_path / "last.ckpt.partial").symlink_to("/dev/full")  # every write to it fails with ENOSPC
+    with pytest.raises(NotSavedError, match=r"No space left on device \(it needs 4\.0 MiB, .* MiB free\)"):
+        AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(1 << 20)}, target)
+    assert torch.equal(torch.load(target, weights_only=True)["a"], torch.zeros(4))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"], "what was begun is removed"
+
+
+def test_training_goes_on_without_room_and_saves_when_there_is_some(tmp_path, monkeypatch):
+    FullDisk(monkeypatch, 1)
+    last = LastCheckpoint(every_n_steps=2)
+    with pytest.warns(UserWarning, match=r"step 4 is not saved: .*last\.ckpt of step 2 stays, and training goes on"):
+        train(tmp_path, last)
+    assert step_of(tmp_path) == 6
+    assert not last.failed
+
+
+@pytest.mark.filterwarnings("ignore:.*is not saved")
+def test_a_run_whose_end_is_not_saved_fails_and_says_what_there_is(tmp_path, monkeypatch):
+    FullDisk(monkeypatch, 1, 2, 3)
+    with pytest.raises(NotSavedError, match=r"end of training is lost: .*last\.ckpt holds step 2: make room"):
+        train(tmp_path, LastCheckpoint(every_n_steps=2))
+    assert step_of(tmp_path) == 2
+
+
+def test_another_fault_of_saving_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(AttributeError, match="pickle"):
+        AtomicCheckpointIO().save_checkpoint({"a": lambda: 0}, tmp_path / "last.ckpt")
+
+
+def test_it_saves_by_the_clock_where_steps_are_slow(tmp_path, monkeypatch):
+    clock = iter(range(0, 10**6, 20))  # seconds: time is asked for at least once a step
+    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: next(clock))
+    saved = []
+
+    class Note(lightning.Callback):
+        def on_save_checkpoint(self, trainer, module, checkpoint):
+            saved.append(trainer.global_step)
+
+    train(tmp_path, LastCheckpoint(every_n_steps=1000, every_minutes=1), Note(), steps=12)
+    assert 2 <= len(saved) <= 4
+    assert saved[-1] == 12
+
+
+def test_no_save_in_a_series_of_skipped_steps(tmp_path):
+    class Unsound(lightning.Callback):
+        def unsound(self, trainer):
+            return trainer.global_step in (2, 3)
+
+    saved = []
+
+    class Note(lightning.Callback):
+        def on_save_checkpoint(self, trainer, module, checkpoint):
+            saved.append(trainer.global_step)
+
+    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(), Note(), steps=6)
+    assert saved == [4, 6]
+    saved.clear()
+    train(tmp_path / "late", LastCheckpoint(every_n_steps=3), Unsound(), Note(), steps=5)
+    assert saved == [4, 5], "made up for at the first sound step"
+
+
+def test_lightnings_own_checkpoints_go_beside_it(tmp_path):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    train(tmp_path, LastCheckpoint(), ModelCheckpoint(every_n_train_steps=4, filename="other"))
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"last.ckpt", "other.ckpt"}
+
+
+@pytest.mark.parametrize("settings", [{"every_n_steps": 0}, {"every_minutes": 0}, {"keep_every_n_epochs": 0}])
+def test_wrong_settings_are_refused(settings):
+    with pytest.raises(ValueError, match=r"checkpoint\."):
+        LastCheckpoint(**settings)
+
+
+def test_one_process_agrees_with_itself_at_once():
+    agree = Agreement(1)
+    assert agree(15, 0) == [15, 0]
+
+
+def test_what_was_to_be_ignored_stays_ignored_and_other_handlers_of_sigusr1_stay(monkeypatch):
+    def of_a_scheduler(number, frame):
+        pass
+
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+    }
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        signal.signal(signal.SIGUSR1, of_a_scheduler)
+        Signals().listen()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGUSR1) is of_a_scheduler
+        assert signal.getsignal(signal.SIGTERM) not in (before[signal.SIGTERM], signal.SIG_DFL)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_job_is_requeued_by_its_number(monkeypatch, tmp_path):
+    calls = tmp_path / "calls"
+    fake = tmp_path / "scontrol"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    requeue()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "70")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    requeue()
+    assert calls.read_text().splitlines() == ["requeue 71", "requeue 70_3"]
+
+
+def test_a_job_that_cannot_be_requeued_is_told(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "71")
+    monkeypatch.setenv("PATH", "")
+    with pytest.warns(UserWarning, match="job 71 was saved but not requeued: scontrol"):
+        requeue()
+
+
+def test_sigusr1_under_slurm_requeues_and_ends(monkeypatch):
+    from types import SimpleNamespace
+
+    from lightning.fabric.plugins.environments import SLURMEnvironment
+
+    asked = []
+    monkeypatch.setattr(told, "requeue", lambda: asked.append(True))
+    for environment, queued in (
+        (SLURMEnvironment(), True),
+        (SLURMEnvironment(auto_requeue=False), False),
+        (None, False),
+    ):
+        asked.clear()
+        connector = SimpleNamespace(cluster_environment=environment)
+        with pytest.raises(SystemExit) as end:
+            stop(SimpleNamespace(_accelerator_connector=connector, is_global_zero=True), signal.SIGUSR1)
+        assert end.value.code == 128 + signal.SIGUSR1
+        assert bool(asked) is queued
