@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataset, Row, collate, dataset, read_clip
+from vmae_zoo.data import ClipDataset, Row, collate, dataset, listening, read_clip
 from vmae_zoo.data.catalog.rows import list_videos
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
@@ -58,7 +58,7 @@ def test_epochs_and_seeds_give_other_clips(rows):
 
 def test_repeats_share_the_frames_and_decode_once(rows, monkeypatch):
     reads = []
-    monkeypatch.setattr(dataset, "read_clip", lambda *given: reads.append(given) or read_clip(*given))
+    monkeypatch.setattr(listening, "read_clip", lambda *given, **_: reads.append(given) or read_clip(*given))
     clips = ClipDataset(rows, **CROPPED, repeats=4)
     items = clips[2, 1]
     assert len(reads) == 1
@@ -118,7 +118,7 @@ def test_segments_are_read_inside_their_seconds(rows):
 
 def test_larger_videos_are_read_smaller_and_smaller_ones_as_they_are(rows, monkeypatch):
     sides = []
-    monkeypatch.setattr(dataset, "read_clip", lambda *given: sides.append(given[2]) or read_clip(*given))
+    monkeypatch.setattr(listening, "read_clip", lambda *given, **_: sides.append(given[2]) or read_clip(*given))
     for short_side in (None, 24, 32, 64):
         ClipDataset(rows, **CROPPED, short_side=short_side)[0, 0]
     assert sides == [None, 24, None, None]  # the videos are 40 x 32
@@ -168,16 +168,17 @@ def test_an_unknown_crop_is_refused(rows):
         ClipDataset(rows, crop="square")
 
 
-def test_made_up_frames_count_as_unreadable_when_asked(rows, tmp_path, monkeypatch):
-    refused = []
-
-    def reads(path, ids, short_side, refuse_corrupt):
-        refused.append(refuse_corrupt)
+def test_made_up_frames_are_told_and_count_as_unreadable_when_asked(rows, tmp_path, monkeypatch):
+    def reads(path, ids, short_side, refuse_corrupt=False):
         if refuse_corrupt and path == rows[5].path:
             raise dataset.VideoError(f"{path} has a concealed frame")
         return read_clip(path, ids, short_side)
 
-    monkeypatch.setattr(dataset, "read_clip", reads)
-    assert "bad" not in ClipDataset(rows, **CROPPED)[5, 0][0]
-    assert ClipDataset(rows, **CROPPED, refuse_corrupt=True)[5, 0][0]["bad"][0]["path"] == str(rows[5].path)
-    assert refused[0] is False
+    monkeypatch.setattr(listening, "read_clip", reads)
+    (item,) = ClipDataset(rows, **CROPPED)[5, 0]
+    (told,) = item["bad"]
+    assert (told["path"], told["replacement"], item["index"]) == (str(rows[5].path), None, 5)
+    assert "has a concealed frame" in told["reason"]
+    (item,) = ClipDataset(rows, **CROPPED, refuse_corrupt=True)[5, 0]
+    assert item["bad"][0]["replacement"] == str(rows[item["index"]].path) != str(rows[5].path)
+    assert "bad" not in ClipDataset(rows, **CROPPED)[4, 0][0]

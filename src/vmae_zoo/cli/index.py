@@ -12,13 +12,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the videos, or a list file")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument(
+        "--refuse-corrupt",
+        action="store_true",
+        help="count videos with concealed frames as damaged, as training does with --data.refuse_corrupt true",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every verdict to this file")
     parser.epilog = "example: vmae-zoo index /data/hmdb51\nexit code 1 where a video is damaged, 0 otherwise"
 
 
 def run(args: argparse.Namespace) -> int:
     """Audit, and print a table of what was found."""
-    from vmae_zoo.data.index import make_index
+    from vmae_zoo.data.index import make_index, refused
 
     root = args.root.expanduser().absolute()
     if not root.exists():
@@ -33,13 +38,14 @@ def run(args: argparse.Namespace) -> int:
         for verdict, reasons, *_ in verdicts.values()
         for reason in filter(None, reasons.split("; "))
     )
-    parts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("good", "odd", "damaged"))
+    parts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("good", "odd", "concealed", "damaged"))
     print(f"{root}: {len(verdicts)} videos: {parts} ({read} read now, {len(verdicts) - read} unchanged)")
     for (verdict, kind), count in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1])):
-        print(f"  {count:>7}  {verdict:<7}  {kind}")
-    damaged = {path: reasons for path, (verdict, reasons, *_) in verdicts.items() if verdict == "damaged"}
-    for path, reasons in list(damaged.items())[:SHOWN]:
-        print(f"damaged: {path}: {reasons}")
+        print(f"  {count:>7}  {verdict:<9}  {kind}")
+    bad = refused(args.refuse_corrupt)
+    damaged = {path: (verdict, reasons) for path, (verdict, reasons, *_) in verdicts.items() if verdict in bad}
+    for path, (verdict, reasons) in list(damaged.items())[:SHOWN]:
+        print(f"{verdict}: {path}: {reasons}")
     if len(damaged) > SHOWN:
         print(f"... and {len(damaged) - SHOWN} more (--json FILE lists all)")
     print(f"index {index.fingerprint} in {index.file}")

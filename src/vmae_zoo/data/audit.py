@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import av.logging
 import numpy as np
 
 from vmae_zoo.data.decode import VideoError, VideoInfo, opened
+from vmae_zoo.data.listening import listening
 from vmae_zoo.data.timeline import Timeline, read_timeline
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
-DAMAGE = ("concealing", "error while decoding", "damaged", "corrupt", "invalid nal", "partial file", "truncated")
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Finding:
         size: of the file in bytes.
         mtime_ns: time of its last change.
         digest: BLAKE2b of its content, 128 bits in hexadecimal; "" where it could not be read.
-        verdict: "good", "odd" (reads right, but not as its header or name says, or slowly) or "damaged" (some frame
-            cannot be had as it was meant).
+        verdict: "good"; "odd" (reads right, but not as its header or name says, or slowly); "concealed" (the decoder
+            made up pixels or frames, and carried on); or "damaged" (some frame cannot be had at all).
         reasons: why; details in brackets.
         info: None where nothing decodes.
         duration: seconds, by the header; 0 where it does not say.
@@ -67,42 +66,41 @@ def _digest(path: Path) -> str:
 
 def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
     odd: list[str] = []
+    concealed: list[str] = []
     damaged: list[str] = []
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)  # FFmpeg conceals most damage, and says so only here
-    try:
-        with av.logging.Capture() as said, opened(str(path)) as (container, stream):
-            times: list[int | None] = []
-            sizes: Counter[tuple[int, int]] = Counter()
-            corrupt = 0
-            rotation = 0
-            try:
-                for frame in container.decode(stream):
-                    rotation = rotation if times else frame.rotation
-                    times.append(frame.pts)
-                    sizes[frame.height, frame.width] += 1
-                    corrupt += frame.is_corrupt
-            except av.FFmpegError as error:
-                damaged.append(f"decoding stops (after {len(times)} frames: {error.strerror})")
-            if not times and not damaged:
-                raise VideoError(f"{path} has no frame that can be decoded")
-            seconds = _seconds(container, stream)
-            header, rate = stream.frames, float(stream.average_rate or stream.guessed_rate or 0)
-            codec, container_name = stream.codec_context.codec.canonical_name, container.format.name
-            reordered = container_name == "avi" and stream.codec_context.has_b_frames
-            step = float(stream.time_base) if stream.time_base else 0.0
-            alone = len(container.streams) == 1
+    with listening() as complaints, opened(str(path)) as (container, stream):
+        times: list[int | None] = []
+        sizes: Counter[tuple[int, int]] = Counter()
+        corrupt = 0
+        rotation = 0
+        try:
+            for frame in container.decode(stream):
+                rotation = rotation if times else frame.rotation
+                times.append(frame.pts)
+                sizes[frame.height, frame.width] += 1
+                corrupt += frame.is_corrupt
+        except av.FFmpegError as error:
+            damaged.append(f"decoding stops (after {len(times)} frames: {error.strerror})")
+        if not times and not damaged:
+            raise VideoError(f"{path} has no frame that can be decoded")
+        seconds = _seconds(container, stream)
+        header, rate = stream.frames, float(stream.average_rate or stream.guessed_rate or 0)
+        codec, container_name = stream.codec_context.codec.canonical_name, container.format.name
+        reordered = container_name == "avi" and stream.codec_context.has_b_frames
+        step = float(stream.time_base) if stream.time_base else 0.0
+        alone = len(container.streams) == 1
+    with listening():
         packets, hidden, timeline = _packets(path)
-    finally:
-        av.logging.set_level(level)
+    lost = _lost(times, timeline)
     if corrupt:
-        damaged.append(f"damaged frames ({corrupt} of {len(times)} are concealed)")
-    complaints = [text.strip() for _, _, text in said if any(word in text.lower() for word in DAMAGE)]
-    if complaints and not damaged:
-        damaged.append(f"damaged frames (FFmpeg: {complaints[0]})")
+        concealed.append(f"concealed frames ({corrupt} of {len(times)} are made up in part)")
+    elif complaints:
+        concealed.append(f"concealed frames (FFmpeg: {complaints[0]})")
+    if lost:
+        damaged.append(f"frames are lost ({lost} of {lost + len(times)})")
     if len(sizes) > 1:
         damaged.append(f"the frame size changes ({len(sizes)} sizes)")
-    if packets < header * 0.95 - 2:
+    if packets < header * 0.95 - 2 and (container_name != "avi" or _cut_avi(path, size)):
         damaged.append(f"the file ends early ({packets} of {header} packets are there)")
     elif header and header != len(times):
         odd.append(f"the header counts other frames ({header}, decoded {len(times)})")
@@ -113,14 +111,15 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
     if reordered:
         odd.append("B-frames in AVI (no presentation times: read from the start)")
     elif _uneven(times, step):
-        odd.append("variable frame rate")
+        gap = container_name.startswith("mpeg") and _gap(times)  # whose rate is fixed
+        (damaged if gap else odd).append("frames are lost (a gap in time)" if gap else "variable frame rate")
     if rotation:
         odd.append(f"display rotation ({rotation} degrees)")
     expected = FORMATS.get(path.suffix.lower())
     if expected and expected not in container_name.split(","):
         odd.append(f"wrong extension ({path.suffix} holds {container_name.split(',')[0]})")
     shown = None if timeline is None else timeline.times.tolist()
-    if damaged or shown != times:
+    if damaged or concealed or shown != times:
         timeline = None
     info = None
     if times:
@@ -128,8 +127,8 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
         if rotation % 180:
             height, width = width, height
         info = VideoInfo(len(times), height, width, rate, codec, rotation, timeline is not None)
-    verdict = "damaged" if damaged else "odd" if odd else "good"
-    return Finding(size, mtime_ns, digest, verdict, (*damaged, *odd), info, seconds, timeline)
+    verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
+    return Finding(size, mtime_ns, digest, verdict, (*damaged, *concealed, *odd), info, seconds, timeline)
 
 
 def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
@@ -150,6 +149,25 @@ def _packets(path: Path) -> tuple[int, int, Timeline | None]:
             return count, hidden, read_timeline(container, stream)
     except av.FFmpegError:
         return count, hidden, None
+
+
+def _lost(times: list[int | None], timeline: Timeline | None) -> int:
+    """Frames that the packets promise and the decoder left out; not those before its first."""
+    known = [time for time in times if time is not None]
+    if timeline is None or not known:
+        return 0
+    return int((~np.isin(timeline.times[timeline.times > known[0]], known)).sum())
+
+
+def _cut_avi(path: Path, size: int) -> bool:
+    """Whether an AVI file is shorter than its first chunk says; many count wrong frames and are whole."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8)[4:], "little") + 8 > size
+
+
+def _gap(times: list[int | None]) -> bool:
+    gaps = np.diff([time for time in times if time is not None])
+    return bool(gaps.max() > 2.5 * np.median(gaps))
 
 
 def _uneven(times: list[int | None], step: float) -> bool:

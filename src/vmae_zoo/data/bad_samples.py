@@ -26,12 +26,14 @@ class BadSamples:
         self.enough = min(ENOUGH, videos)
         self.read = 0
         self.count = 0
+        self.made_up = 0
 
     def note(self, entries: Sequence[dict[str, Any]], read: int, file: Path) -> None:
         """Append what a batch could not read.
 
         Args:
-            entries: "path", "reason", "replacement", "epoch" and "key" of each.
+            entries: "path", "reason", "replacement", "epoch" and "key" of each; without a replacement the clip was used
+                although the decoder had to make up a part of it, and does not count.
             read: videos that the batch holds; none, and the run stops.
             file: JSON lines.
 
@@ -41,9 +43,14 @@ class BadSamples:
         self.read += read
         if not entries:
             return
-        if not self.count:
-            rank_zero_warn(f"{entries[0]['reason']}: replaced by {entries[0]['replacement']}; all such are in {file}")
-        self.count += len(entries)
+        replaced = [entry for entry in entries if entry["replacement"]]
+        if replaced and not self.count:
+            rank_zero_warn(f"{replaced[0]['reason']}: replaced by {replaced[0]['replacement']}; all such are in {file}")
+        if len(replaced) < len(entries) and not self.made_up:
+            reason = next(entry["reason"] for entry in entries if not entry["replacement"])
+            rank_zero_warn(f"{reason}: used all the same (data.refuse_corrupt replaces such); all such are in {file}")
+        self.count += len(replaced)
+        self.made_up += len(entries) - len(replaced)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as lines:
             lines.writelines(json.dumps(entry) + "\n" for entry in entries)

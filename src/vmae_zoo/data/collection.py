@@ -23,6 +23,7 @@ class Collection:
         split: number of the split where the layout has some.
         sources: several data sets instead, see `vmae_zoo.data.sources.Source`.
         stride_frames: distance of the frames of sources that have none of their own.
+        refuse_corrupt: leave out videos with frames that the decoder made up, too.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Collection:
         split: int | None = None,
         sources: Sequence[Mapping[str, Any]] | None = None,
         stride_frames: int = 4,
+        refuse_corrupt: bool = False,
     ):
         if sources and (layout is not None or split is not None):
             raise ValueError("data.layout and data.split belong to each of data.sources: write them there")
@@ -41,7 +43,7 @@ class Collection:
         found = [find_index(catalog.root) for catalog in opened]
         self.indexes = Indexes([index for index in found if index is not None])
         self.parts = [
-            catalog if index is None else without_damaged(catalog, index)
+            catalog if index is None else without_damaged(catalog, index, refuse_corrupt)
             for catalog, index in zip(opened, found, strict=True)
         ]
         self.catalog = join(self.sources, self.parts, base, stride_frames) if self.sources else self.parts[0]

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset, default_collate
 
 from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.data.decode import VideoError, VideoInfo, probe
+from vmae_zoo.data.listening import read_heard
 from vmae_zoo.data.sampling import dense_ids, dense_start, segment_ids, window_end, window_ids
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.randomness import Draws, hash_text, sample_key
@@ -47,7 +48,7 @@ class ClipDataset(Dataset[list[Item]]):
         sampling: of the frames: "dense" (pre-training), "window" (fine-tuning) or "uniform" (one per segment of the
             video), see `vmae_zoo.data.sampling`.
         rand_augment: operations of RandAugment on a training clip, 0 for none.
-        refuse_corrupt: a clip with a frame that the decoder had to make up counts as unreadable.
+        refuse_corrupt: a clip with pixels that the decoder had to make up counts as unreadable.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class ClipDataset(Dataset[list[Item]]):
         """The clips of a row in an epoch, one per repeat; a place is (row, epoch), and which of the row's copies.
 
         An unreadable video is replaced by another row's, chosen by the sample's key; each replacement is told under
-        "bad" of the first item. After `TRIES` of them the one item returned holds nothing but "bad".
+        "bad" of the first item. After `TRIES` of them the one item returned holds nothing but "bad". A clip with pixels
+        that the decoder made up is told there too, with no replacement.
         """
         index, epoch, copy = (*place, 0)[:3] if isinstance(place, tuple) else (place, 0, 0)
         keys = self.keys(index, epoch, copy)
@@ -98,25 +100,22 @@ class ClipDataset(Dataset[list[Item]]):
         bad: list[dict[str, Any]] = []
         for _ in range(TRIES + 1):
             row = self.rows[index]
+            told: dict[str, Any] = {"path": str(row.path), "reason": None, "replacement": None}
+            told |= {"epoch": epoch, "key": keys[0]}
             try:
                 items: list[Item] = [{"index": index, "label": row.label, "key": key} for key in keys]
                 for purpose, name in zip(("", " other")[: self.views], ("video", "other"), strict=False):
                     if name == "video" or not self.same_clip:
-                        clip = self._read(row, keys[0], purpose)
+                        clip, made_up = self._read(row, keys[0], purpose)
+                        told["reason"] = told["reason"] or made_up
                     for item in items:
                         item[name] = self._cropped(clip, item["key"], purpose)
             except (VideoError, IndexError, OSError) as error:
                 index = replacements.integer(0, len(self.rows))
-                bad.append(
-                    {
-                        "path": str(row.path),
-                        "reason": str(error),
-                        "replacement": str(self.rows[index].path),
-                        "epoch": epoch,
-                        "key": keys[0],
-                    }
-                )
+                bad.append({**told, "reason": str(error), "replacement": str(self.rows[index].path)})
                 continue
+            if told["reason"]:
+                bad.append(told)
             for item in items:
                 item.update({name: compute(item["video"], item["key"]) for name, compute in self.extras.items()})
             if bad:
@@ -130,12 +129,12 @@ class ClipDataset(Dataset[list[Item]]):
         when = epoch if self.train else 0
         return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
 
-    def _read(self, row: Row, key: int, purpose: str) -> np.ndarray:
+    def _read(self, row: Row, key: int, purpose: str) -> tuple[np.ndarray, str | None]:
         info = probe(row.path)
         first, total = segment_of(row, info)
         stride = row.stride_frames or self.stride_frames
         ids = first + self._ids(total, stride, Draws(key, "start" + purpose) if self.train else None)
-        return read_clip(row.path, ids, self._short_side(info), self.refuse_corrupt)
+        return read_heard(row.path, ids, self._short_side(info), self.refuse_corrupt)
 
     def _ids(self, total: int, stride: int, draws: Draws | None) -> np.ndarray:
         """Frames of a random clip, of the middle one without draws."""

@@ -25,7 +25,7 @@ from vmae_zoo.data.decode import VideoInfo
 from vmae_zoo.data.demo import cache_folder
 from vmae_zoo.data.timeline import Timeline
 
-VERSION = 1  # of what an audit finds: another one starts over
+VERSION = 2  # of what an audit finds: another one starts over
 TABLE = """CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT,
     verdict TEXT, reasons TEXT, duration REAL, info TEXT, timeline BLOB)"""
 SAVE_EVERY = 200  # files
@@ -85,12 +85,23 @@ def find_index(root: Path) -> Index | None:
     return None
 
 
-def without_damaged(catalog: Catalog, index: Index) -> Catalog:
-    """The catalog without the files that the index found damaged, and a note on them and on files it does not know."""
+def refused(refuse_corrupt: bool) -> tuple[str, ...]:
+    """Verdicts of videos that are left out: those with frames that the decoder made up only when asked."""
+    return ("damaged", "concealed") if refuse_corrupt else ("damaged",)
+
+
+def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False) -> Catalog:
+    """The catalog without the files that the index found damaged, and a note on them and on files it does not know.
+
+    Args:
+        catalog: of the root.
+        index: of the same root.
+        refuse_corrupt: leave out files with concealed frames too.
+    """
     verdicts = index.verdicts()
     paths = dict.fromkeys(row.path for row in catalog.rows)
     known = {path: verdicts[key] for path in paths if (key := key_of(index.root, path)) in verdicts}
-    damaged = {path for path, found in known.items() if found[0] == "damaged" and _same(path, *found[2:])}
+    damaged = {path for path, found in known.items() if found[0] in refused(refuse_corrupt) and _same(path, *found[2:])}
     notes = [f"index {index.fingerprint}"]
     if damaged:
         first = min(damaged)

@@ -51,7 +51,8 @@ class ClipDataModule(LightningDataModule):
         prefetch: batches that each worker prepares ahead.
         pin_memory: page-locked batches; None: when the trainer has a GPU.
         max_bad_share: share of unreadable videos from which the run stops.
-        refuse_corrupt: clips with frames that the decoder flags as damaged and makes up count as unreadable.
+        refuse_corrupt: clips with pixels that the decoder had to make up count as unreadable, and videos in which an
+            index found some are left out; otherwise such clips are used, and listed in ``bad_samples.jsonl``.
         sampling: of the frames: "dense" (pre-training), "window" (fine-tuning on Kinetics, UCF101, HMDB51) or "uniform"
             (frames spread over the video: fine-tuning on Something-Something V2).
         rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
@@ -112,7 +113,7 @@ class ClipDataModule(LightningDataModule):
     def collection(self) -> Collection:
         """All clips, of every split, and what indexes know of them."""
         root = self.root or ("." if self.sources else demo_root())
-        return Collection(root, self.layout, self.split, self.sources, self.stride_frames)
+        return Collection(root, self.layout, self.split, self.sources, self.stride_frames, self.refuse_corrupt)
 
     @property
     def catalog(self) -> Catalog:
@@ -216,7 +217,6 @@ class ClipDataModule(LightningDataModule):
             same_clip=getattr(method, "same_clip", False),
             area=self.area,
             rand_augment=self.rand_augment,
-            refuse_corrupt=self.refuse_corrupt,
             **self._frames,
         )
 
@@ -224,7 +224,7 @@ class ClipDataModule(LightningDataModule):
     def _frames(self) -> dict[str, Any]:
         """What training and tests have in common: which frames, how large, from which seed."""
         frames: dict[str, Any] = {"frames": self.frames, "stride_frames": self.stride_frames, "size": self.size}
-        return {**frames, "sampling": self.sampling, "seed": self.seed}
+        return {**frames, "sampling": self.sampling, "seed": self.seed, "refuse_corrupt": self.refuse_corrupt}
 
     def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         """A method that keeps results says which of the rows have none yet."""

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item, collate, segment_of
-from vmae_zoo.data.decode import VideoError, probe, read_clip
+from vmae_zoo.data.decode import VideoError, probe
+from vmae_zoo.data.listening import read_heard
 from vmae_zoo.data.sampling import dense_view_ids, segment_view_ids
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.randomness import hash_text, sample_key
@@ -29,6 +30,7 @@ class ViewDataset(Dataset[list[Item]]):
         clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
         crops: views along the longer side (3 in the papers); one is the centre.
         seed: of the keys.
+        refuse_corrupt: a video with pixels that the decoder had to make up counts as unreadable.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class ViewDataset(Dataset[list[Item]]):
         clips: int = 1,
         crops: int = 1,
         seed: int = 0,
+        refuse_corrupt: bool = False,
     ):
         self.rows = rows
         self.frames, self.stride_frames, self.size, self.sampling = frames, stride_frames, size, sampling
-        self.clips, self.crops, self.seed = clips, crops, seed
+        self.clips, self.crops, self.seed, self.refuse_corrupt = clips, crops, seed, refuse_corrupt
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,13 +56,17 @@ class ViewDataset(Dataset[list[Item]]):
         """The views of a row; of an unreadable video one item that holds nothing but "bad"."""
         index = place[0] if isinstance(place, tuple) else place
         row = self.rows[index]
+        told: dict[str, Any] = {"path": str(row.path), "index": index}
         try:
-            clips = self._read(row)
+            clips, made_up = self._read(row)
         except (VideoError, IndexError, OSError) as error:
-            return [{"bad": [{"path": str(row.path), "reason": str(error), "replacement": "nothing", "index": index}]}]
+            return [{"bad": [{**told, "reason": str(error), "replacement": "nothing"}]}]
         shared = {"index": index, "label": row.label, "key": sample_key(self.seed, 0, hash_text(row.id))}
         views = [crop_view(clip, self.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
-        return [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
+        items: list[Item] = [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
+        if made_up:
+            items[0]["bad"] = [{**told, "reason": made_up, "replacement": None}]
+        return items
 
     def ids(self, total: int, stride_frames: int | None = None) -> np.ndarray:
         """Frames of all clips of a video with so many: int64 (clips, frames)."""
@@ -70,15 +77,16 @@ class ViewDataset(Dataset[list[Item]]):
             ids = [dense_view_ids(total, self.frames, stride, clip, self.clips) for clip in range(self.clips)]
         return np.stack(ids)
 
-    def _read(self, row: Row) -> list[np.ndarray]:
+    def _read(self, row: Row) -> tuple[list[np.ndarray], str | None]:
         first, total = segment_of(row, probe(row.path))
         ids = first + self.ids(total, row.stride_frames)
-        return np.split(read_clip(row.path, ids.ravel(), self.size), self.clips)
+        frames, made_up = read_heard(row.path, ids.ravel(), self.size, self.refuse_corrupt)
+        return np.split(frames, self.clips), made_up
 
 
 def collate_views(samples: Sequence[list[Item]]) -> dict[str, Any]:
     """One batch of the views of several videos; unreadable ones are left out and told under "bad"."""
-    bad = [entry for sample in samples for item in sample for entry in item.get("bad", ())]
-    readable = [sample for sample in samples if "bad" not in sample[0]]
+    bad = [entry for sample in samples for item in sample for entry in item.pop("bad", ())]
+    readable = [sample for sample in samples if sample[0]]
     batch = collate(readable) if readable else {}
     return {**batch, "bad": bad} if bad else batch

@@ -1,0 +1,101 @@
+"""What FFmpeg says while it decodes: it mends most damage with what it has seen before, and says so only in its log."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av.logging
+import numpy as np
+
+from vmae_zoo.data.decode import VideoError, read_clip
+
+# FFmpeg's words, on the level of errors, for pixels that it had to make up or could not find. Whole files make it say
+# other things on that level too, so its silence proves more than its words.
+DAMAGE = (
+    "concealing",
+    "corrupt",
+    "could not find ref",
+    "damaged",
+    "decode error",
+    "error at mb",
+    "error constructing",
+    "error count",
+    "error decoding",
+    "error parsing",
+    "error splitting",
+    "error while decoding",
+    "error y=",
+    "exceeds containing",
+    "exceeds max length",
+    "failed to parse",
+    "file ended prematurely",
+    "illegal",
+    "invalid as first byte",
+    "invalid cbp",
+    "invalid data",
+    "invalid mb type",
+    "invalid nal",
+    "invalid slice",
+    "invalid value",
+    "marker does not match",
+    "missing picture",
+    "missing reference",
+    "mvs not available",
+    "out of range",
+    "overread",
+    "partial file",
+    "skipped mb",
+    "slice mismatch",
+    "truncat",
+    "unable to decode",
+    "unknown obu",
+)
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Collect what FFmpeg says of damage, a list that grows; nothing of it reaches the terminal."""
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # PyAV would drop what the last file made FFmpeg say too
+    complaints: list[str] = []
+    try:
+        with av.logging.Capture() as said:
+            try:
+                yield complaints
+            finally:
+                for _, _, text in said:
+                    if any(word in text.lower() for word in DAMAGE):
+                        complaints.append(text.strip())
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
+
+
+def read_heard(
+    path: str | Path, frame_ids: Sequence[int] | np.ndarray, short_side: int | None = None, refuse_corrupt: bool = False
+) -> tuple[np.ndarray, str | None]:
+    """`read_clip`, and what is made up in it.
+
+    Args:
+        path: the video file.
+        frame_ids: as of `read_clip`.
+        short_side: as of `read_clip`.
+        refuse_corrupt: raise `VideoError` where the decoder had to make something up.
+
+    Returns:
+        The clip, and a sentence on what the decoder made up, None where nothing.
+    """
+    reason = None
+    with listening() as complaints:
+        try:
+            clip = read_clip(path, frame_ids, short_side, refuse_corrupt=True)
+        except VideoError as error:
+            if refuse_corrupt:
+                raise
+            clip, reason = read_clip(path, frame_ids, short_side), str(error)
+    if complaints and reason is None:
+        reason = f"{path} is damaged: the decoder had to conceal errors (FFmpeg: {complaints[0]})"
+        if refuse_corrupt:
+            raise VideoError(reason)
+    return clip, reason
