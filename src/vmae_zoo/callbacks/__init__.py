@@ -4,6 +4,7 @@
 `FiniteSteps`     skips a step whose loss or gradient is not finite; goes back or stops when that goes on
 `Throughput`      clips/s, step time, data-wait share, time left, MFU, memory; advice when the device waits for data
 `Pictures`        reconstructions of the same clips, with numbers
+`OnlineProbe`     k-NN or a linear probe on the encoder's features, now and then
 `RunFolder`       the run's folder and its summary
 `ProgressLines`   lines instead of a bar, where there is no terminal
 ================  =====================================================================================================
@@ -12,6 +13,7 @@
 from lightning import Callback
 
 from vmae_zoo.callbacks.finite import DivergedError, FiniteSteps
+from vmae_zoo.callbacks.online_probe import OnlineProbe
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder
@@ -20,6 +22,7 @@ from vmae_zoo.callbacks.throughput import Throughput
 __all__ = [
     "DivergedError",
     "FiniteSteps",
+    "OnlineProbe",
     "Pictures",
     "ProgressLines",
     "RunFolder",

@@ -21,6 +21,7 @@ import vmae_zoo
 from vmae_zoo.callbacks.ema import EMA
 from vmae_zoo.callbacks.events import RunEvents
 from vmae_zoo.callbacks.finite import FiniteSteps
+from vmae_zoo.callbacks.online_probe import OnlineProbe
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
@@ -47,6 +48,7 @@ CALLBACKS = {
     "checkpoint": LastCheckpoint,
     "ema": EMA,
     "finite": FiniteSteps,
+    "online_probe": OnlineProbe,
     "pictures": Pictures,
     "throughput": Throughput,
 }
@@ -159,6 +161,8 @@ class ZooCLI(LightningCLI):
         self._start()
         given = self._get(self.config_init, "trainer")
         callbacks: list[Any] = []
+        if given["strategy"] == "fsdp":  # Lightning's own of that name is the first FSDP, which PyTorch gave up
+            settings["strategy"] = "fsdp2"
         if self.subcommand and given["logger"] is None:
             settings["logger"] = False
         if self.subcommand and self.fits:

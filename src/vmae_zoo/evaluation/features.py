@@ -155,7 +155,7 @@ def compute_features(
             batch_size=max(batch_size // views.count, 1),
             num_workers=workers,
             collate_fn=collate_views,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
         )
         part = None
         bar = tqdm(total=len(missing), desc=progress, unit="video", disable=None if progress else True)
@@ -216,7 +216,8 @@ class Run:
         return out.half() if self.pool == "tokens" else out.float()
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
+    """What a worker starts with: its frames are its own work."""
     import cv2
 
     cv2.setNumThreads(1)
