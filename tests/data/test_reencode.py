@@ -2,10 +2,12 @@
 
 import av
 import numpy as np
+import pytest
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import probe, read_clip
 from vmae_zoo.data import reencode as room
+from vmae_zoo.data import timeline
 from vmae_zoo.data.reencode import reencode_file
 
 
@@ -20,7 +22,22 @@ def test_a_copy_shows_the_frames_of_its_source(encode, tmp_path):
     with av.open(str(copy)) as container:
         frames = list(container.decode(video=0))
         assert [n for n, frame in enumerate(frames) if frame.key_frame] == [0, 16, 32]
-        assert not container.streams.video[0].codec_context.has_b_frames
+        kinds = "".join("?IPB"[frame.pict_type] for frame in frames)
+        assert kinds == "IBBBBBBBPBBBBBBP" * 2 + "IBBBBBBP"
+
+
+@pytest.mark.parametrize("ids", [range(0, 40, 4), range(3, 40, 4), range(1, 33, 2), [39, 7, 16]])
+def test_frames_of_a_copy_are_exact_and_few_are_decoded(encode, tmp_path, ids, monkeypatch):
+    source, copy = encode(tmp_path / "a.mkv", frames=40, size=(96, 128)), tmp_path / "a.mp4"
+    assert reencode_file(source, copy, short_side=64) == ""
+    with av.open(str(copy)) as container:
+        all_frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    sent = []
+    run = timeline._decoded
+    monkeypatch.setattr(timeline, "_decoded", lambda *given: sent.extend(given[-1]) or run(*given))
+    np.testing.assert_array_equal(read_clip(copy, list(ids)), np.stack([all_frames[n] for n in ids]))
+    needed = {n for n in range(40) if n % 16 in (0, 8, 15)} | {39}
+    assert len(sent) <= 1 + len(needed | set(ids))  # and the first frame, at the first look at the file
 
 
 def test_a_turned_or_small_video_is_upright_and_not_enlarged(encode, tmp_path):

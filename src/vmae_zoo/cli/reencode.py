@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of the data set")
     parser.add_argument("target", type=Path, metavar="DST", help="folder of the copy, outside SRC; may be half done")
     parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels; never enlarged (default 256)")
-    parser.add_argument("--crf", type=int, default=20, metavar="N", help="x264's quality, lower is better (default 20)")
+    parser.add_argument("--crf", type=int, default=22, metavar="N", help="x264's quality, lower is better (default 22)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="copy even where reading would hardly be faster")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found to this file")
