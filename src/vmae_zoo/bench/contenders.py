@@ -1,0 +1,135 @@
+"""What `vmae-zoo bench train` lets compete: a training step of each method, and of transformers' VideoMAE.
+
+Every contender takes the same uint8 clips, normalises them, draws its own masks, and does forward, backward and a fused
+AdamW step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+FEWEST = {"MoCoV3": 2}  # clips: its heads have batch norms
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contenders share."""
+
+    size: str
+    batch: int
+    device: str
+    precision: str
+    compile: bool
+
+    def of(self, name: str) -> "Setting":
+        """The same with as many clips as a contender needs at least."""
+        return replace(self, batch=max(self.batch, FEWEST.get(name, 1)))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A training step.
+
+    Args:
+        model: what is trained.
+        loss: of the batch.
+        batch: as the data module gives it, of noise.
+        setting: of the step.
+    """
+
+    model: Any
+    loss: Callable[[], Any]
+    batch: dict[str, Any]
+    setting: Setting
+
+    def __post_init__(self):
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        object.__setattr__(self, "optimizer", torch.optim.AdamW(trained, lr=1e-4, fused=True))
+
+    def step(self) -> None:
+        """Forward, backward, update."""
+        half = self.setting.precision == "bfloat16"
+        with torch.autocast(self.setting.device, torch.bfloat16, enabled=half):
+            loss = self.loss()
+        loss.backward()
+        self.update()
+
+    def update(self) -> None:
+        """The optimiser's part."""
+        self.optimizer.step()  # type: ignore[attr-defined]
+        self.optimizer.zero_grad()  # type: ignore[attr-defined]
+
+
+def build(name: str, setting: Setting) -> Contender:
+    """A contender; ``ValueError`` where transformers is needed and not there."""
+    torch.manual_seed(0)
+    return _theirs(name, setting) if name.startswith("transformers-") else _ours(name, setting)
+
+
+def clips(grid: Any, setting: Setting) -> dict[str, Any]:
+    """A batch such as the data module gives, of noise."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (setting.batch, 3, *grid.pixels)
+    batch = {
+        "video": torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
+        "other": torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
+        "key": torch.arange(setting.batch),
+        "label": torch.zeros(setting.batch, dtype=torch.int64),
+        "scores": torch.rand(setting.batch, grid.tokens, generator=generator),
+    }
+    return {name: value.to(setting.device) for name, value in batch.items()}
+
+
+def _ours(name: str, setting: Setting) -> Contender:
+    import vmae_zoo.methods
+
+    settings = {"num_classes": 400} if name == "Classifier" else {}
+    method = getattr(vmae_zoo.methods, name)(size=setting.size, compile=setting.compile, **settings)
+    method = method.to(setting.device).train()
+    method.configure_model()
+    batch = clips(method.grid, setting)
+
+    def loss() -> Any:
+        if name == "Classifier":
+            return torch.nn.functional.cross_entropy(method(method.normalise(batch["video"])), batch["label"])
+        return method(*method.inputs(batch)).loss
+
+    return Contender(method, loss, batch, setting)
+
+
+def _theirs(name: str, setting: Setting) -> Contender:
+    """VideoMAE of the transformers library: the same sizes, the same clips, a tube mask drawn as ours."""
+    try:
+        import transformers
+    except ModuleNotFoundError:
+        raise ValueError(f"{name} needs the transformers library: pip install transformers") from None
+    from vmae_zoo.masking import TokenGrid, tube_split
+    from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
+    from vmae_zoo.models.sizes import decoder_size, encoder_size
+
+    encoder, decoder = encoder_size(setting.size), decoder_size("videomae", setting.size)
+    settings: dict[str, Any] = {
+        "hidden_size": encoder.width,
+        "num_hidden_layers": encoder.depth,
+        "num_attention_heads": encoder.num_heads,
+        "intermediate_size": 4 * encoder.width,
+        "decoder_hidden_size": decoder.width,
+        "decoder_num_hidden_layers": decoder.depth,
+        "decoder_num_attention_heads": decoder.num_heads,
+        "decoder_intermediate_size": 4 * decoder.width,
+        "use_mean_pooling": False,
+        "attn_implementation": name.removeprefix("transformers-"),
+    }
+    model: Any = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(**settings))
+    model.to(setting.device).train()
+    normaliser = Normaliser(Preprocessing()).to(setting.device)
+    grid = TokenGrid(8, 14, 14)
+    batch = clips(grid, setting)
+
+    def loss() -> Any:
+        hidden = tube_split(batch["key"], grid, 0.9).hidden(grid.tokens)
+        return model(normaliser(batch["video"]).transpose(1, 2), bool_masked_pos=hidden).loss
+
+    return Contender(model, loss, batch, setting)

@@ -1,0 +1,58 @@
+"""``bench train``: ratios are of the same round, slow contenders are not timed again, memory is that of the step."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vmae_zoo.bench import contenders, step_memory, train
+from vmae_zoo.cli.main import main
+
+SETTING = contenders.Setting("tiny", 1, "cpu", "float32", False)
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Contenders that take no time; what the clock says of each step comes from here."""
+    clock = {"VideoMAE": iter([1.0, 2.0, 4.0]), "transformers-sdpa": iter([1.5, 3.0, 6.0])}
+    monkeypatch.setattr(
+        contenders, "build", lambda name, setting: SimpleNamespace(name=name, step=lambda: None, model=None, batch=None)
+    )
+    monkeypatch.setattr(train, "timed", lambda contender: next(clock[contender.name]))
+    monkeypatch.setattr("vmae_zoo.training.flops.flops_per_clip", lambda model, batch: 3e9)
+    alone = {"VideoMAE": 1.0, "transformers-sdpa": 1.5, "MoCoV3": 20.0}
+    monkeypatch.setattr(step_memory, "alone", lambda name, _: {"mb": 9, "mb_beside_weights": 2, "seconds": alone[name]})
+
+
+def test_ratios_are_of_the_same_round_and_a_clip(fakes):
+    result = train.compare(["VideoMAE", "transformers-sdpa", "MoCoV3"], SETTING, 3)
+    ours, theirs, slow = result["rows"]
+    assert (ours["ms"], ours["ms_spread"], ours["ratio"]) == (2000, [1000, 4000], 1)
+    assert (theirs["ratio"], theirs["ratio_interval"]) == (1.5, [1.5, 1.5])
+    assert theirs["gflop_per_clip"] is None
+    assert ours["tflop_per_second"] == pytest.approx(0.0015, abs=1e-3)
+    assert (slow["steps"], slow["clips"], slow["ms"]) == (1, 2, 20000)
+    assert slow["ratio"] == 20 / 2 / 2
+    lines = train.table(result).splitlines()
+    assert "1.50 (1.50-1.50)" in lines[3]
+    assert "MoCoV3 (2 clips)" in lines[4]
+    assert "(once)" in lines[4]
+
+
+@pytest.mark.parametrize(("count", "cut"), [(10, 1), (5, 0), (30, 9)])
+def test_the_interval_covers_the_median_in_95_of_100_cases(count, cut):
+    assert train.interval([float(n) for n in range(count)]) == [cut, count - 1 - cut]
+
+
+def test_memory_is_weights_gradients_moments_and_activations():
+    setting = contenders.Setting("tiny", 1, "cpu", "float32", False)
+    weights = sum(p.nbytes for p in contenders.build("VideoMAE", setting).model.parameters()) / 1e6
+    found = step_memory.measure("VideoMAE", setting)
+    assert found["mb"] > 4 * weights
+    assert found["mb"] - found["mb_beside_weights"] == pytest.approx(4 * weights, rel=0.2)
+    assert 10 < found["mb_beside_weights"] < 1000
+    assert found["seconds"] > 0
+
+
+def test_an_unknown_contender_is_told(capsys):
+    assert main(["bench", "train", "AlexNet"]) == 1
+    assert "no contender AlexNet: choose of VideoMAE, " in capsys.readouterr().err
