@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.data import probe, read_clip
+from vmae_zoo.data import probe, read_clip, timeline
 from vmae_zoo.data import reencode as room
-from vmae_zoo.data import timeline
 from vmae_zoo.data.reencode import reencode_file
 
 
