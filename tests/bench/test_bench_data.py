@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from vmae_zoo.bench.data import advice, readers, summary
+from vmae_zoo.bench.data import advice, advice_on_copies, gains, summary
+from vmae_zoo.bench.readers import readers
 from vmae_zoo.cli.main import main
 
 
@@ -20,15 +21,28 @@ def test_readers_give_the_same_clip(encode, tmp_path):
 def test_the_command_prints_rates_and_advice(small_videos, tmp_path, capsys):
     out = tmp_path / "numbers.json"
     arguments = ["--rounds", "1", "--limit", "2", "--short-side", "32", "--workers", "4", "--json", str(out)]
-    assert main(["bench", "data", str(small_videos), *arguments]) == 0
-    assert "4 workers" in capsys.readouterr().out
-    (found,) = json.loads(out.read_text()).values()
-    assert {"vmae_zoo", "pyav from frame 0", "opencv"} <= found["readers"].keys()
+    assert main(["bench", "data", str(small_videos), *arguments, "--copies"]) == 0
+    said = capsys.readouterr().out
+    assert "4 workers" in said
+    assert "times as fast" in said.splitlines()[-1]
+    told = json.loads(out.read_text())
+    found = told[small_videos.name]
+    assert {"vmae_zoo", "pyav from frame 0", "opencv", "re-encoded", "cached"} <= found["readers"].keys()
+    assert told["gains"]["h264"]["cached"]["videos"] == 2
     assert found["failed"] == []
 
 
 def test_a_rate_weighs_every_video_alike():
     assert summary({"a": [10, 10, 10], "b": [30]})["clips_per_second"] == 50
+
+
+def test_gains_are_of_the_rates_by_codec():
+    times = {"vmae_zoo": {"a": [40], "b": [20], "c": [9]}, "re-encoded": {"a": [10], "b": [10], "c": [18]}}
+    found = {"milliseconds": times, "codecs": {"a": "h264", "b": "h264", "c": "mpeg4"}}
+    told = gains(found, "h264")["re-encoded"]
+    assert told == {"videos": 2, "mean": 3, "low": 2, "high": 4}
+    assert "h264: re-encode them (3.0 times as fast, 2.0 to 4.0)" in advice_on_copies("h264", gains(found, "h264"))
+    assert "do not re-encode them (0.5" in advice_on_copies("mpeg4", gains(found, "mpeg4"))
 
 
 def test_advice_counts_cores_and_repeats():
