@@ -8,6 +8,7 @@ import torch
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
+from vmae_zoo.training.scores import wilson
 
 TINY = {"frames": 4, "stride_frames": 2, "image_size": 32, "width": 24, "depth": 1, "num_heads": 2, "mask_ratio": 0.5,
         "decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}  # fmt: skip
@@ -60,6 +61,24 @@ def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
     assert call(place, tmp_path, "linear-probe", "--protocol", "videomae-paper", "--epochs", "2", "--no-baselines") == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["runs"][0]["protocol"] == "videomae-paper, not confirmed"
+
+
+def test_splits_that_share_no_test_video_count_all_of_them(place, tmp_path):
+    lines = ["path,label,split1,split2"]
+    for video in sorted((place / "data").rglob("*.mp4")):
+        split = ("test", "train") if video.stem in "01" else ("train", "test")
+        lines.append(",".join([str(video), video.parent.name, *split]))
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    data = ["--data", "recipes/data/csv.yaml", "--data.root", str(tmp_path), "--splits", "1", "2", "--no-baselines"]
+    assert call(place, tmp_path, "knn", *data) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert [run["videos"] for run in result["runs"]] == [8, 8]
+    assert result["scores"]["videos"] == 16
+    right = round(sum(run["top1"] * run["videos"] for run in result["runs"]) / 100)
+    expected = [100 * end for end in wilson(right, 16)]
+    assert [result["scores"][end] for end in ("top1_low", "top1_high")] == pytest.approx(expected, abs=1e-3)
+    assert call(place, tmp_path, "knn", *data[:-4], "--splits", "1", "1", "--no-baselines") == 0
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["scores"]["videos"] == 8
 
 
 @pytest.mark.parametrize("verb", ["linear-probe", "knn"])

@@ -152,7 +152,12 @@ def run_probe(
                         confusion = matrix.tolist()
                     print(f"{name:<16} {label(line)} {scores.line()}", flush=True)
     largest = max(args.fractions)
-    scores = mean_of([line for line in found["this encoder"] if line["fraction"] == largest])
+    tested = [row.id for _, test_rows in rows_by_split for row in test_rows]
+    apart = len(catalogs) > 1 and len(set(tested)) == len(tested)
+    means = {
+        name: mean_of([line for line in lines if line["fraction"] == largest], apart) for name, lines in found.items()
+    }
+    scores = means.pop("this encoder")
     result = {
         "verb": verb,
         "title": f"{verb}: {args.checkpoint} on {catalogs[0].root.name}",
@@ -165,11 +170,7 @@ def run_probe(
         "seed": args.seed,
         "unreadable": unreadable,
         "scores": scores,
-        "baselines": {
-            name: mean_of([line for line in lines if line["fraction"] == largest])
-            for name, lines in found.items()
-            if name != "this encoder"
-        },
+        "baselines": means,
         "runs": found["this encoder"],
         "version": vmae_zoo.__version__,
     }
@@ -180,7 +181,9 @@ def run_probe(
     if unreadable:
         print(f"{unreadable} videos could not be read and were left out")
     if len(catalogs) > 1:
-        print(f"mean of {len(catalogs)} splits: top-1 {scores['top1']:.1f} %")
+        for name, mean in {"this encoder": scores, **means}.items():
+            interval = f"95 %: {mean['top1_low']:.1f} to {mean['top1_high']:.1f}"
+            print(f"{name:<16} mean of {len(catalogs)} splits: top-1 {mean['top1']:.1f} % ({interval})")
     print(folder)
     return 0
 
@@ -188,9 +191,28 @@ def run_probe(
 NUMBERS = ("top1", "top1_low", "top1_high", "top5", "mean_class", "videos")
 
 
-def mean_of(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The scores' means over splits and draws."""
-    return {name: round(sum(line[name] for line in lines) / len(lines), 4) for name in NUMBERS}
+def mean_of(lines: Sequence[dict[str, Any]], apart: bool = False) -> dict[str, float]:
+    """The scores' means over splits and draws; the interval is the mean one, that of a single split.
+
+    Args:
+        lines: scores.
+        apart: no video is tested twice, as where each split leaves one subject out: "videos" counts all of them, and
+            the interval is that of all.
+    """
+    from vmae_zoo.training.scores import wilson
+
+    means = {name: sum(line[name] for line in lines) / len(lines) for name in NUMBERS}
+    if apart:
+        tested = {line["split"]: line["videos"] for line in lines}
+        means["videos"] = sum(tested.values())
+        right = round(
+            means["videos"]
+            * sum(line["top1"] * line["videos"] for line in lines)
+            / sum(line["videos"] for line in lines)
+            / 100
+        )
+        means["top1_low"], means["top1_high"] = (100 * end for end in wilson(right, means["videos"]))
+    return {name: round(value, 4) for name, value in means.items()}
 
 
 def label(line: dict[str, Any]) -> str:
