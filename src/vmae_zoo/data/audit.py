@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from vmae_zoo.data.decode import VideoError, VideoInfo, opened
-from vmae_zoo.data.listening import listening
+from vmae_zoo.data.listening import cut_avi, listening
 from vmae_zoo.data.timeline import Timeline, read_timeline
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
@@ -100,7 +100,7 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
         damaged.append(f"frames are lost ({lost} of {lost + len(times)})")
     if len(sizes) > 1:
         damaged.append(f"the frame size changes ({len(sizes)} sizes)")
-    if packets < header * 0.95 - 2 and (container_name != "avi" or _cut_avi(path, size)):
+    if packets < header * 0.95 - 2 and (container_name != "avi" or cut_avi(str(path))):
         damaged.append(f"the file ends early ({packets} of {header} packets are there)")
     elif header and header != len(times):
         odd.append(f"the header counts other frames ({header}, decoded {len(times)})")
@@ -157,12 +157,6 @@ def _lost(times: list[int | None], timeline: Timeline | None) -> int:
     if timeline is None or not known:
         return 0
     return int((~np.isin(timeline.times[timeline.times > known[0]], known)).sum())
-
-
-def _cut_avi(path: Path, size: int) -> bool:
-    """Whether an AVI file is shorter than its first chunk says; many count wrong frames and are whole."""
-    with path.open("rb") as file:
-        return int.from_bytes(file.read(8)[4:], "little") + 8 > size
 
 
 def _gap(times: list[int | None]) -> bool:

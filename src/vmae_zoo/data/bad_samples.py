@@ -18,13 +18,13 @@ class BadSamples:
 
     Args:
         max_share: share of unreadable videos from which a run stops.
-        videos: of the data set; the share counts from this many read, or from `ENOUGH`.
+        videos: of the data set; the share counts from this many tried, or from `ENOUGH`.
     """
 
     def __init__(self, max_share: float, videos: int):
         self.max_share = max_share
         self.enough = min(ENOUGH, videos)
-        self.read = 0
+        self.tried = 0
         self.count = 0
         self.made_up = 0
 
@@ -40,7 +40,7 @@ class BadSamples:
         Raises:
             ValueError: nothing was readable, or the share is too large.
         """
-        self.read += read
+        self.tried += read
         if not entries:
             return
         replaced = [entry for entry in entries if entry["replacement"]]
@@ -50,6 +50,7 @@ class BadSamples:
             reason = next(entry["reason"] for entry in entries if not entry["replacement"])
             rank_zero_warn(f"{reason}: used all the same (data.refuse_corrupt replaces such); all such are in {file}")
         self.count += len(replaced)
+        self.tried += len(replaced)
         self.made_up += len(entries) - len(replaced)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as lines:
@@ -58,9 +59,9 @@ class BadSamples:
             raise ValueError(
                 f"{len(entries)} videos in a row cannot be read ({entries[-1]['reason']}): all are listed in {file}"
             )
-        if self.read >= self.enough and self.count > self.max_share * self.read:
+        if self.tried >= self.enough and self.count > self.max_share * self.tried:
             raise ValueError(
-                f"{self.count} of {self.read} videos cannot be read, more than data.max_bad_share = {self.max_share}: "
+                f"{self.count} of {self.tried} videos cannot be read, more than data.max_bad_share = {self.max_share}: "
                 f"the files and reasons are in {file}"
             )
 

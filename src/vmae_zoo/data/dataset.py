@@ -12,8 +12,8 @@ from torch.utils.data import Dataset, default_collate
 
 from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError, VideoInfo, probe
-from vmae_zoo.data.listening import read_heard
+from vmae_zoo.data.decode import VideoError, VideoInfo
+from vmae_zoo.data.listening import probe_heard, read_heard
 from vmae_zoo.data.sampling import dense_ids, dense_start, segment_ids, window_end, window_ids
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.randomness import Draws, hash_text, sample_key
@@ -130,7 +130,7 @@ class ClipDataset(Dataset[list[Item]]):
         return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
 
     def _read(self, row: Row, key: int, purpose: str) -> tuple[np.ndarray, str | None]:
-        info = probe(row.path)
+        info = probe_heard(row.path)
         first, total = segment_of(row, info)
         stride = row.stride_frames or self.stride_frames
         ids = first + self._ids(total, stride, Draws(key, "start" + purpose) if self.train else None)

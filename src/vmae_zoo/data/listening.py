@@ -1,13 +1,19 @@
 """What FFmpeg says while it decodes: it mends most damage with what it has seen before, and says so only in its log."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import av.logging
 import numpy as np
 
-from vmae_zoo.data.decode import VideoError, read_clip
+from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+
+_heard: dict[str, str] = {}  # of files whose packets were read in this process
+MOST = 4096
+IN_AVI = ("mpeg4", "mjpeg", "h264")
 
 # FFmpeg's words, on the level of errors, for pixels that it had to make up or could not find. Whole files make it say
 # other things on that level too, so its silence proves more than its words.
@@ -36,6 +42,7 @@ DAMAGE = (
     "invalid mb type",
     "invalid nal",
     "invalid slice",
+    "invalid track number",
     "invalid value",
     "marker does not match",
     "missing picture",
@@ -72,6 +79,31 @@ def listening() -> Iterator[list[str]]:
         av.logging.set_skip_repeated(skip)
 
 
+@lru_cache(maxsize=MOST)
+def cut_avi(name: str) -> int:
+    """Frames that the header of an AVI file counts which is shorter than it says; 0 of any other file.
+
+    Where packets are missing from it, MPEG-4 goes on from wrong frames without a word.
+    """
+    with open(name, "rb") as file:
+        head = file.read(52)
+    cut = head[:4] == b"RIFF" and int.from_bytes(head[4:8], "little") + 8 > os.path.getsize(name)
+    return int.from_bytes(head[48:], "little") if cut and head[24:28] == b"avih" else 0
+
+
+def probe_heard(path: str | Path) -> VideoInfo:
+    """`probe`; what FFmpeg says of the file meanwhile, `read_heard` repeats for every clip of it."""
+    with listening() as complaints:
+        info = probe(path)
+    if info.codec in IN_AVI and info.frames < 0.95 * cut_avi(str(path)) - 2:
+        complaints.append("the file ends early")
+    if complaints:
+        _heard[str(path)] = complaints[0]
+        if len(_heard) > MOST:
+            _heard.pop(next(iter(_heard)))
+    return info
+
+
 def read_heard(
     path: str | Path, frame_ids: Sequence[int] | np.ndarray, short_side: int | None = None, refuse_corrupt: bool = False
 ) -> tuple[np.ndarray, str | None]:
@@ -94,8 +126,9 @@ def read_heard(
             if refuse_corrupt:
                 raise
             clip, reason = read_clip(path, frame_ids, short_side), str(error)
-    if complaints and reason is None:
-        reason = f"{path} is damaged: the decoder had to conceal errors (FFmpeg: {complaints[0]})"
+    said = complaints[0] if complaints else _heard.get(str(path))
+    if said and reason is None:
+        reason = f"{path} is damaged: the decoder had to conceal errors (FFmpeg: {said})"
         if refuse_corrupt:
             raise VideoError(reason)
     return clip, reason

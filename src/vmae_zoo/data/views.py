@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item, collate, segment_of
-from vmae_zoo.data.decode import VideoError, probe
-from vmae_zoo.data.listening import read_heard
+from vmae_zoo.data.decode import VideoError
+from vmae_zoo.data.listening import probe_heard, read_heard
 from vmae_zoo.data.sampling import dense_view_ids, segment_view_ids
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.randomness import hash_text, sample_key
@@ -78,7 +78,7 @@ class ViewDataset(Dataset[list[Item]]):
         return np.stack(ids)
 
     def _read(self, row: Row) -> tuple[list[np.ndarray], str | None]:
-        first, total = segment_of(row, probe(row.path))
+        first, total = segment_of(row, probe_heard(row.path))
         ids = first + self.ids(total, row.stride_frames)
         frames, made_up = read_heard(row.path, ids.ravel(), self.size, self.refuse_corrupt)
         return np.split(frames, self.clips), made_up
