@@ -23,7 +23,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def cached(small_set, tmp_path_factory):
     target = tmp_path_factory.mktemp("cached")
-    assert main(["cache", str(small_set), str(target), "--workers", "1", "--per-shard", "6"]) == 0
+    assert main(["cache", str(small_set), str(target), "--workers", "2", "--per-shard", "6"]) == 0
     return target
 
 
@@ -120,7 +120,6 @@ def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkey
         make(*given)
 
     monkeypatch.setattr(making, "_compare", killed)
-    monkeypatch.setattr(making, "ProcessPoolExecutor", InThisProcess)
     assert main(arguments) == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-000000.json", "shard-000000.tar"]
     (tmp_path / ".shard-000003.999999999.part.tar").write_bytes(b"half")
@@ -131,26 +130,6 @@ def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkey
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in cached.iterdir()}
     assert main([*arguments, "--quality", "50"]) == 1
     assert "was begun with other videos or settings" in capsys.readouterr().err
-
-
-class InThisProcess:
-    """A pool that works at once."""
-
-    def __init__(self, *_):
-        self.futures = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
-
-    def submit(self, call, *given):
-        from concurrent.futures import Future
-
-        future = Future()
-        future.set_result(call(*given))
-        return future
 
 
 def test_what_cannot_be_cached_is_named_and_left_out(encode, tmp_path, capsys):

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ def as_path(place: str | Path) -> Path:
 def write(place: Path, data: bytes) -> None:
     """Write a small file; it takes its name when it is whole."""
     if is_remote(place):
-        system, name = _system(place)
-        system.pipe_file(name, data)
+        with _system(place) as (system, name):
+            system.pipe_file(name, data)
         return
     partial = place.with_name(f".{place.name}.{os.getpid()}.part")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,8 @@ def write(place: Path, data: bytes) -> None:
 def move(local: Path, place: Path) -> None:
     """Give a file of this machine its place."""
     if is_remote(place):
-        system, name = _system(place)
-        system.put_file(str(local), name)
+        with _system(place) as (system, name):
+            system.put_file(str(local), name)
         local.unlink()
     else:
         local.replace(place)
@@ -48,25 +49,25 @@ def read(place: Path) -> bytes:
     """A whole file; `OSError` where there is none."""
     if not is_remote(place):
         return place.read_bytes()
-    system, name = _system(place)
-    return system.cat_file(name)
+    with _system(place) as (system, name):
+        return system.cat_file(name)
 
 
 def exists(place: Path) -> bool:
     """Whether there is such a file."""
     if not is_remote(place):
         return place.exists()
-    system, name = _system(place)
-    return system.exists(name)
+    with _system(place) as (system, name):
+        return system.exists(name)
 
 
 def names(folder: Path) -> set[str]:
     """Names of the files in a folder; none where there is no folder."""
     if not is_remote(folder):
         return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
-    system, name = _system(folder)
     try:
-        return {found.rstrip("/").rpartition("/")[2] for found in system.ls(name, detail=False)}
+        with _system(folder) as (system, name):
+            return {found.rstrip("/").rpartition("/")[2] for found in system.ls(name, detail=False)}
     except FileNotFoundError:
         return set()
 
@@ -82,7 +83,6 @@ def read_pieces(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list
             return [os.pread(file, end - start, start) for start, end in zip(starts, ends, strict=True)]
         finally:
             os.close(file)
-    system, name = _system(place)
     firsts: list[int] = []
     lasts: list[int] = []
     for start, end in zip(starts, ends, strict=True):
@@ -91,7 +91,8 @@ def read_pieces(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list
         else:
             firsts.append(start)
             lasts.append(end)
-    blocks = system.cat_ranges([name] * len(firsts), firsts, lasts, on_error="raise")
+    with _system(place) as (system, name):
+        blocks = system.cat_ranges([name] * len(firsts), firsts, lasts, on_error="raise")
     pieces, block = [], 0
     for start, end in zip(starts, ends, strict=True):
         block += end > lasts[block]
@@ -99,12 +100,22 @@ def read_pieces(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list
     return pieces
 
 
-def _system(place: Path) -> tuple[Any, str]:
-    """The file system of a URL, and the URL's name in it; asked anew each time, as a fork needs it."""
+@contextmanager
+def _system(place: Path) -> Iterator[tuple[Any, str]]:
+    """The file system of a URL, and the URL's name in it; asked anew each time, as a fork needs it.
+
+    Whatever goes wrong with it is an `OSError`: each system has errors of its own.
+    """
     import fsspec
 
     url = _URL.sub(r"\1://", os.fspath(place))
     try:
-        return fsspec.core.url_to_fs(url)
+        system, name = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are packages of their own
         raise ValueError(f"{url} cannot be reached: {error}") from None
+    try:
+        yield system, name
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{url} cannot be reached: {type(error).__name__}: {error}") from error

@@ -37,12 +37,13 @@ COMPARED = 32  # every so many frames
 def make_shards(plan: Plan, target: Path, shards: list[int], workers: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Make shards in parallel: each, as they come, with the videos that are not in it and why."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    settings = (target, plan.short_side, plan.quality, plan.digest)
-    with ProcessPoolExecutor(min(workers, len(shards)) or 1, context) as pool:
-        futures = {}
-        for shard in shards:
-            videos = plan.of(shard)
-            futures[pool.submit(make_shard, shard, videos, plan.clips(videos), *settings)] = shard
+    clips, settings = plan.clips(), (target, plan.short_side, plan.quality, plan.digest)
+    jobs = [(shard, plan.of(shard), {name: clips[name] for name, _ in plan.of(shard)}, *settings) for shard in shards]
+    if workers == 1:
+        yield from ((job[0], make_shard(*job)) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, context) as pool:
+        futures = {pool.submit(make_shard, *job): job[0] for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()

@@ -46,14 +46,13 @@ class Plan:
         """Videos of a shard."""
         return self.videos[shard * self.per_shard : (shard + 1) * self.per_shard]
 
-    def clips(self, videos: list[tuple[str, Path]]) -> dict[str, list[dict[str, Any]]]:
-        """What the usual split says of the clips of some videos."""
-        catalog, wanted = self.catalogs[0], {path: name for name, path in videos}
-        told: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in videos}
+    def clips(self) -> dict[str, list[dict[str, Any]]]:
+        """What the usual split says of the clips of each video."""
+        catalog, name_of = self.catalogs[0], {path: name for name, path in self.videos}
+        told: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in self.videos}
         for row in catalog.rows:
-            if row.path in wanted:
-                names = {"class": catalog.classes[row.label]} if catalog.classes and row.label >= 0 else {}
-                told[wanted[row.path]].append({**fields(row), **names})
+            names = {"class": catalog.classes[row.label]} if catalog.classes and row.label >= 0 else {}
+            told[name_of[row.path]].append({**fields(row), **names})
         return told
 
 

@@ -47,6 +47,7 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
         raise ValueError(
             f"layout = {layout!r} is not known: choose one of {', '.join(LAYOUTS)}, or leave it out to detect it"
         )
+    layout = cached.CACHE.name if is_remote(root) else layout
     candidates = LAYOUTS.values() if layout is None else [LAYOUTS[layout]]
     chosen = next((candidate for candidate in candidates if candidate.found(root)), None)
     if chosen is None:

@@ -1,0 +1,130 @@
+"""A cache on an object store: written whole, read by a few ranged requests, in forked workers too."""
+
+import http.server
+import threading
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.data import ClipDataModule, ClipDataset, VideoError, collate, open_catalog, read_clip
+from vmae_zoo.data.cache.folder import read_pieces
+from vmae_zoo.data.cache.reading import header_of
+
+
+@pytest.fixture(scope="module")
+def caches(small_set, tmp_path_factory):
+    """The same cache in a folder and in fsspec's memory."""
+    folder = tmp_path_factory.mktemp("cached")
+    for target in (str(folder), "memory://bucket/cached"):
+        assert main(["cache", str(small_set), target, "--workers", "1", "--per-shard", "6"]) == 0
+    yield folder, "memory://bucket/cached"
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+def test_what_lies_in_a_store_is_what_lies_in_a_folder(caches):
+    folder, url = caches
+    system = fsspec.filesystem("memory")
+    names = {name.rpartition("/")[2] for name in system.ls("/bucket/cached", detail=False)}
+    assert names == {path.name for path in folder.iterdir()}
+    assert all(system.cat_file(f"/bucket/cached/{name}") == (folder / name).read_bytes() for name in names)
+    here, there = open_catalog(folder), open_catalog(url)
+    assert [(row.id, row.label, row.split) for row in here.rows] == [(r.id, r.label, r.split) for r in there.rows]
+    np.testing.assert_array_equal(*(read_clip(c.rows[9].path, [7, 0, 7]) for c in (here, there)))
+    assert ClipDataModule(url).classes == here.classes
+
+
+def test_going_on_in_a_store(small_set, caches, capsys):
+    system = fsspec.filesystem("memory")
+    system.rm("/bucket/cached/shard-000002.json")
+    assert main(["cache", str(small_set), caches[1], "--workers", "1", "--per-shard", "6"]) == 0
+    assert "of which 1 were made now" in capsys.readouterr().out
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """Serves the files of a folder, ranges of them where asked, and keeps a list of what it sent."""
+
+    sent: list[tuple[str, int]] = []  # noqa: RUF012
+
+    def do_GET(self):
+        file = Path(self.translate_path(self.path))
+        if file.name == "shard-000088.tar":
+            return  # hangs up
+        if not file.exists():
+            self.send_error(404)
+            return
+        data = file.read_bytes()
+        status, asked = 200, self.headers.get("Range")
+        if asked:
+            first, last = asked.removeprefix("bytes=").split("-")
+            data, status = data[int(first) : int(last) + 1], 206
+        self.sent.append((self.path, len(data)))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(caches, monkeypatch):
+    """The cache by HTTP on this machine: its URL, and what was sent."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    monkeypatch.chdir(caches[0])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Ranges.sent = []
+    yield f"http://127.0.0.1:{server.server_port}", Ranges.sent
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_clip_is_two_ranged_requests(caches, served):
+    url, sent = served
+    there, here = open_catalog(url).rows[20], open_catalog(caches[0]).rows[20]
+    sent.clear()
+    header_of.cache_clear()
+    clip = read_clip(there.path, range(0, 12, 3))
+    assert [path for path, _ in sent] == [f"/{there.path.parent.name}"] * 2
+    whole = (caches[0] / there.path.parent.name).stat().st_size
+    assert sum(size for _, size in sent) < whole / 4
+    np.testing.assert_array_equal(clip, read_clip(here.path, range(0, 12, 3)))
+
+
+def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
+    url, sent = served
+    row = open_catalog(url).rows[0]
+    shard, local = row.path.parent, caches[0] / row.path.parent.name
+    monkeypatch.setattr("vmae_zoo.data.cache.folder.GAP", 100)
+    sent.clear()
+    starts, ends = [0, 150, 2000, 2101], [100, 600, 2100, 2500]
+    assert read_pieces(shard, starts, ends) == read_pieces(local, starts, ends)
+    assert sorted(size for _, size in sent) == [500, 600]
+
+
+def test_forked_workers_read_from_a_store(caches, served):
+    url, _ = served
+    settings = {"frames": 3, "stride_frames": 2, "size": 16, "seed": 1}
+    here, there = (ClipDataset(open_catalog(root).rows, **settings) for root in (caches[0], url))
+    expected = collate([here[3, 0], here[4, 0]])
+    there[0, 0]  # this process has a connection before it forks
+    for _ in range(2):
+        (batch,) = DataLoader(there, batch_sampler=[[(3, 0), (4, 0)]], num_workers=1, collate_fn=collate)
+        np.testing.assert_array_equal(batch["video"], expected["video"])
+
+
+def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys):
+    url, _ = served
+    row = open_catalog(url).rows[0]
+    for name in ("shard-000099.tar", "shard-000088.tar"):
+        with pytest.raises(VideoError, match=f"{name} cannot be read"):
+            read_clip(row.path.parent.with_name(name) / row.path.name, [0])
+    with pytest.raises(ValueError, match=r"holds no rows\.jsonl"):
+        open_catalog("memory://bucket/empty")
+    assert main(["cache", str(tmp_path), "nosuch://bucket"]) == 1
+    assert "holds no videos" in capsys.readouterr().err
