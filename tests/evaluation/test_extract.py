@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -50,13 +51,22 @@ def test_windows_cover_the_video_from_its_first_frame_to_its_last(total, hop):
         assert starts == [0]
 
 
-@pytest.mark.parametrize("form", ["safetensors", "npz"])
+def read(file):
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    if file.suffix == ".npz":
+        return np.load(file)
+    table = pytest.importorskip("pyarrow.parquet").read_table(file)
+    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz", "parquet"])
 def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
     assert call(place, tmp_path, "--hop", "10", "--format", form) == 0
     index = json.loads((tmp_path / "index.json").read_text())["videos"]
     assert {line["video"]: line.get("windows") for line in index} == {"broken.mp4": None, "long.mp4": 5, "short.mp4": 1}
     file = tmp_path / f"long.mp4.{form}"
-    found = load_file(file) if form == "safetensors" else np.load(file)
+    found = read(file)
     assert found["start"].tolist() == [0, 10, 20, 30, 33]
     encoder = load_pretrained(place / "c.ckpt")
     for start, feature in zip(found["start"], found["features"], strict=True):
@@ -70,7 +80,10 @@ def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
 
 def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):
     assert call(place, tmp_path, "--pool", "tokens") == 0
-    assert load_file(tmp_path / "short.mp4.safetensors")["features"].shape == (1, 8, 24)
+    tokens = load_file(tmp_path / "short.mp4.safetensors")["features"]
+    assert tokens.shape == (1, 8, 24)
+    assert call(place, tmp_path / "table", "--pool", "tokens", "--format", "parquet") == 0
+    assert np.array_equal(read(tmp_path / "table" / "short.mp4.parquet")["features"], tokens)
     assert call(place, tmp_path, "--pool", "mean") == 1
     assert "holds features of another encoder or other settings" in capsys.readouterr().err
     assert call(place, tmp_path / "other", "--hop", "0") == 1
@@ -98,3 +111,14 @@ def test_the_export_verb_and_its_mistakes(place, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "m.pt2")
     assert main([*common, "--out", str(tmp_path / "m.zip")]) == 1
     assert "let it end in .pt2 or .onnx" in capsys.readouterr().err
+
+
+def test_what_an_extra_brings_is_named_where_it_is_missing(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vmae_zoo.evaluation.extract.find_spec", lambda name: None)
+    assert call(place, tmp_path / "features", "--format", "parquet") == 1
+    assert "Parquet needs pyarrow, which is not installed: pip install 'vmae-zoo[parquet]'" in capsys.readouterr().err
+    assert not (tmp_path / "features").exists()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert main(["export", "--checkpoint", str(place / "c.ckpt"), "--out", str(tmp_path / "m.onnx")]) == 1
+    assert "ONNX needs onnxruntime, which is not installed: pip install 'vmae-zoo[export]'" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()

@@ -15,7 +15,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the features")
     parser.add_argument("--hop", type=int, metavar="FRAMES", help="from one window to the next (default: end to end)")
     parser.add_argument("--pool", choices=("mean", "cls", "tokens"), default="mean", help="what is kept (default mean)")
-    parser.add_argument("--format", choices=("safetensors", "npz"), default="safetensors", help="of the files")
+    parser.add_argument(
+        "--format",
+        choices=("safetensors", "npz", "parquet"),
+        default="safetensors",
+        help="of the files (default safetensors); parquet needs pip install 'vmae-zoo[parquet]'",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the index to this file")
     parser.epilog = "example: vmae-zoo extract --checkpoint videomae_base.k400-1600 --root videos --out features"
 

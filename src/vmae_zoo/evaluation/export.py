@@ -84,7 +84,7 @@ def _onnx(exported: Any, file: Path, batches: list[Tensor]) -> list[Tensor]:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"ONNX needs {error.name}, which is not installed: pip install onnx onnxscript onnxruntime"
+            f"ONNX needs {error.name}, which is not installed: pip install 'vmae-zoo[export]'"
         ) from None
     torch.onnx.export(exported, f=str(file), dynamo=True, external_data=False, verbose=False)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

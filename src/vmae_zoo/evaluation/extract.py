@@ -1,12 +1,14 @@
 """Features of any videos, long ones by windows: a file per video and an index of all.
 
 A file holds ``features`` (windows, D), or (windows, N, D) with tokens kept, and ``start``, the first frame of each
-window. It is written beside its place and renamed, so a run that was cut off goes on with the videos that have none.
+window; in Parquet these are columns, a window a row. It is written beside its place and renamed, so a run that was cut
+off goes on with the videos that have none.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from vmae_zoo.evaluation.features import Run
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Preprocessing
 
-FORMATS = ("safetensors", "npz")
+FORMATS = ("safetensors", "npz", "parquet")
 
 
 class Windows(Dataset):
@@ -97,11 +99,14 @@ def extract(
 
     Raises:
         ValueError: the folder holds features that something else made.
+        ModuleNotFoundError: Parquet needs a package that is not installed.
     """
     settings: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
     hop = hop or settings.frames * settings.stride_frames
     if form not in FORMATS:
         raise ValueError(f"format {form!r} is not known: choose one of {', '.join(FORMATS)}")
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise ModuleNotFoundError("Parquet needs pyarrow, which is not installed: pip install 'vmae-zoo[parquet]'")
     made_from = {
         "encoder": fingerprint(encoder),
         "preprocessing": asdict(settings),
@@ -150,9 +155,21 @@ def _write(file: Path, arrays: dict[str, np.ndarray], form: str) -> None:
     if form == "npz":
         with partial.open("wb") as out:
             np.savez(out, **arrays)  # type: ignore[arg-type]
+    elif form == "parquet":
+        _write_parquet(partial, **arrays)
     else:
         save_file(arrays, partial)
     partial.replace(file)
+
+
+def _write_parquet(file: Path, features: np.ndarray, start: np.ndarray) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    column = pyarrow.array(features.ravel())
+    for size in reversed(features.shape[1:]):
+        column = pyarrow.FixedSizeListArray.from_arrays(column, size)
+    parquet.write_table(pyarrow.table({"start": start, "features": column}), file)
 
 
 def _claim(note: Path, made_from: dict[str, Any]) -> None:
