@@ -211,6 +211,7 @@ def _run(folder: Path, log: Path, arguments: list[str]) -> None:
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.chdir(folder)
+    multiprocessing.set_start_method("fork", force=True)  # a loader's workers start as they do elsewhere
     from vmae_zoo.cli.main import main
 
     sys.argv = ["vmae-zoo", *arguments]

@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -172,6 +173,9 @@ class ZooCLI(LightningCLI):
             settings["default_root_dir"] = str(self.folder)
             if given["logger"] in (None, True):
                 settings["logger"] = RunEvents(self.folder.parent, self.folder.name, "", default_hp_metric=False)
+        elif self.subcommand in ("test", "predict") and self.checkpoint and (of := run_of(self.checkpoint)):
+            if os.access(of, os.W_OK):  # results belong to the run whose checkpoint is measured
+                settings["default_root_dir"] = str(of)
         barred = given["enable_progress_bar"] is False or any(
             isinstance(c, ProgressBar) for c in given["callbacks"] or []
         )
@@ -225,7 +229,7 @@ class ZooCLI(LightningCLI):
         if given["trainer"]["fast_dev_run"]:
             _say("fast_dev_run went through; nothing is kept")
         if given["json"]:
-            _write(Path(given["json"]), self.trainer)
+            _write(Path(given["json"]), self.trainer, self.folder)
         self._say_folder()
 
     def _say_folder(self) -> None:
@@ -246,9 +250,9 @@ def _say(line: str) -> None:
 
 
 @rank_zero_only
-def _write(file: Path, trainer: Trainer) -> None:
+def _write(file: Path, trainer: Trainer, run: Path | None) -> None:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    file.write_text(json.dumps(read_summary(Path(trainer.default_root_dir)) or {"metrics": metrics}, indent=2) + "\n")
+    file.write_text(json.dumps((run and read_summary(run)) or {"metrics": metrics}, indent=2) + "\n")
 
 
 def run(arguments: list[str]) -> int:

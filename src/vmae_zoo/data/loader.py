@@ -1,6 +1,8 @@
 """Loaders whose workers decode with one thread each, and know the indexes."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -66,6 +68,23 @@ def _cores() -> int:
 
 
 def _start_worker(recall: Recall | None, worker: int) -> None:
+    _leave_signals_to_main()
     ask_first(recall)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+
+
+def _leave_signals_to_main() -> None:
+    """Ctrl-C and schedulers signal the whole group of processes; the main one ends its workers when it has saved."""
+    for name in ("SIGINT", "SIGUSR1", "SIGHUP"):  # Windows has the first
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # Linux: who sent it?
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_main_says, daemon=True).start()
+
+
+def _end_when_main_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        continue
+    os._exit(0)
