@@ -246,6 +246,11 @@ def test_the_webdataset_library_reads_the_shards(small_set, cached):
         assert psnr(frames, read_clip(row.path, range(12))) > 28
 
 
+def test_a_cache_is_not_indexed(cached, capsys):
+    assert main(["index", str(cached)]) == 1
+    assert "is a cache" in capsys.readouterr().err
+
+
 def test_a_plan_is_a_function_of_the_videos(small_set):
     first, second = (plan(small_set, None, 256, 90) for _ in range(2))
     assert first.digest == second.digest

@@ -130,7 +130,11 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
 
     folder = folder_of(root)
     videos = list_videos(folder) if root.is_dir() else []
-    videos = videos or list(dict.fromkeys(row.path for row in open_catalog(root).rows))
+    if not videos:
+        catalog = open_catalog(root)
+        if catalog.layout == "cache":
+            raise ValueError(f"{root} is a cache, whose frames were compared when it was made: index its source")
+        videos = list(dict.fromkeys(row.path for row in catalog.rows))
     file, connection = _writing(root)
     with closing(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
