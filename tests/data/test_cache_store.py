@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, ClipDataset, VideoError, collate, open_catalog, read_clip
+from vmae_zoo.data.cache import folder
 from vmae_zoo.data.cache.folder import read_pieces
 from vmae_zoo.data.cache.reading import header_of
 
@@ -18,20 +19,20 @@ from vmae_zoo.data.cache.reading import header_of
 @pytest.fixture(scope="module")
 def caches(small_set, tmp_path_factory):
     """The same cache in a folder and in fsspec's memory."""
-    folder = tmp_path_factory.mktemp("cached")
-    for target in (str(folder), "memory://bucket/cached"):
+    local = tmp_path_factory.mktemp("cached")
+    for target in (str(local), "memory://bucket/cached"):
         assert main(["cache", str(small_set), target, "--workers", "1", "--per-shard", "6"]) == 0
-    yield folder, "memory://bucket/cached"
+    yield local, "memory://bucket/cached"
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
 
 
 def test_what_lies_in_a_store_is_what_lies_in_a_folder(caches):
-    folder, url = caches
+    local, url = caches
     system = fsspec.filesystem("memory")
     names = {name.rpartition("/")[2] for name in system.ls("/bucket/cached", detail=False)}
-    assert names == {path.name for path in folder.iterdir()}
-    assert all(system.cat_file(f"/bucket/cached/{name}") == (folder / name).read_bytes() for name in names)
-    here, there = open_catalog(folder), open_catalog(url)
+    assert names == {path.name for path in local.iterdir()}
+    assert all(system.cat_file(f"/bucket/cached/{name}") == (local / name).read_bytes() for name in names)
+    here, there = open_catalog(local), open_catalog(url)
     assert [(row.id, row.label, row.split) for row in here.rows] == [(r.id, r.label, r.split) for r in there.rows]
     np.testing.assert_array_equal(*(read_clip(c.rows[9].path, [7, 0, 7]) for c in (here, there)))
     assert ClipDataModule(url).classes == here.classes
@@ -48,10 +49,12 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
     """Serves the files of a folder, ranges of them where asked, and keeps a list of what it sent."""
 
     sent: list[tuple[str, int]] = []  # noqa: RUF012
+    failing: list[None] = []  # noqa: RUF012
 
     def do_GET(self):
         file = Path(self.translate_path(self.path))
-        if file.name == "shard-000088.tar":
+        if file.name == "shard-000088.tar" or self.failing:
+            self.failing and self.failing.pop()
             return  # hangs up
         if not file.exists():
             self.send_error(404)
@@ -118,9 +121,20 @@ def test_forked_workers_read_from_a_store(caches, served):
         np.testing.assert_array_equal(batch["video"], expected["video"])
 
 
-def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys):
+def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypatch):
+    url, _ = served
+    row = open_catalog(url).rows[11]
+    monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(Ranges, "failing", [None] * 2)
+    header_of.cache_clear()
+    assert read_clip(row.path, [0, 11]).shape == (2, 32, 40, 3)
+    assert not Ranges.failing
+
+
+def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):
     url, _ = served
     row = open_catalog(url).rows[0]
+    monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
     for name in ("shard-000099.tar", "shard-000088.tar"):
         with pytest.raises(VideoError, match=f"{name} cannot be read"):
             read_clip(row.path.parent.with_name(name) / row.path.name, [0])

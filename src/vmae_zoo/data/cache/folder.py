@@ -2,12 +2,15 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
+TRIES = 4  # to read from a store that fails
+PAUSE_SECONDS = 0.5  # before the second; twice as long before each next
 GAP = 1 << 16  # bytes between two wanted pieces that are fetched rather than asked around
 
 
@@ -91,8 +94,15 @@ def read_pieces(place: Path, starts: Sequence[int], ends: Sequence[int]) -> list
         else:
             firsts.append(start)
             lasts.append(end)
-    with _system(place) as (system, name):
-        blocks = system.cat_ranges([name] * len(firsts), firsts, lasts, on_error="raise")
+    for trial in range(TRIES):
+        try:
+            with _system(place) as (system, name):
+                blocks = system.cat_ranges([name] * len(firsts), firsts, lasts, on_error="raise")
+            break
+        except OSError as error:
+            if trial == TRIES - 1 or isinstance(error, FileNotFoundError | PermissionError):
+                raise
+            time.sleep(PAUSE_SECONDS * 2**trial)
     pieces, block = [], 0
     for start, end in zip(starts, ends, strict=True):
         block += end > lasts[block]
