@@ -173,9 +173,10 @@ class ZooCLI(LightningCLI):
             settings["default_root_dir"] = str(self.folder)
             if given["logger"] in (None, True):
                 settings["logger"] = RunEvents(self.folder.parent, self.folder.name, "", default_hp_metric=False)
-        elif self.subcommand in ("test", "predict") and self.checkpoint and (of := run_of(self.checkpoint)):
-            if os.access(of, os.W_OK):  # results belong to the run whose checkpoint is measured
-                settings["default_root_dir"] = str(of)
+        if self.subcommand in ("test", "predict") and self.checkpoint:
+            measured = run_of(self.checkpoint)  # where results belong
+            if measured and os.access(measured, os.W_OK):
+                settings["default_root_dir"] = str(measured)
         barred = given["enable_progress_bar"] is False or any(
             isinstance(c, ProgressBar) for c in given["callbacks"] or []
         )
