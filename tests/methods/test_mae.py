@@ -1,60 +1,29 @@
 """MAE equals the official program's numbers and its own description."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.methods.official import TINY, check_pretraining, mae_name, numbers, part
 
 from vmae_zoo.masking import TokenSplit
 from vmae_zoo.methods import MAE
 from vmae_zoo.models.positions import sincos_2d
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "mae_pretrain.safetensors"
-TINY = {
-    "image_size": 64,
-    "width": 24,
-    "depth": 2,
-    "num_heads": 2,
-    "decoder_width": 16,
-    "decoder_depth": 2,
-    "decoder_num_heads": 2,
-}
-RENAMED = {
-    "decoder_embed": "encoder_to_decoder",
-    "decoder_pred": "decoder.head",
-    "decoder_norm": "decoder.norm",
-    "decoder_blocks": "decoder.blocks",
-    "mask_token": "mask_token",
-}
-
-
-def ours(name: str) -> str:
-    first, dot, rest = name.partition(".")
-    return RENAMED.get(first, f"encoder.{first}") + dot + rest
+SIZE = TINY | {"image_size": 64}
 
 
 def golden():
-    values = load_file(GOLDEN)
-    weights = {ours(name[2:]): value for name, value in values.items() if name.startswith("w.")}
-    tables = weights.pop("encoder.pos_embed"), weights.pop("encoder.decoder_pos_embed")
+    values = numbers("mae_pretrain")
+    weights = part(values, "w.", mae_name)
+    tables = [weights.pop(f"{home}.positions.pos_embed") for home in ("encoder", "decoder")]
     weights["encoder.patch_embed.proj.weight"] = weights["encoder.patch_embed.proj.weight"][:, :, None]
-    method = MAE(**TINY)
+    method = MAE(**SIZE)
     method.load_state_dict(weights)
     return method, values, tables, TokenSplit.from_masks(values["in.mask"] == 1)
 
 
 def test_prediction_loss_and_gradients_equal_the_official_numbers():
     method, values, _, split = golden()
-    out = method(values["in.image"][:, :, None], split)
-    expected = values["out.pred_all_tokens"].gather(1, split.predicted[:, :, None].expand(-1, -1, 768))
-    torch.testing.assert_close(out.prediction, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(out.loss, values["out.loss"][0], atol=1e-5, rtol=1e-5)
-    out.loss.backward()
-    for name, value in values.items():
-        if name.startswith("grad."):
-            gradient = method.get_parameter(ours(name[5:])).grad
-            torch.testing.assert_close(gradient, value, atol=1e-6, rtol=1e-4)
+    check_pretraining(method, values["in.image"][:, :, None], split, values, mae_name)
 
 
 def test_position_tables_equal_the_official_ones_and_the_class_token_has_none():
@@ -75,7 +44,7 @@ def test_targets_are_patches_of_the_input_with_their_channels_normalised_togethe
 
 
 def test_the_input_itself_can_be_the_target():
-    method = MAE(**TINY, normalise_target=False)
+    method = MAE(**SIZE, normalise_target=False)
     image = torch.randn(1, 3, 1, 64, 64)
     split = method.draw({"key": torch.tensor([3])})
     token = split.predicted[0, 0].item()
@@ -110,6 +79,6 @@ def test_parameter_counts_follow_from_the_published_sizes(size, millions):
 
 
 def test_a_clip_of_several_frames_is_refused():
-    method = MAE(**TINY)
+    method = MAE(**SIZE)
     with pytest.raises(ValueError, match=r"the clip is \(2, 64, 64\) frames x rows x columns"):
         method(torch.randn(1, 3, 2, 64, 64), method.draw({"key": torch.tensor([3])}))

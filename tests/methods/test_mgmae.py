@@ -1,19 +1,15 @@
 """MGMAE is VideoMAE with other masks; where the flow comes from changes nothing else."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.methods.official import TINY, check_pretraining, numbers, part
 from torchvision.models.optical_flow import raft_small
 
 from vmae_zoo.masking import TokenSplit
 from vmae_zoo.methods import MGMAE, VideoMAE
 from vmae_zoo.randomness import sample_key
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "videomae_v1_pretrain.safetensors"
-TINY = {"width": 24, "depth": 2, "num_heads": 2, "decoder_width": 16, "decoder_depth": 2, "decoder_num_heads": 2}
 KEYS = torch.tensor([sample_key(0, 0, n) for n in range(2)])
 
 
@@ -23,12 +19,10 @@ def batch(side=64, frames=16):
 
 
 def test_arithmetic_equals_the_official_numbers():
-    values = load_file(GOLDEN)
+    values = numbers("videomae_v1_pretrain")
     method = MGMAE(**TINY, image_size=32, mask_ratio=0.75)
-    method.load_state_dict({name[2:]: value for name, value in values.items() if name.startswith("w.")})
-    out = method(values["in.clip"], TokenSplit.from_masks(values["in.mask"] == 1))
-    torch.testing.assert_close(out.prediction, values["out.pred"], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(out.loss, values["out.loss"][0], atol=1e-5, rtol=1e-5)
+    method.load_state_dict(part(values, "w."))
+    check_pretraining(method, values["in.clip"], TokenSplit.from_masks(values["in.mask"] == 1), values)
 
 
 def test_published_counts_and_parameters():

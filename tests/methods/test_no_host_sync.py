@@ -18,19 +18,29 @@ CASES = {
     "MAE": DECODER | {"image_size": 64},
     "MAEST": DECODER | {"frames": 16, "image_size": 64},
     "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
+    "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8},
+    "Classifier": CLIP | {"num_classes": 3},
 }
 
 
+def test_every_method_has_its_case():
+    assert set(CASES) == set(methods.__all__) - {"Method", "Output"}
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_in_a_step_reads_a_value_back(name):
+def test_nothing_in_a_step_reads_a_value_back(name, monkeypatch):
     method = getattr(methods, name)(**SMALL, **CASES[name]).train()
+    monkeypatch.setattr(method, "log", lambda *args, **settings: None)
+    shape = (2, 3, *method.grid.pixels)
     batch = {
-        "video": torch.randint(0, 256, (2, 3, *method.grid.pixels), dtype=torch.uint8),
+        "video": torch.randint(0, 256, shape, dtype=torch.uint8),
+        "other": torch.randint(0, 256, shape, dtype=torch.uint8),
         "key": torch.arange(2),
+        "label": torch.arange(2),
         "scores": torch.rand(2, method.grid.tokens),
     }
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        method(*method.inputs(batch)).loss.backward()
+        method.training_step(batch, 0).backward()
     called = {event.key for event in profiler.key_averages()}
     assert "aten::scaled_dot_product_attention" in called
     assert not called & SYNCHRONISES

@@ -1,54 +1,36 @@
 """VideoMAE V2 is VideoMAE with a second mask, and equals the official numbers."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
+from tests.methods.official import TINY, check_pretraining, numbers, part
 
 from vmae_zoo.masking import TokenSplit
 from vmae_zoo.methods import VideoMAE, VideoMAEv2
 from vmae_zoo.randomness import sample_key
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "videomae_v2_pretrain.safetensors"
-TINY = {
-    "frames": 16,
-    "image_size": 32,
-    "mask_ratio": 0.75,
-    "width": 24,
-    "depth": 2,
-    "num_heads": 2,
-    "decoder_width": 16,
-    "decoder_depth": 2,
-    "decoder_num_heads": 2,
-}
+SIZE = TINY | {"image_size": 32, "mask_ratio": 0.75}
 KEYS = torch.tensor([sample_key(0, 0, n) for n in range(3)])
 
 
 def test_prediction_loss_and_gradients_equal_the_official_numbers():
-    values = load_file(GOLDEN)
-    method = VideoMAEv2(**TINY)
-    method.load_state_dict({name[2:]: value for name, value in values.items() if name.startswith("w.")})
-    out = method(values["in.clip"], TokenSplit.from_masks(values["in.mask"] == 1, values["in.decoder_mask"] == 0))
-    torch.testing.assert_close(out.prediction, values["out.pred"], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(out.loss, values["out.loss"][0], atol=1e-5, rtol=1e-5)
-    out.loss.backward()
-    for name, value in values.items():
-        if name.startswith("grad."):
-            torch.testing.assert_close(method.get_parameter(name[5:]).grad, value, atol=1e-6, rtol=1e-4)
+    values = numbers("videomae_v2_pretrain")
+    method = VideoMAEv2(**SIZE)
+    method.load_state_dict(part(values, "w."))
+    split = TokenSplit.from_masks(values["in.mask"] == 1, values["in.decoder_mask"] == 0)
+    check_pretraining(method, values["in.clip"], split, values)
 
 
 def test_a_drawn_split_has_the_form_of_the_official_one():
-    values = load_file(GOLDEN)
+    values = numbers("videomae_v2_pretrain")
     official = TokenSplit.from_masks(values["in.mask"] == 1, values["in.decoder_mask"] == 0)
-    drawn = VideoMAEv2(**TINY).draw({"key": KEYS})
+    drawn = VideoMAEv2(**SIZE).draw({"key": KEYS})
     assert drawn.visible.shape == official.visible.shape
     assert drawn.predicted.shape == official.predicted.shape
     assert torch.equal(drawn.weight.sum(1), official.weight.sum(1))
 
 
 def test_without_a_decoder_mask_it_is_videomae():
-    ours, theirs = VideoMAEv2(**TINY, decoder_mask_ratio=0).draw({"key": KEYS}), VideoMAE(**TINY).draw({"key": KEYS})
+    ours, theirs = VideoMAEv2(**SIZE, decoder_mask_ratio=0).draw({"key": KEYS}), VideoMAE(**SIZE).draw({"key": KEYS})
     assert torch.equal(ours.visible, theirs.visible)
     assert torch.equal(ours.predicted, theirs.predicted)
     assert ours.weight is None
@@ -112,7 +94,7 @@ def test_what_cannot_be_masked_is_told_before_any_data_is_read(settings, message
 
 
 def test_settings_are_kept_with_the_weights(tmp_path):
-    method = VideoMAEv2(**TINY, decoder_mask_ratio=0.25, drop_doubled=True, base_lr=1e-3)
+    method = VideoMAEv2(**SIZE, decoder_mask_ratio=0.25, drop_doubled=True, base_lr=1e-3)
     torch.save(
         {
             "state_dict": method.state_dict(),

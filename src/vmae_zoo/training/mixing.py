@@ -12,7 +12,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vmae_zoo.randomness import random_bits, random_uniform
 
@@ -21,7 +20,8 @@ _TRIES = 32  # rejection sampling in a fixed number of steps: it fails once in m
 
 def soft_targets(label_B: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
     """Float (B, K): ``1 - smoothing`` at the label, ``smoothing / K`` added everywhere."""
-    return functional.one_hot(label_B, classes).float() * (1 - smoothing) + smoothing / classes
+    zero_BK = torch.zeros(len(label_B), classes, device=label_B.device)  # one_hot would make the device wait
+    return zero_BK.scatter(1, label_B[:, None], 1 - smoothing) + smoothing / classes
 
 
 def soft_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
