@@ -1,5 +1,8 @@
 """With divided attention, learnt positions and a class token the classifier is transformers' TimeSformer."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
@@ -56,10 +59,38 @@ def test_logits_equal_transformers_on_the_same_weights():
         torch.testing.assert_close(ours(clip), theirs(clip.transpose(1, 2)).logits, atol=1e-5, rtol=1e-5)
 
 
+KIND = {
+    "size": "tiny", "depth": 1, "frames": 4, "image_size": 32, "cube_frames": 1,
+    "attention": "divided", "pool": "cls", "position": "separable", "bias": "qkv",
+}  # fmt: skip
+
+
 def test_it_starts_with_no_time():
-    model = Classifier(
-        num_classes=5, size="tiny", frames=4, image_size=32, cube_frames=1, depth=1,
-        attention="divided", pool="cls", position="separable", bias="qkv",
-    )  # fmt: skip
+    model = Classifier(num_classes=5, **KIND)
     assert model.encoder.positions.pos_embed_temporal.abs().max() == 0
     assert model.encoder.blocks[0].temporal_fc.weight.abs().max() == 0
+
+
+def test_its_recipe_trains_with_sgd_in_steps():
+    model = Classifier(num_classes=5, **KIND, optimizer="sgd", milestones=(11, 14), lr=0.005, layer_decay=1.0)
+    run = SimpleNamespace(max_steps=-1, max_epochs=15, datamodule=SimpleNamespace(steps_per_epoch=10, global_batch=8))
+    model._trainer = run
+    made = model.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    assert isinstance(optimizer, torch.optim.SGD)
+    [group] = optimizer.param_groups  # everything decays
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 0.05)
+    rates = []
+    for _ in range(150):
+        rates.append(group["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.005] * 110 + [0.0005] * 30 + [0.00005] * 10)
+    run.max_epochs, run.max_steps = None, 150
+    with pytest.raises(ValueError, match="milestones are epochs"):
+        model.configure_optimizers()
+
+
+def test_an_unknown_optimizer_is_told():
+    with pytest.raises(ValueError, match="optimizer = 'lion' is not known: choose adamw or sgd"):
+        Classifier(num_classes=5, optimizer="lion")

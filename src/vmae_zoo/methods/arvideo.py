@@ -24,7 +24,7 @@ from vmae_zoo.models.cross_decoder import CrossDecoder
 from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
 
@@ -41,15 +41,10 @@ class ARVideo(Method):
         order: of visit, "random" (the paper's), "spatial_first" or "temporal_first".
         drop: share of each cluster's tokens that the encoder does not see (0.8 in the paper: 20 of 98 kept).
         normalise_target: predict normalised pixels, as VideoMAE; False: plain pixels in [0, 1].
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
         decoder_width: of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (4 in the paper).
         decoder_num_heads: of the decoder.
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     no_decay = frozenset({"query_token"})
@@ -65,21 +60,15 @@ class ARVideo(Method):
         order: str = "random",
         drop: float = 0.8,
         normalise_target: bool = True,
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
-        patch: int | None = None,
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(**training)
+        super().__init__(size=size, **shared)
         self.save_hyperparameters()
-        encoder, decoder = encoder_size(size), decoder_size("arvideo", size)
-        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        decoder = decoder_size("arvideo", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
         cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # bad settings are told now
         tokens_Kn = cluster_tokens(self.grid, cluster)
         steps, size_of_cluster = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
@@ -95,23 +84,18 @@ class ARVideo(Method):
         self.cluster_tokens: Tensor
         self.encoder_mask: Tensor
         self.decoder_mask: Tensor
-        width, decoder_width = width or encoder.width, decoder_width or decoder.width
         self.encoder = Encoder(
             self.grid,
-            width,
-            depth or encoder.depth,
-            num_heads or encoder.num_heads,
-            mlp_ratio=mlp_ratio,
+            **self.encoder_shape,
             preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
         )
-        self.encoder_to_decoder = nn.Linear(width, decoder_width, bias=False)
+        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)
         self.decoder = CrossDecoder(
             self.grid,
-            decoder_width,
-            decoder_depth or decoder.depth,
-            decoder_num_heads or decoder.num_heads,
-            values=3 * 2 * patch * patch,
-            mlp_ratio=mlp_ratio,
+            **vars(decoder),
+            values=3 * 2 * self.patch**2,
+            mlp_ratio=self.mlp_ratio,
+            trained=self.trained,
         )
 
     def draw(self, batch: dict[str, Any]) -> ClusterOrder:

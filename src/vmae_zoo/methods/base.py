@@ -15,8 +15,10 @@ from torch import Tensor
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.positions import FixedPositions
+from vmae_zoo.models.sizes import encoder_size
 from vmae_zoo.training.parameter_groups import parameter_groups
-from vmae_zoo.training.schedule import plan, warmup_cosine
+from vmae_zoo.training.schedule import Plan, plan, warmup_cosine
 from vmae_zoo.training.strategy import own_class, shard
 
 
@@ -48,6 +50,14 @@ class Method(lightning.LightningModule):
     """Base of all methods.
 
     Args:
+        size: of the encoder and, where there is one, the decoder, see `vmae_zoo.models.sizes`.
+        width: of the encoder; this and the following override ``size``.
+        depth: blocks of the encoder.
+        num_heads: of the encoder.
+        mlp_ratio: hidden width of the MLPs over the width.
+        patch: side of a patch in pixels.
+        trained_image_size: rows and columns in pixels of the clips that the weights were trained on before, where they
+            differ: fixed positions are resized from it, see `vmae_zoo.models.positions`. Starting weights set it.
         base_lr: learning rate per 256 clips of the global batch (repeats not counted), as papers state it.
         lr: the rate itself; given, ``base_lr`` is not used.
         min_lr: rate at the end, per 256 clips like ``base_lr``.
@@ -70,6 +80,13 @@ class Method(lightning.LightningModule):
 
     def __init__(
         self,
+        size: str = "base",
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        patch: int | None = None,
+        trained_image_size: int | None = None,
         base_lr: float = 1.5e-4,
         lr: float | None = None,
         min_lr: float = 1e-5,
@@ -83,6 +100,16 @@ class Method(lightning.LightningModule):
     ):
         super().__init__()
         self.save_hyperparameters()
+        known = encoder_size(size, width=width, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, patch=patch)
+        self.patch, self.mlp_ratio = known.patch, known.mlp_ratio
+        self.trained = (trained_image_size // known.patch,) * 2 if trained_image_size else None
+        self.encoder_shape = {
+            "width": known.width,
+            "depth": known.depth,
+            "num_heads": known.num_heads,
+            "mlp_ratio": known.mlp_ratio,
+            "trained": self.trained,
+        }
 
     def draw(self, batch: dict[str, Any]) -> Any:
         """What the encoder sees of each clip: a function of ``batch["key"]``."""
@@ -142,14 +169,35 @@ class Method(lightning.LightningModule):
         elif gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
+    def resize_positions(self, trained_image_size: int) -> None:
+        """Take fixed positions from those of weights trained on clips of this size, now and when loaded again."""
+        self.hparams["trained_image_size"] = trained_image_size
+        for part in self.modules():
+            if isinstance(part, FixedPositions):
+                part.resize_from((trained_image_size // self.patch,) * 2)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record into the checkpoint."""
         checkpoint["vmae_zoo"] = self.record()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over where the checkpoint's positions come from: a recipe does not say it."""
+        trained_image_size = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("trained_image_size")
+        if trained_image_size:
+            self.resize_positions(trained_image_size)
 
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
         parts = (part for part in self.modules() if isinstance(getattr(part, "blocks", None), torch.nn.ModuleList))
         return [block for part in parts for block in cast(torch.nn.ModuleList, part.blocks)]
+
+    def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """Fused AdamW."""
+        return torch.optim.AdamW(groups, lr=lr, betas=tuple(self.hparams["betas"]), fused=True)
+
+    def rate(self, step: int, run: Plan, final: float) -> float:
+        """Share of the full learning rate at a 0-based step of a run."""
+        return warmup_cosine(step, run.steps, run.warmup_steps, final)
 
     def configure_optimizers(self) -> Any:
         """AdamW with the published groups; the rate follows `vmae_zoo.training.schedule.warmup_cosine` step by step."""
@@ -171,8 +219,6 @@ class Method(lightning.LightningModule):
             depth=len(self.encoder.blocks),
             decay_all=self.decay_all,
         )
-        optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(settings["betas"]), fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, run.steps, run.warmup_steps, min_lr / lr if lr else 0.0)
-        )
+        optimizer, final = self.optimizer(groups, lr), min_lr / lr if lr else 0.0
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(step, run, final))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

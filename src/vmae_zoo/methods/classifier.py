@@ -23,9 +23,9 @@ from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.positions import SeparablePositions
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from vmae_zoo.models.sizes import encoder_size
 from vmae_zoo.training.mixing import erase, mix, soft_cross_entropy, soft_targets
 from vmae_zoo.training.results import Results, scores_of, write_csv
+from vmae_zoo.training.schedule import Plan, steps_down
 
 
 class Classifier(Method):
@@ -48,14 +48,7 @@ class Classifier(Method):
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
         cls_token: a class token beside the patch tokens, whatever is pooled (MAE and space-time MAE have one).
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
         cube_frames: frames of a cube (2 in VideoMAE, 1 in TimeSformer).
-        trained_image_size: that of the weights it starts from, where it differs: fixed positions are resized from it,
-            see `vmae_zoo.models.positions`.
         mean: of the input's channels, in [0, 1].
         std: of the input's channels.
         drop_path: stochastic depth of the last block (0.1 to 0.35 in the paper, more for larger models).
@@ -64,12 +57,14 @@ class Classifier(Method):
         cutmix: a of Beta(a, a), 0: never (1.0 in the paper).
         label_smoothing: share of the target spread over all classes (0.1 in the paper).
         erase: share of the training clips that lose a box to noise (0.25 in the paper).
+        optimizer: "adamw", or "sgd", TimeSformer's: Nesterov momentum 0.9, weight decay on all parameters.
+        milestones: epochs from which on the rate is a tenth of what it was, (11, 14) in TimeSformer; none: a cosine.
         layer_decay: factor on the learning rate from each layer to the one below (0.65 to 0.9 in the papers).
         base_lr: per 256 clips, repeats not counted (5e-4 to 2e-3 in the official scripts).
         min_lr: rate at the end, per 256 clips.
         betas: AdamW's.
         warmup_epochs: loader epochs in which the rate rises.
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     no_decay = frozenset({"cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class"})
@@ -88,13 +83,7 @@ class Classifier(Method):
         position: str = "sincos_1d",
         bias: str = "qv",
         cls_token: bool = False,
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
-        patch: int | None = None,
         cube_frames: int = 2,
-        trained_image_size: int | None = None,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
         drop_path: float = 0.1,
@@ -103,26 +92,25 @@ class Classifier(Method):
         cutmix: float = 1.0,
         label_smoothing: float = 0.1,
         erase: float = 0.25,
+        optimizer: str = "adamw",
+        milestones: Sequence[float] = (),
         layer_decay: float = 0.75,
         base_lr: float = 1e-3,
         min_lr: float = 1e-6,
         betas: tuple[float, float] = (0.9, 0.999),
         warmup_epochs: float = 5,
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **training)
+        super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **shared)
         self.save_hyperparameters()
-        if pool not in ("mean", "cls"):
-            raise ValueError(f"pool = {pool!r} is not known: choose mean or cls")
-        known = encoder_size(size)
-        patch = patch or known.patch
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (cube_frames, patch, patch))
+        for name, value, choices in (("pool", pool, ("mean", "cls")), ("optimizer", optimizer, ("adamw", "sgd"))):
+            if value not in choices:
+                raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(choices)}")
+        self.decay_all = optimizer == "sgd"
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (cube_frames, self.patch, self.patch))
         self.encoder = Encoder(
             self.grid,
-            width or known.width,
-            depth or known.depth,
-            num_heads or known.num_heads,
-            mlp_ratio=mlp_ratio or known.mlp_ratio,
+            **self.encoder_shape,
             position=position,
             bias=bias,
             final_norm=pool == "cls",
@@ -133,7 +121,6 @@ class Classifier(Method):
             ),
             attention=attention,
             cls_token=cls_token or pool == "cls",
-            trained=(trained_image_size // patch, trained_image_size // patch) if trained_image_size else None,
         )
         self.encoder.apply(init_truncated)
         if attention == "divided" and isinstance(self.encoder.positions, SeparablePositions):
@@ -199,8 +186,24 @@ class Classifier(Method):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the checkpoint's classes; ``ValueError`` where the data has others."""
+        super().on_load_checkpoint(checkpoint)
         named = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("classes")
         self.know_classes(named or (), len(checkpoint["state_dict"]["head.weight"]))
+
+    def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        """AdamW or SGD."""
+        if self.hparams["optimizer"] == "adamw":
+            return super().optimizer(groups, lr)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
+
+    def rate(self, step: int, run: Plan, final: float) -> float:
+        """The cosine, or down in steps."""
+        milestones = self.hparams["milestones"]
+        if not milestones:
+            return super().rate(step, run, final)
+        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
+            raise ValueError("milestones are epochs: give trainer.max_epochs, the length of the run, or no milestones")
+        return steps_down(step, [epoch * run.steps / self.trainer.max_epochs for epoch in milestones])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One batch: normalise, erase, mix, forward, log."""

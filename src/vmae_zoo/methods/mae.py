@@ -24,7 +24,7 @@ from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
 
 
@@ -32,20 +32,16 @@ class MAE(Method):
     """Masked autoencoder of images.
 
     Args:
-        size: encoder and decoder: tiny, small (ours), base, large, huge (patches of 14 pixels) as published.
+        size: of encoder and decoder: tiny, small (ours), base, large, huge (patches of 14 pixels) as published.
         image_size: rows and columns of an image in pixels (224 in the paper).
         mask_ratio: share of hidden patches (0.75 in the paper).
         normalise_target: predict normalised patches, as the published recipe does; False: the input as it is.
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
+        patch: side of a patch in pixels; None: 14 for huge, as published, else 16.
         decoder_width: of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (8 in the paper).
         decoder_num_heads: of the decoder (16 in the paper).
         min_lr: rate at the end, per 256 images (0 in the paper).
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     targets = "input"
@@ -56,46 +52,36 @@ class MAE(Method):
         image_size: int = 224,
         mask_ratio: float = 0.75,
         normalise_target: bool = True,
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
         patch: int | None = None,
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
         min_lr: float = 0.0,
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(min_lr=min_lr, **training)
+        super().__init__(size=size, patch=patch or (14 if size == "huge" else None), min_lr=min_lr, **shared)
         self.save_hyperparameters()
-        encoder, decoder = encoder_size(size), decoder_size("mae", size)
-        patch, mlp_ratio = patch or (14 if size == "huge" else encoder.patch), mlp_ratio or encoder.mlp_ratio
-        self.grid = TokenGrid.of_clip(1, image_size, image_size, (1, patch, patch))
+        decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        self.grid = TokenGrid.of_clip(1, image_size, image_size, (1, self.patch, self.patch))
         kept_tokens(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
-        width, decoder_width = width or encoder.width, decoder_width or decoder.width
         self.encoder = Encoder(
             self.grid,
-            width,
-            depth or encoder.depth,
-            num_heads or encoder.num_heads,
-            mlp_ratio=mlp_ratio,
+            **self.encoder_shape,
             position="sincos_2d",
             bias="qkv",
             preprocessing=Preprocessing(frames=1, stride_frames=1, size=image_size),
             cls_token=True,
         )
         init_patch_projection(self.encoder.patch_embed.proj)
-        self.encoder_to_decoder = nn.Linear(width, decoder_width)
+        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width)
         init_linear(self.encoder_to_decoder)
-        self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder_width), std=0.02))
+        self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder.width), std=0.02))
         self.decoder = Decoder(
             self.grid,
-            decoder_width,
-            decoder_depth or decoder.depth,
-            decoder_num_heads or decoder.num_heads,
-            values=3 * patch * patch,
-            mlp_ratio=mlp_ratio,
+            **vars(decoder),
+            values=3 * self.patch**2,
+            mlp_ratio=self.mlp_ratio,
+            trained=self.trained,
             position="sincos_2d",
             bias="qkv",
         )

@@ -18,12 +18,12 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.uniform import kept_tokens, uniform_split
 from vmae_zoo.methods.base import Method, Output, weighted_mse
-from vmae_zoo.models.blocks import init_linear, init_patch_projection, init_separate_qkv
+from vmae_zoo.models.blocks import init_linear, init_patch_projection, init_separate_qkv, init_truncated
 from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
@@ -33,25 +33,22 @@ class MAEST(Method):
     """Masked autoencoder of clips, agnostic of space and time.
 
     Args:
-        size: encoder and decoder: tiny, small (ours), base, large, huge as published.
+        size: of encoder and decoder: tiny, small (ours), base, large, huge as published.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
         stride_frames: from one frame of the clip to the next (4 in the paper); kept with the weights.
         mask_ratio: share of hidden tokens (0.9 in the paper: 156 of 1568 stay visible).
         pred_t_dim: frames of a clip that are predicted, spread evenly (8 of 16 in the published recipe: one per cube).
         normalise_target: predict normalised values, as the published recipe does; False: the input as it is.
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
+        trunc_init: start linear maps, patch embedding and mask token from a truncated normal of deviation 0.02, an
+            option of the official program that its recipe does not take.
         decoder_width: of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (4 in the paper).
         decoder_num_heads: of the decoder (16 in the paper).
         base_lr: per 256 clips, repeats not counted (1.6e-3 in the released recipe).
         min_lr: rate at the end, per 256 clips (0 in the released recipe).
         warmup_epochs: loader epochs (5 of 100 in the released recipe, with 4 repeats).
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     targets = "input"
@@ -65,57 +62,50 @@ class MAEST(Method):
         mask_ratio: float = 0.9,
         pred_t_dim: int = 8,
         normalise_target: bool = True,
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
-        patch: int | None = None,
+        trunc_init: bool = False,
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
         base_lr: float = 1.6e-3,
         min_lr: float = 0.0,
         warmup_epochs: float = 5,
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **training)
+        super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **shared)
         self.save_hyperparameters()
-        encoder, decoder = encoder_size(size), decoder_size("mae_st", size)
-        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
         kept_tokens(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
         self.target_grid = target_grid(self.grid, pred_t_dim)
         self.register_buffer("target_frames", spread_frames(frames, pred_t_dim), persistent=False)
         self.target_frames: Tensor
-        width, decoder_width = width or encoder.width, decoder_width or decoder.width
         self.encoder = Encoder(
             self.grid,
-            width,
-            depth or encoder.depth,
-            num_heads or encoder.num_heads,
-            mlp_ratio=mlp_ratio,
+            **self.encoder_shape,
             position="separable",
             bias="qkv",
             preprocessing=Preprocessing(MEAN, STD, frames, stride_frames, image_size),
             cls_token=True,
         )
-        self.encoder.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
+        self.encoder.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.encoder.width), std=0.02))
         init_patch_projection(self.encoder.patch_embed.proj)
-        self.encoder_to_decoder = nn.Linear(width, decoder_width)
+        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width)
         init_linear(self.encoder_to_decoder)
-        self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder_width), std=0.02))
-        self.decoder_cls_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
+        self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder.width), std=0.02))
+        self.decoder_cls_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
         self.decoder = Decoder(
             self.grid,
-            decoder_width,
-            decoder_depth or decoder.depth,
-            decoder_num_heads or decoder.num_heads,
-            values=3 * self.target_grid.cube[0] * patch * patch,
-            mlp_ratio=mlp_ratio,
+            **vars(decoder),
+            values=3 * self.target_grid.cube[0] * self.patch**2,
+            mlp_ratio=self.mlp_ratio,
+            trained=self.trained,
             position="separable",
             bias="qkv",
         )
-        self.apply(init_separate_qkv)
+        self.apply(init_truncated if trunc_init else init_separate_qkv)
+        if trunc_init:
+            for start in (self.mask_token, self.encoder.patch_embed.proj.weight):
+                nn.init.trunc_normal_(start, std=0.02)
 
     def draw(self, batch: dict[str, Any]) -> TokenSplit:
         """A mask per clip, random over space and time alike."""

@@ -27,7 +27,6 @@ from vmae_zoo.models.contrastive import head, info_nce
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.photometric import FIRST_VIEW, SECOND_VIEW, change_colours
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.models.sizes import encoder_size
 from vmae_zoo.training.schedule import plan
 
 
@@ -49,15 +48,10 @@ class MoCoV3(Method):
         projection_width: hidden width of projector and predictor (4096 in the paper).
         projection_dim: width of the embedding E (256 in the paper).
         position: "sincos_1d", VideoMAE's; on images the paper has "sincos_2d_rows".
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
         min_lr: rate at the end, per 256 clips (0 in the paper).
         weight_decay: AdamW's, on all parameters (0.1 in the paper).
         betas: AdamW's ((0.9, 0.999) in the paper).
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     views = 2
@@ -77,40 +71,30 @@ class MoCoV3(Method):
         projection_width: int = 4096,
         projection_dim: int = 256,
         position: str = "sincos_1d",
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
-        patch: int | None = None,
         min_lr: float = 0.0,
         weight_decay: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.999),
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(min_lr=min_lr, weight_decay=weight_decay, betas=betas, **training)
+        super().__init__(size=size, min_lr=min_lr, weight_decay=weight_decay, betas=betas, **shared)
         self.save_hyperparameters()
         if clips not in ("two", "same"):
             raise ValueError(f"clips = {clips!r} is not known: choose two or same")
         self.same_clip = clips == "same"
-        encoder = encoder_size(size)
-        patch, width = patch or encoder.patch, width or encoder.width
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (min(frames, 2), patch, patch))
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (min(frames, 2), self.patch, self.patch))
         self.encoder = Encoder(
             self.grid,
-            width,
-            depth or encoder.depth,
-            num_heads or encoder.num_heads,
-            mlp_ratio=mlp_ratio or encoder.mlp_ratio,
+            **self.encoder_shape,
             position=position,
             bias="qkv",
             preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
             cls_token=True,
         )
         self.encoder.apply(init_separate_qkv)
-        self.encoder.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=1e-6))
+        self.encoder.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, self.encoder.width), std=1e-6))
         init_patch_projection(self.encoder.patch_embed.proj, zero_bias=True)
         self.encoder.patch_embed.requires_grad_(not freeze_patch_embed)
-        self.projector = head((width, projection_width, projection_width, projection_dim))
+        self.projector = head((self.encoder.width, projection_width, projection_width, projection_dim))
         self.predictor = head((projection_dim, projection_width, projection_dim))
         self.momentum_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)

@@ -20,7 +20,7 @@ from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.models.sizes import decoder_size, encoder_size
+from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
 
@@ -28,25 +28,20 @@ class VideoMAE(Method):
     """Masked autoencoder over tubes of a clip.
 
     Args:
-        size: encoder and decoder as published: tiny (ours), small, base, large, huge.
+        size: of encoder and decoder as published: tiny (ours), small, base, large, huge.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
         stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with
             the weights.
         mask_ratio: share of hidden places (0.9 in the paper; 0.75 on UCF101 and HMDB51).
         normalise_target: predict normalised pixels, as every script does; False: plain pixels in [0, 1].
-        width: of the encoder; this and the following override ``size``.
-        depth: blocks of the encoder.
-        num_heads: of the encoder.
-        mlp_ratio: hidden width of the MLPs over the width.
-        patch: side of a patch in pixels.
         decoder_width: of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_num_heads: of the decoder.
         attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided`.
         final_norm: a layer norm after the encoder's last block; False only for weights that transformers pre-trained
             with its default ``use_mean_pooling``.
-        **training: see `vmae_zoo.methods.base.Method`.
+        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
     decoder_name = "videomae"
@@ -61,48 +56,37 @@ class VideoMAE(Method):
         stride_frames: int = 4,
         mask_ratio: float = 0.9,
         normalise_target: bool = True,
-        width: int | None = None,
-        depth: int | None = None,
-        num_heads: int | None = None,
-        mlp_ratio: float | None = None,
-        patch: int | None = None,
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
         attention: str = "joint",
         final_norm: bool = True,
-        **training: Any,
+        **shared: Any,
     ):
-        super().__init__(**training)
+        super().__init__(size=size, **shared)
         self.save_hyperparameters()
-        encoder, decoder = encoder_size(size), decoder_size(self.decoder_name, size)
-        patch, mlp_ratio = patch or encoder.patch, mlp_ratio or encoder.mlp_ratio
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, patch, patch))
+        decoder = decoder_size(
+            self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
+        )
+        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
         hidden_places(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
-        width, decoder_width = width or encoder.width, decoder_width or decoder.width
         self.encoder = Encoder(
             self.grid,
-            width,
-            depth or encoder.depth,
-            num_heads or encoder.num_heads,
-            mlp_ratio=mlp_ratio,
+            **self.encoder_shape,
             final_norm=final_norm,
             preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
             attention=attention,
         )
-        self.encoder_to_decoder = nn.Linear(
-            width, decoder_width, bias=False
-        )  # PyTorch's own start, as in the official program
+        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)  # PyTorch's own start
         self.mask_token = nn.Parameter(
-            nn.init.trunc_normal_(torch.zeros(1, 1, decoder_width), std=0.02, a=-0.02, b=0.02)
+            nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
         )
         self.decoder = Decoder(
             self.grid,
-            decoder_width,
-            decoder_depth or decoder.depth,
-            decoder_num_heads or decoder.num_heads,
-            values=3 * 2 * patch * patch,
-            mlp_ratio=mlp_ratio,
+            **vars(decoder),
+            values=3 * 2 * self.patch**2,
+            mlp_ratio=self.mlp_ratio,
+            trained=self.trained,
         )
 
     def draw(self, batch: dict[str, Any]) -> TokenSplit:

@@ -69,6 +69,7 @@ class CrossDecoder(nn.Module):
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
+        trained: see `vmae_zoo.models.encoder.Encoder`.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class CrossDecoder(nn.Module):
         values: int,
         mlp_ratio: float = 4.0,
         eps: float = 1e-6,
+        trained: tuple[int, int] | None = None,
     ):
         super().__init__()
-        self.positions = positions("sincos_1d", grid, width)
+        self.positions = positions("sincos_1d", grid, width, trained)
         self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
         self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)

@@ -28,6 +28,7 @@ class Decoder(nn.Module):
         eps: of the layer norms.
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
         bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
+        trained: see `vmae_zoo.models.encoder.Encoder`.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Decoder(nn.Module):
         eps: float = 1e-6,
         position: str = "sincos_1d",
         bias: str = "qv",
+        trained: tuple[int, int] | None = None,
     ):
         super().__init__()
-        self.positions = positions(position, grid, width)
+        self.positions = positions(position, grid, width, trained)
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)

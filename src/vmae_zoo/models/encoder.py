@@ -142,8 +142,8 @@ def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
     other, dim = copy.deepcopy(encoder), encoder.width
     other.grid = other.patch_embed.grid = new
     if isinstance(encoder.positions, FixedPositions):
-        trained = encoder.positions.trained or (old.height, old.width)
-        other.positions = positions(encoder.positions.kind, new, dim, trained).to(encoder.positions.table)
+        kind, trained = encoder.positions.kind, encoder.positions.trained
+        other.positions = positions(kind, new, dim, trained).to(encoder.positions.table)
     else:
         other.positions = positions("separable", new, dim).to(encoder.positions.pos_embed_spatial)
         other.positions.load_state_dict(resize_learnt(encoder.positions.state_dict(), old, new))

@@ -58,18 +58,30 @@ class FixedPositions(nn.Module):
     """A table that is not learnt and, as in the official programs, not saved; a class token has no position.
 
     Args:
-        table_ND: float32 (N, D).
         kind: see `positions`.
+        grid: likewise.
+        dim: likewise.
         trained: likewise.
     """
 
     pos_embed_class: Tensor | None = None
 
-    def __init__(self, table_ND: Tensor, kind: str = "", trained: tuple[int, int] | None = None):
+    def __init__(self, kind: str, grid: TokenGrid, dim: int, trained: tuple[int, int] | None = None):
         super().__init__()
-        self.kind, self.trained = kind, trained
-        self.register_buffer("table", table_ND[None], persistent=False)
+        self.kind, self.grid, self.dim = kind, grid, dim
+        self.register_buffer("table", torch.empty(0), persistent=False)
         self.table: Tensor
+        self.resize_from(trained or (grid.height, grid.width))
+
+    def resize_from(self, trained: tuple[int, int]) -> None:
+        """Become the table of weights that were trained with these rows and columns of tokens."""
+        self.trained = trained
+        time, place = self.grid.time, (self.grid.height, self.grid.width)
+        if self.kind == "sincos_1d":
+            slices = sincos_1d(time * trained[0] * trained[1], self.dim).chunk(time)
+        else:
+            slices = (sincos_2d(*trained, self.dim, "row" if self.kind == "sincos_2d_rows" else "column"),) * time
+        self.table = torch.cat([resize_places(table_SD, trained, place) for table_SD in slices])[None].to(self.table)
 
     def forward(self, ids_BV: Tensor | None = None) -> Tensor:
         """Positions of these tokens: (B, V, D), or all of them: (1, N, D)."""
@@ -120,19 +132,13 @@ def positions(kind: str, grid: TokenGrid, dim: int, trained: tuple[int, int] | N
         trained: rows and columns of tokens that the weights were trained with, from which a fixed table is resized;
             None: the grid's own.
     """
-    trained = trained or (grid.height, grid.width)
-    if kind == "sincos_1d":
-        table_ND = sincos_1d(grid.time * trained[0] * trained[1], dim)
-    elif kind in ("sincos_2d", "sincos_2d_rows"):
-        table_ND = sincos_2d(*trained, dim, "row" if kind == "sincos_2d_rows" else "column").repeat(grid.time, 1)
-    elif kind == "separable":
+    if kind == "separable":
         return SeparablePositions(grid, dim)
-    else:
-        raise ValueError(
-            f"positions = {kind!r} is not known: choose one of sincos_1d, sincos_2d, sincos_2d_rows, separable"
-        )
-    slices = [resize_places(table_SD, trained, (grid.height, grid.width)) for table_SD in table_ND.chunk(grid.time)]
-    return FixedPositions(torch.cat(slices), kind, trained)
+    if kind in ("sincos_1d", "sincos_2d", "sincos_2d_rows"):
+        return FixedPositions(kind, grid, dim, trained)
+    raise ValueError(
+        f"positions = {kind!r} is not known: choose one of sincos_1d, sincos_2d, sincos_2d_rows, separable"
+    )
 
 
 def resize_places(table_SD: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Published sizes, one line each: what ``size: base`` stands for in every method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,18 @@ DECODERS = {
 }
 
 
-def encoder_size(size: str) -> EncoderSize:
-    """The encoder called ``size``; ``ValueError`` names the known ones."""
+def encoder_size(size: str, **given: Any) -> EncoderSize:
+    """The encoder called ``size``, but for what is given; ``ValueError`` names the known ones."""
     if size not in ENCODERS:
         raise ValueError(f"size = {size!r} is not known: choose one of {', '.join(ENCODERS)}")
-    return ENCODERS[size]
+    return replace(ENCODERS[size], **{name: value for name, value in given.items() if value})
 
 
-def decoder_size(method: str, size: str) -> DecoderSize:
-    """The decoder that ``method`` puts behind the encoder called ``size``."""
+def decoder_size(method: str, size: str, **given: Any) -> DecoderSize:
+    """The decoder that ``method`` puts behind the encoder called ``size``, but for what is given."""
     encoder_size(size)
     if size not in DECODERS[method]:
         raise ValueError(
             f"{method} has no decoder of its own for size = {size!r}: choose one of {', '.join(DECODERS[method])}"
         )
-    return DECODERS[method][size]
+    return replace(DECODERS[method][size], **{name: value for name, value in given.items() if value})

@@ -1,6 +1,7 @@
-"""The learning rate of each optimiser step: linear warm-up from zero, then a half cosine."""
+"""The learning rate of each optimiser step: linear warm-up from zero, then a half cosine; or in steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +63,8 @@ def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> flo
         return step / max(warmup_steps - 1, 1)
     done = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
     return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * done))
+
+
+def steps_down(step: int, milestones: Sequence[float]) -> float:
+    """Share of the full rate at a 0-based step: a tenth of what it was from each milestone on."""
+    return 0.1 ** sum(step >= milestone for milestone in milestones)

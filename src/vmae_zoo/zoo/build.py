@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import vmae_zoo.methods
+from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
@@ -39,6 +40,7 @@ class Loaded:
         licence: of the weights; None where nothing says it.
         revision: commit of the Hub repository.
         sha256: of the file.
+        positions: what was done to them, where the model takes clips of another size than the file's.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Loaded:
     licence: str | None = None
     revision: str | None = None
     sha256: str | None = None
+    positions: str | None = None
 
     def line(self) -> str:
         """The account in one line."""
@@ -60,7 +63,15 @@ class Loaded:
             names = getattr(self, what)
             if names:
                 parts.append(f"{len(names)} {what.replace('_', ' ')} ({', '.join(parts_of(names))})")
+        if self.positions:
+            parts.append(self.positions)
         return ", ".join(parts)
+
+
+def resizing(old: TokenGrid, new: TokenGrid) -> str:
+    """What becomes of positions, in words."""
+    old_size, new_size = (" x ".join(map(str, grid.pixels)) for grid in (old, new))
+    return f"positions resized from clips of {old_size} to {new_size}"
 
 
 class WithoutInit(TorchFunctionMode):

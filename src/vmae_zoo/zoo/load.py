@@ -5,12 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from vmae_zoo.methods import Method
+from vmae_zoo.models.encoder import resized
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LOG, TASKS, Loaded, build, check_tensors, parts_of
+from vmae_zoo.zoo.build import LOG, TASKS, build, resizing
 from vmae_zoo.zoo.convert import layout_of
 from vmae_zoo.zoo.convert.described import METHODS, Described, Told
 from vmae_zoo.zoo.files import Contents, read_json, read_weights
@@ -28,6 +27,7 @@ def load_pretrained(
     decoder_num_heads: int | None = None,
     image_size: int | None = None,
     frames: int | None = None,
+    clip: tuple[int, int, int] | None = None,
     endpoint: str | None = None,
     revision: str | None = None,
     allow_missing: Sequence[str] = (),
@@ -41,8 +41,11 @@ def load_pretrained(
         method: whose weights they are, where a file fits several: videomae, videomae_v2 or mgmae.
         num_heads: attention heads of the encoder, where its width is not a published one.
         decoder_num_heads: of the decoder, likewise.
-        image_size: rows and columns of a clip in pixels, where the file does not say; 224 without it.
-        frames: frames of a clip, likewise; 16 without it.
+        image_size: rows and columns in pixels of the clips it was trained on, where the file does not say; 224 without
+            it.
+        frames: frames of those clips, likewise; 16 without it.
+        clip: (frames, rows, columns) of the clips that the encoder shall take, where they are others: its positions are
+            resized by the policy of `vmae_zoo.models.positions`.
         endpoint: address of the Hub; None: the usual one.
         revision: branch, tag or commit on the Hub.
         allow_missing: patterns of names that the file may lack, for example ["decoder.*"]; they keep a random start.
@@ -56,12 +59,14 @@ def load_pretrained(
     """
     if task not in TASKS:
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
+    if clip and task != "encoder":
+        raise ValueError(f"clip = {clip} is for an encoder alone: a {task} model is trained anew for another size")
     if method is not None and method not in METHODS:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}")
     located = locate(name_or_path, task=task, endpoint=endpoint, revision=revision)
     told = Told(located.name, task, method, num_heads, decoder_num_heads, image_size, frames)
     described, layout, licence = read(located, told)
-    return build(
+    model: Any = build(
         described,
         task=task,
         source=located.name,
@@ -72,58 +77,11 @@ def load_pretrained(
         revision=located.commit,
         sha256=located.sha256,
     )
-
-
-def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
-    """Put weights into a model that is about to be trained: what fits by name is taken, the rest keeps its start.
-
-    The same method takes everything. Another takes the encoder, without the final norm where it has none of its own: a
-    classifier starts its norm, as the official fine-tuning does, and its head afresh.
-
-    Args:
-        model: as constructed.
-        name_or_path: see `load_pretrained`.
-        **where: endpoint and revision.
-
-    Raises:
-        ValueError: a tensor of the encoder has no place in the model, or one of the model's encoder is not in the file.
-    """
-    located = locate(name_or_path, task="encoder", **where)
-    block: Any = model.encoder.blocks[0]
-    clip_frames, side, _ = model.grid.pixels
-    told = Told(located.name, num_heads=block.attn.heads, image_size=side, frames=clip_frames)
-    described, layout, licence = read(located, told)
-    expected, given = model.state_dict(), described.tensors
-    same = described.method == type(model).__name__
-    wanted = [name for name in expected if same or name.startswith("encoder.")]
-    used = [name for name in wanted if name in given]
-    lacking = [n for n in wanted if n not in given and (same or not n.startswith("encoder.fc_norm."))]
-    astray = [n for n in given if n.startswith("encoder.") and n not in expected and not n.startswith("encoder.norm.")]
-    if lacking or astray or not used:
-        raise ValueError(
-            f"{located.name} ({described.method}) does not start this {type(model).__name__}: "
-            f"{'its weights lack ' + lacking[0] if lacking else 'the model has no place for ' + (astray or ['any'])[0]}"
-        )
-    check_tensors({name: given[name] for name in used}, expected, located.name, type(model).__name__)
-    with torch.no_grad():
-        for name in used:
-            expected[name].copy_(given[name])
-    fresh = tuple(name for name in expected if name not in used)
-    left_out = tuple(name for name in given if name not in used)
-    loaded = Loaded(
-        located.name,
-        layout,
-        described.method,
-        described.hparams,
-        tuple(used),
-        left_out,
-        fresh,
-        (),
-        licence,
-        located.commit,
-    )
-    LOG.info("%s; fresh: %s", loaded.line(), ", ".join(parts_of(fresh)) or "nothing")
-    return loaded
+    if clip is None:
+        return model
+    other: Any = resized(model, *clip)
+    other.loaded = replace(model.loaded, positions=resizing(model.grid, other.grid))
+    return other
 
 
 def read(located: Located, told: Told) -> tuple[Described, str, str | None]:
