@@ -93,3 +93,19 @@ def test_mistakes_are_told_in_one_line(video, checkpoint, tmp_path, capsys):
         error = capsys.readouterr().err.strip().splitlines()
         assert said in error[-1]
         assert not any("Traceback" in line for line in error)
+
+
+def test_masks_of_moco_v3_are_its_two_views(video, tmp_path, capsys):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "views.png"
+    recipe.write_text(
+        "model:\n  class_path: MoCoV3\n  init_args: {size: tiny, width: 24, num_heads: 2, projection_width: 8}\n"
+        "data: {frames: 4, size: 32, crop: random_resized}\n"
+    )
+    arguments = ["masks", "--recipe", str(recipe), "--video", str(video), "--json", str(tmp_path / "x.json")]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "two clips of one video" in capsys.readouterr().out
+    assert Image.open(out).height > 4 * 144
+    again, other = tmp_path / "again.png", tmp_path / "other.png"
+    assert main([*arguments, "--out", str(again)]) == 0
+    assert main([*arguments, "--out", str(other), "--seed", "1"]) == 0
+    assert out.read_bytes() == again.read_bytes() != other.read_bytes()

@@ -1,4 +1,4 @@
-"""``vmae-zoo masks``: what a recipe's method sees of a video."""
+"""``vmae-zoo masks``: what a recipe's method sees of a video; of MoCo v3, which has no masks, its two views."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the masks of one clip over it."""
+    """Draw the masks of one clip over it, or two views beside each other."""
     import vmae_zoo.methods
     from vmae_zoo.cli.trainer import ZooCLI, quieten
     from vmae_zoo.data import ClipDataModule
@@ -34,16 +34,20 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.viz.masks import show_split, token_ids
     from vmae_zoo.viz.picture import sheet
     from vmae_zoo.viz.reconstruction import check_method
+    from vmae_zoo.viz.views import read_views, show_views
 
     quieten()
-    arguments = ["-c", args.recipe, *ON_THIS_MACHINE]
-    method = check_method(ZooCLI(arguments, vmae_zoo.methods.Method, ClipDataModule, run=False).model)
-    batch = read_batch(method, [args.video], args.seed)
-    split = method.draw(batch)
-    panel = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy())
+    cli = ZooCLI(["-c", args.recipe, *ON_THIS_MACHINE], vmae_zoo.methods.Method, ClipDataModule, run=False)
+    if isinstance(cli.model, vmae_zoo.methods.MoCoV3):
+        panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
+    else:
+        method = check_method(cli.model)
+        batch = read_batch(method, [args.video], args.seed)
+        split = method.draw(batch)
+        panel, ids = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     sheet([panel], side=144).save(args.out)
     print(f"{args.out}  {panel.title}: {panel.note}")
     if args.json:
-        args.json.write_text(json.dumps({"method": panel.title, **token_ids(split)}) + "\n")
+        args.json.write_text(json.dumps({"method": panel.title, **ids}) + "\n")
     return 0

@@ -1,0 +1,65 @@
+"""The two views of a video that a contrastive method compares."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vmae_zoo.data import ClipDataModule, ClipDataset, Row, collate
+from vmae_zoo.methods.moco_v3 import MoCoV3
+from vmae_zoo.viz.picture import Panel
+
+
+def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0) -> dict[str, Any]:
+    """A batch of one video's two training views, cropped as the recipe says.
+
+    Args:
+        method: says frames, stride and size, and whether the views are of the same clip.
+        data: how clips are cropped.
+        video: a file; its name and the seed decide starts, crops and colours.
+        seed: another one gives other views.
+
+    Raises:
+        ValueError: the file is not a video.
+    """
+    wanted = method.encoder.preprocessing
+    dataset = ClipDataset(
+        [Row(video.name, video, -1, "train")],
+        wanted.frames,
+        wanted.stride_frames,
+        wanted.size,
+        crop=data.crop,
+        scales=data.scales,
+        flip=data.flip,
+        seed=seed,
+        views=method.views,
+        same_clip=method.same_clip,
+        area=data.area,
+    )
+    batch = collate([dataset[0]])
+    if batch.get("bad"):
+        raise ValueError(batch["bad"][0]["reason"])
+    return batch
+
+
+@torch.no_grad()
+def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
+    """A panel with one column per time slice: each view as it was cropped, and as the network gets it.
+
+    Args:
+        method: changes the colours.
+        batch: of `read_views`.
+    """
+    rows: dict[str, np.ndarray] = {}
+    cropped = (batch["video"], batch["other"])
+    for name, crops, view in zip(("first view", "second view"), cropped, method.inputs(batch), strict=True):
+        pixels = method.encoder.normaliser.pixels(view, channel_dim=1).clamp(0, 1)
+        for label, clip in ((name, crops[0]), ("in its colours", (255 * pixels[0]).round().byte())):
+            rows[label if label not in rows else label + " "] = _slices(clip, method.grid.cube[0])
+    same = "two crops of one clip" if method.same_clip else "two clips of one video"
+    return Panel(type(method).__name__, rows, f"{same}, each in colours of its own; their embeddings should be alike")
+
+
+def _slices(clip_CTHW: torch.Tensor, step: int) -> np.ndarray:
+    return clip_CTHW[:, ::step].permute(1, 2, 3, 0).numpy()
