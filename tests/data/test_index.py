@@ -10,7 +10,8 @@ import pytest
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, decode, probe
-from vmae_zoo.data.audit import audit
+from vmae_zoo.data import index as index_module
+from vmae_zoo.data.audit import Finding, audit
 from vmae_zoo.data.index import find_index, make_index
 from vmae_zoo.data.timeline import Timeline
 
@@ -179,3 +180,54 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
     data.trainer = None
     with pytest.warns(UserWarning, match="the videos changed"):
         data.load_state_dict({"index": "other"})
+
+
+def crashing(path: Path) -> Finding:
+    """As `audit`, but some files kill their process."""
+    if path.name.startswith("crash"):
+        os._exit(9)
+    return audit(path)
+
+
+def test_a_file_that_kills_its_process_is_named_and_the_others_go_on(small_set, tmp_path, monkeypatch, capsys):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    shutil.copy(next(root.rglob("*.mp4")), root / "crash.mp4")
+    shutil.copy(next(root.rglob("*.mp4")), root / "crash too.mp4")
+    monkeypatch.setattr(index_module, "audit", crashing)
+    index, read = make_index(root, workers=2, progress=False)
+    verdicts = {name: (verdict, reasons) for name, (verdict, reasons, *_) in index.verdicts().items()}
+    assert read == len(verdicts) == 7
+    for name in ("crash.mp4", "crash too.mp4"):
+        assert verdicts.pop(name) == ("damaged", "it crashes the decoder")
+    assert {verdict for verdict, _ in verdicts.values()} == {"good"}
+    assert make_index(root, workers=2, progress=False)[1] == 0  # and is not tried again
+
+
+def test_without_its_disk_an_index_knows_nothing_and_recovers(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    index, _ = make_index(root, workers=1, progress=False)
+    path = next(root.rglob("*.mp4"))
+    asked = str(path), path.stat().st_size, path.stat().st_mtime_ns
+    assert index.recall(*asked)
+    index._connection.close()
+    assert index.recall(*asked) is None
+    assert index.recall(*asked)
+
+
+def test_a_run_goes_on_with_its_index_and_is_warned_of_another(small_set, tmp_path, capfd, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set, root)
+    make_index(root, workers=1, progress=False)
+    monkeypatch.chdir(tmp_path)
+    settings = ["--data.root", str(root), "--data.size", "32", "--data.frames", "2", "--data.stride_frames", "2"]
+    settings += ["--data.workers", "0", "--data.batch_size", "2", "--data.global_batch", "2", "--model.depth", "1"]
+    fit = ["fit", "-c", "recipes/videomae.yaml", *settings, "--trainer.enable_progress_bar", "false"]
+    assert main([*fit, "--trainer.max_steps", "2"]) == 0
+    assert main([*fit, "--trainer.max_steps", "3", "--ckpt_path", "last"]) == 0
+    assert "the videos changed" not in capfd.readouterr().err
+    (root / "train/a/new.mp4").write_bytes(b"no video")
+    make_index(root, workers=1, progress=False)
+    with pytest.warns(UserWarning, match="the videos changed: the checkpoint was made with index"):
+        assert main([*fit, "--trainer.max_steps", "4", "--ckpt_path", "last"]) == 0

@@ -10,6 +10,7 @@ from vmae_zoo.data.catalog import Row, open_catalog
 from vmae_zoo.data.decode import VideoInfo
 from vmae_zoo.data.draw import Draw, all_rows
 from vmae_zoo.data.index import Index, find_index, without_damaged
+from vmae_zoo.data.outage import anchors_of
 from vmae_zoo.data.sources import Source, join, read_sources
 from vmae_zoo.data.timeline import Timeline
 
@@ -62,6 +63,11 @@ class Collection:
     def test_rows(self) -> list[Row]:
         """The test clips: the validation clips where there are no others."""
         return self.catalog.of("test") or self.validation_rows
+
+    @cached_property
+    def anchors(self) -> tuple[Path, ...]:
+        """Folders without which nothing can be read."""
+        return tuple(anchor for part in self.parts for anchor in anchors_of(part.root, part.rows))
 
     def draw(self, seed: int) -> Draw:
         """The training clips of each epoch."""

@@ -4,16 +4,18 @@ T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the dev
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.decode import VideoError, VideoInfo
 from vmae_zoo.data.listening import probe_heard, read_heard
+from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import dense_ids, dense_start, segment_ids, window_end, window_ids
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.randomness import Draws, hash_text, sample_key
@@ -26,7 +28,7 @@ SAMPLINGS = ("dense", "window", "uniform")
 TRIES = 10  # replacements for one unreadable video before the run stops
 
 
-class ClipDataset(Dataset[list[Item]]):
+class ClipDataset(Patient):
     """The clips of some rows.
 
     Args:
@@ -49,6 +51,7 @@ class ClipDataset(Dataset[list[Item]]):
             video), see `vmae_zoo.data.sampling`.
         rand_augment: operations of RandAugment on a training clip, 0 for none.
         refuse_corrupt: a clip with pixels that the decoder had to make up counts as unreadable.
+        anchors: folders without which nothing below them can be read: `GoneError` where one is gone.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class ClipDataset(Dataset[list[Item]]):
         sampling: str = "dense",
         rand_augment: int = 0,
         refuse_corrupt: bool = False,
+        anchors: Sequence[Path] = (),
     ):
+        super().__init__(anchors)
         for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
             if value not in known:
                 raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(known)}")
@@ -111,6 +116,7 @@ class ClipDataset(Dataset[list[Item]]):
                     for item in items:
                         item[name] = self._cropped(clip, item["key"], purpose)
             except (VideoError, IndexError, OSError) as error:
+                self.check_there(row.path)
                 index = replacements.integer(0, len(self.rows))
                 bad.append({**told, "reason": str(error), "replacement": str(self.rows[index].path)})
                 continue
@@ -185,8 +191,11 @@ def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:
 
     Returns:
         "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the extras by name; and where
-        a video was unreadable "bad", a list of dicts. Where no replacement was found, nothing but "bad".
+        a video was unreadable "bad", a list of dicts. Where no replacement was found, nothing but "bad"; where a folder
+        is gone, "gone" and "places".
     """
+    if "gone" in samples[0][0]:
+        return samples[0][0]
     items = [item for sample in samples for item in sample]
     bad = [entry for item in items for entry in item.pop("bad", ())]
     if not all(items):

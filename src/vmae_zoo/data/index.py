@@ -47,7 +47,11 @@ class Index:
     def recall(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, Timeline | None] | None:
         """What is known of a file of this size and time of change; None where it has to be read."""
         query = "SELECT info, timeline FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
-        found = self._query(query, key_of(self.root, Path(name)), size, mtime_ns)
+        try:
+            found = self._query(query, key_of(self.root, Path(name)), size, mtime_ns)
+        except sqlite3.Error:  # its disk is gone for a while
+            self._connection = None
+            return None
         if not found or found[0][0] is None:
             return None
         info, timeline = found[0]

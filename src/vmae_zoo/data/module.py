@@ -1,27 +1,30 @@
 """The data module: from a folder of videos to batches of uint8 clips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.data.catalog import Catalog, Row
 from vmae_zoo.data.checks import check_settings
 from vmae_zoo.data.collection import Collection
-from vmae_zoo.data.dataset import ClipDataset
+from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.decode import ask_first
 from vmae_zoo.data.demo import demo_root
 from vmae_zoo.data.draw import Draw
 from vmae_zoo.data.global_batch import settle_batch
 from vmae_zoo.data.loader import make_loader
+from vmae_zoo.data.outage import Patient, read_again
 from vmae_zoo.data.place import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
 from vmae_zoo.data.views import ViewDataset, collate_views
+
+Collate = Callable[[Any], dict[str, Any]]
 
 
 class ClipDataModule(LightningDataModule):
@@ -57,6 +60,7 @@ class ClipDataModule(LightningDataModule):
             (frames spread over the video: fine-tuning on Something-Something V2).
         rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
+        wait_minutes: how long to wait for a folder of videos that cannot be reached, before the run saves and stops.
         test_crops: views along the longer side (3 in the papers).
     """
 
@@ -89,6 +93,7 @@ class ClipDataModule(LightningDataModule):
         test_clips: int = 1,
         test_crops: int = 1,
         sources: list[dict[str, Any]] | None = None,
+        wait_minutes: float = 60.0,
     ):
         super().__init__()
         counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}
@@ -103,11 +108,13 @@ class ClipDataModule(LightningDataModule):
         self.max_bad_share, self.refuse_corrupt = max_bad_share, refuse_corrupt
         self.sampling, self.rand_augment = sampling, rand_augment
         self.test_clips, self.test_crops = test_clips, test_crops
+        self.wait_minutes = wait_minutes
         self.accumulation = 1
         self.bad_samples = BadSamples(max_bad_share, 1)
         self._wanted_batch = global_batch
         self._sampler: PlacedBatchSampler | None = None
         self._place: dict[str, Any] | None = None
+        self._read: dict[str, tuple[Patient, Collate]] = {}  # what each stage's batches are of
 
     @cached_property
     def collection(self) -> Collection:
@@ -187,7 +194,7 @@ class ClipDataModule(LightningDataModule):
         else:
             go_on(trainer, self._sampler, self._place)
             self._place = None
-        return self._loader(self.dataset(self.rows, train=True), self._sampler)
+        return self._loader("train", self.dataset(self.rows, train=True), self._sampler)
 
     def val_dataloader(self) -> DataLoader | list:
         """The middle clip of every validation video; nothing where there are none."""
@@ -224,7 +231,8 @@ class ClipDataModule(LightningDataModule):
     def _frames(self) -> dict[str, Any]:
         """What training and tests have in common: which frames, how large, from which seed."""
         frames: dict[str, Any] = {"frames": self.frames, "stride_frames": self.stride_frames, "size": self.size}
-        return {**frames, "sampling": self.sampling, "seed": self.seed, "refuse_corrupt": self.refuse_corrupt}
+        files = {"refuse_corrupt": self.refuse_corrupt, "anchors": self.collection.anchors}
+        return {**frames, **files, "sampling": self.sampling, "seed": self.seed}
 
     def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         """A method that keeps results says which of the rows have none yet."""
@@ -236,27 +244,40 @@ class ClipDataModule(LightningDataModule):
         dataset = ViewDataset(rows, clips=self.test_clips, crops=self.test_crops, **self._frames)
         videos = max(self.batch_size // views, 1)
         sampler = EvenBatchSampler(len(rows), videos, self.trainer.global_rank, self.trainer.world_size)
-        return self._loader(dataset, sampler, collate=collate_views)
+        return self._loader("views", dataset, sampler, collate_views)
 
     def _even_loader(self, rows: Sequence[Row]) -> DataLoader | list:
         if not rows:
             return []
         trainer = self.trainer
         sampler = EvenBatchSampler(len(rows), self.batch_size, trainer.global_rank, trainer.world_size)
-        return self._loader(self.dataset(rows, train=False), sampler)
+        return self._loader("clips", self.dataset(rows, train=False), sampler)
 
-    def _loader(self, dataset: Dataset, sampler: Sampler, **settings: Any) -> DataLoader:
-        settings |= {"workers": self.workers, "prefetch": self.prefetch, "pin_memory": self.pin_memory}
-        return make_loader(dataset, sampler, self.trainer, recall=self.collection.indexes.recall, **settings)
+    def _loader(self, of: str, dataset: Patient, sampler: Sampler, collate: Collate = collate) -> DataLoader:
+        self._read[of] = dataset, collate
+        workers, recall = (self.workers, self.prefetch, self.pin_memory), self.collection.indexes.recall
+        return make_loader(dataset, sampler, self.trainer, *workers, recall, collate)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Note unreadable videos; ``ValueError`` where there are too many."""
+        """Wait for a folder that is gone, and note unreadable videos; ``ValueError`` where it takes too long.
+
+        Before it waits, and before it ends for too many of them, a single training process saves where it is.
+        """
+        trainer = self.trainer
+        if "gone" in batch:
+            _ask(trainer, "save_last")
+            of = "train" if trainer.training else "views" if trainer.testing or trainer.predicting else "clips"
+            batch = read_again(batch, *self._read[of], self.wait_minutes, lambda: _ask(trainer, "heed"))
         bad = batch.pop("bad", [])
         clips = len(batch["key"]) if batch else 0
         videos = -(-clips // self.repeats) if self.trainer.training else clips
         if self.trainer.testing or self.trainer.predicting:  # one unreadable video in a batch of its own ends nothing
             videos = clips // (self.test_clips * self.test_crops) or 1
-        self.bad_samples.note(bad, videos, Path(self.trainer.default_root_dir) / "bad_samples.jsonl")
+        try:
+            self.bad_samples.note(bad, videos, Path(trainer.default_root_dir) / "bad_samples.jsonl")
+        except ValueError:
+            _ask(trainer, "save_last")
+            raise
         return batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -273,3 +294,11 @@ class ClipDataModule(LightningDataModule):
         before, now = state_dict.get("index"), self.collection.indexes.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")
+
+
+def _ask(trainer: Trainer, what: str) -> None:
+    """Ask the callbacks that can to do something between two steps; several processes would wait for each other."""
+    if trainer.world_size == 1 and trainer.state.fn == "fit":
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if hasattr(callback, what):
+                getattr(callback, what)(trainer)

@@ -4,21 +4,22 @@ What `lightning test` averages over and what features are computed from. One pas
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item, collate, segment_of
 from vmae_zoo.data.decode import VideoError
 from vmae_zoo.data.listening import probe_heard, read_heard
+from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import dense_view_ids, segment_view_ids
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.randomness import hash_text, sample_key
 
 
-class ViewDataset(Dataset[list[Item]]):
+class ViewDataset(Patient):
     """The views of some rows: a list of clips x crops items per row, crops varying fastest.
 
     Args:
@@ -31,6 +32,7 @@ class ViewDataset(Dataset[list[Item]]):
         crops: views along the longer side (3 in the papers); one is the centre.
         seed: of the keys.
         refuse_corrupt: a video with pixels that the decoder had to make up counts as unreadable.
+        anchors: folders without which nothing below them can be read.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class ViewDataset(Dataset[list[Item]]):
         crops: int = 1,
         seed: int = 0,
         refuse_corrupt: bool = False,
+        anchors: Sequence[Path] = (),
     ):
+        super().__init__(anchors)
         self.rows = rows
         self.frames, self.stride_frames, self.size, self.sampling = frames, stride_frames, size, sampling
         self.clips, self.crops, self.seed, self.refuse_corrupt = clips, crops, seed, refuse_corrupt
@@ -60,6 +64,7 @@ class ViewDataset(Dataset[list[Item]]):
         try:
             clips, made_up = self._read(row)
         except (VideoError, IndexError, OSError) as error:
+            self.check_there(row.path)
             return [{"bad": [{**told, "reason": str(error), "replacement": "nothing"}]}]
         shared = {"index": index, "label": row.label, "key": sample_key(self.seed, 0, hash_text(row.id))}
         views = [crop_view(clip, self.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
@@ -86,6 +91,8 @@ class ViewDataset(Dataset[list[Item]]):
 
 def collate_views(samples: Sequence[list[Item]]) -> dict[str, Any]:
     """One batch of the views of several videos; unreadable ones are left out and told under "bad"."""
+    if "gone" in samples[0][0]:
+        return samples[0][0]
     bad = [entry for sample in samples for item in sample for entry in item.pop("bad", ())]
     readable = [sample for sample in samples if sample[0]]
     batch = collate(readable) if readable else {}

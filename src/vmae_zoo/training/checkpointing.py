@@ -173,6 +173,11 @@ class LastCheckpoint(Checkpoint):
         limit = self.every_minutes
         return bool(self.failed and minutes > RETRY_MINUTES) or (limit is not None and minutes > limit)
 
+    def heed(self, trainer: Trainer) -> None:
+        """Save and end here where told to: for whoever waits between two steps, in a run of one process."""
+        if self._signals.number:
+            self._end(trainer, self._signals.number)
+
     def _end(self, trainer: Trainer, told: int) -> None:
         self.save_last(trainer)
         stop(trainer, told)
