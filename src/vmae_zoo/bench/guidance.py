@@ -27,6 +27,7 @@ from vmae_zoo.bench.silhouettes import SIZE
 from vmae_zoo.data.decode import probe, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.data.transforms import multi_scale_crop
+from vmae_zoo.flow.codec import codec_flow
 from vmae_zoo.flow.raft import RaftFlow
 from vmae_zoo.randomness import Draws, sample_key
 
@@ -47,7 +48,7 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
             rows.append({"file": path.name, "as found": timed(path, repeats), "re-encoded": timed(quick, repeats)})
     totals = {}
     for kind in ("as found", "re-encoded"):
-        columns = {part: [row[kind][part]["median"] for row in rows] for part in ("decode", "guide", "flow")}
+        columns = {part: [row[kind][part]["median"] for row in rows] for part in ("decode", "guide", "flow", "codec")}
         ratios = [guide / decode for guide, decode in zip(columns["guide"], columns["decode"], strict=True)]
         totals[kind] = {
             **{f"{part}_ms": spread(values) for part, values in columns.items()},
@@ -59,9 +60,13 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
 
 
 def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of this thread's processor time for one clip of a file; "flow" is a part of "guide"."""
+    """Milliseconds of this thread's processor time for one clip of a file.
+
+    "flow" is a part of "guide". "codec" is the flow of the file's motion vectors, which decodes it once more, from its
+    first frame on.
+    """
     total = probe(path).frames
-    times: dict[str, list[float]] = {"decode": [], "guide": [], "flow": []}
+    times: dict[str, list[float]] = {"decode": [], "guide": [], "flow": [], "codec": []}
     for repeat in range(repeats):
         key = sample_key(0, 0, repeat)
         ids = dense_ids(total, 16, 4, dense_start(total, 16, 4, Draws(key, "start")))
@@ -72,10 +77,13 @@ def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
         marks.append(time.thread_time())
         GUIDE(clip, key)
         marks.append(time.thread_time())
-        GUIDE.estimate(clip, GUIDE.pairs(torch.tensor([key]))[0].numpy())
+        pairs = GUIDE.pairs(torch.tensor([key]))[0].numpy()
+        GUIDE.estimate(clip, pairs)
         marks.append(time.thread_time())
-        decode, _, guide, flow = 1000 * np.diff(marks)
-        for part, value in (("decode", decode), ("guide", guide), ("flow", flow)):
+        codec_flow(path, ids, pairs, size=(SIZE // 4, SIZE // 4))
+        marks.append(time.thread_time())
+        decode, _, guide, flow, codec = 1000 * np.diff(marks)
+        for part, value in (("decode", decode), ("guide", guide), ("flow", flow), ("codec", codec)):
             times[part].append(float(value))
     return {part: spread(values) for part, values in times.items()}
 

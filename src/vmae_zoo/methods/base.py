@@ -103,7 +103,7 @@ class Method(lightning.LightningModule):
         known = encoder_size(size, width=width, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, patch=patch)
         self.patch, self.mlp_ratio = known.patch, known.mlp_ratio
         self.trained = (trained_image_size // known.patch,) * 2 if trained_image_size else None
-        self.encoder_shape = {
+        self.encoder_shape: dict[str, Any] = {
             "width": known.width,
             "depth": known.depth,
             "num_heads": known.num_heads,
