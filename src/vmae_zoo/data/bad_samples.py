@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ class BadSamples:
         self.count += len(replaced)
         self.tried += len(replaced)
         self.made_up += len(entries) - len(replaced)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as lines:
-            lines.writelines(json.dumps(entry) + "\n" for entry in entries)
+        with suppress(OSError):  # a full disk: no reason to end a run
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a") as lines:
+                lines.writelines(json.dumps(entry) + "\n" for entry in entries)
         if not read:
             raise ValueError(
                 f"{len(entries)} videos in a row cannot be read ({entries[-1]['reason']}): all are listed in {file}"
