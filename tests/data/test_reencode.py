@@ -69,3 +69,16 @@ def test_the_command_copies_resumes_and_names_what_it_cannot(encode, tmp_path, c
     (source / "y/broken.mp4").unlink()
     assert main(arguments) == 0
     assert "0 copied, 2 already there" in capsys.readouterr().out
+
+
+def test_parts_make_the_whole(encode, tmp_path, capsys):
+    for name in "abc":
+        encode(tmp_path / f"set/{name}.mp4", frames=20)
+    (tmp_path / "set/list.txt").write_text("a 0\n")
+    arguments = ["reencode", str(tmp_path / "set"), str(tmp_path / "fast"), "--workers", "1", "--force"]
+    assert main([*arguments, "--shard", "1/2"]) == 0
+    assert [path.name for path in (tmp_path / "fast").iterdir()] == ["b.mp4"]
+    assert main([*arguments, "--shard", "0/2"]) == 0
+    assert sorted(path.name for path in (tmp_path / "fast").iterdir()) == ["a.mp4", "b.mp4", "c.mp4", "list.txt"]
+    assert main([*arguments, "--shard", "2/2"]) == 1
+    assert "--shard 2/2 is not I/N" in capsys.readouterr().err

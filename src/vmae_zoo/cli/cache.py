@@ -3,10 +3,11 @@
 import argparse
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from vmae_zoo.cli.parts import add_shard, part_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels; never enlarged (default 256)")
     parser.add_argument("--quality", type=int, default=90, metavar="Q", help="of the JPEGs, 1 to 100 (default 90)")
     parser.add_argument("--per-shard", type=int, metavar="N", help="videos of a shard (default: up to 64)")
-    parser.add_argument("--shard", metavar="I/N", help="make part I (from 0) of N: a job array makes all of them")
+    add_shard(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was done to this file")
     parser.epilog = (
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.data.cache.making import join, make_shards, sweep
     from vmae_zoo.data.cache.plan import plan, shards_done
 
-    part, parts = _part(args.shard)
+    part, parts = part_of(args.shard)
     if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:
         raise ValueError("--short-side, --workers and --per-shard count from 1, --quality from 1 to 100")
     source, target = args.source.expanduser().absolute(), as_path(args.target)
@@ -65,10 +66,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps({**result, "left_out": left_out}, indent=2) + "\n")
     return int(bool(left_out))
-
-
-def _part(given: str | None) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)/(\d+)", given or "0/1")
-    if found is None or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--shard {given} is not I/N with I from 0 to N - 1, such as 0/64")
-    return int(found[1]), int(found[2])

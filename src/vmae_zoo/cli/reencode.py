@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.parts import add_shard, part_of
+
 SAMPLE = 4  # videos measured before the others are copied
 WORTH = 1.2  # times as fast
 
@@ -19,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, metavar="DST", help="folder of the copy, outside SRC; may be half done")
     parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels; never enlarged (default 256)")
     parser.add_argument("--crf", type=int, default=22, metavar="N", help="x264's quality, lower is better (default 22)")
+    add_shard(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="copy even where reading would hardly be faster")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found to this file")
@@ -41,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
     if min(args.short_side, args.workers or 1) < 1:
         raise ValueError("--short-side and --workers count from 1")
-    todo, done = jobs_of(source, target)
+    part, parts = part_of(args.shard)
+    todo, done = jobs_of(source, target, part, parts)
     gains = []
     with tempfile.TemporaryDirectory() as folder:
         for number, video in enumerate(todo[:: max(len(todo) // SAMPLE, 1)][:SAMPLE]):
@@ -63,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if advised_against:
         print(f"not worth it: leave {source} as it is (--force copies all the same)")
     else:
-        copy_others(source, target)
+        if part == 0:
+            copy_others(source, target)
         jobs = reencode(source, target, todo, args.short_side, args.crf, args.workers or os.cpu_count() or 1)
         for video, reason in tqdm(jobs, "reencode", len(todo), unit="video", disable=None, file=sys.stderr):
             result["copied"] += not reason

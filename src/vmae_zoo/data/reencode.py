@@ -101,8 +101,8 @@ def target_of(source_root: Path, target_root: Path, video: Path) -> Path:
     return target_root / video.relative_to(source_root)
 
 
-def jobs_of(source: Path, target: Path) -> tuple[list[Path], int]:
-    """Videos whose copy is missing or older than they are, and how many are done.
+def jobs_of(source: Path, target: Path, part: int = 0, parts: int = 1) -> tuple[list[Path], int]:
+    """Videos of a part whose copy is missing or older than they are, and how many are done.
 
     Raises:
         ValueError: there is no video.
@@ -110,6 +110,7 @@ def jobs_of(source: Path, target: Path) -> tuple[list[Path], int]:
     videos = list_videos(source)
     if not videos:
         raise ValueError(f"{source} holds no videos: give the folder of the data set")
+    videos = videos[part::parts]
     targets = [target_of(source, target, video) for video in videos]
     pairs = zip(targets, videos, strict=True)
     todo = [
