@@ -87,7 +87,9 @@ def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):
     assert call(place, tmp_path, "--pool", "mean") == 1
     assert "holds features of another encoder or other settings" in capsys.readouterr().err
     assert call(place, tmp_path / "other", "--hop", "0") == 1
-    assert "--hop count from 1" in capsys.readouterr().err
+    assert "--hop = 0: it counts from 1" in capsys.readouterr().err
+    assert call(place, place / "c.ckpt") == 1
+    assert "c.ckpt is a file: name a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["pt2", "onnx"])

@@ -134,3 +134,15 @@ def test_results_lie_in_the_folder_of_the_run(place, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     assert not list(run.glob("*.jsonl"))
     assert json.loads((run / "summary.json").read_text())["state"] == "finished"
+
+
+@pytest.mark.parametrize("verb", ["test", "predict"])
+def test_what_is_no_checkpoint_of_a_classifier_is_told(verb, place, tmp_path, capsys):
+    root, _, state = place
+    torch.save({"state_dict": state}, tmp_path / "weights.ckpt")
+    (tmp_path / "text.ckpt").write_text("hello")
+    for name in ("weights.ckpt", "text.ckpt"):
+        assert call(root, verb, "--ckpt_path", str(tmp_path / name)) == 1
+        assert f"{name} is no checkpoint of a run" in capsys.readouterr().err
+    assert main([verb, "-c", "recipes/videomae.yaml", "--data.root", str(root / "data")]) == 1
+    assert f"VideoMAE knows no classes, so there is nothing to {verb}" in capsys.readouterr().err

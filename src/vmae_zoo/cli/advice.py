@@ -1,5 +1,6 @@
 """Faults of torch and Lightning that a user can mend, as a sentence that says how."""
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,14 +21,23 @@ def advice_on(error: BaseException, data: Mapping[str, Any], checkpoint: Path | 
     """
     if lacks_memory(error):
         return memory_advice(data, "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory")
-    if checkpoint and isinstance(error, UnpicklingError):
-        return f"{checkpoint} is no checkpoint that can be loaded safely (weights_only=True)"
+    if checkpoint and isinstance(error, (UnpicklingError, KeyError)) and raised_while_reading(error):
+        return (
+            f"{checkpoint} is no checkpoint of a run, or cannot be loaded safely: a file of weights alone is given by "
+            "--model.init_from"
+        )
     if checkpoint and "loading state_dict" in str(error):
         first = str(error).splitlines()[1].strip()
         run = run_of(checkpoint)
         recipe = f": -c {run / RECIPE} is the recipe it was trained by" if run else ""
         return f"{checkpoint} does not fit this model ({first}){recipe}"
     return None
+
+
+def raised_while_reading(error: BaseException) -> bool:
+    """Whether an error comes out of opening a checkpoint."""
+    names = (frame.name for frame in traceback.extract_tb(error.__traceback__))
+    return any(name in ("load_checkpoint", "_get_version") for name in names)
 
 
 def lacks_memory(error: BaseException) -> bool:

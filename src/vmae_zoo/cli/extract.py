@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.cli.probing import add_encoder, device_of
+from vmae_zoo.cli.probing import add_encoder, check_counts, device_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.evaluation.extract import extract
     from vmae_zoo.zoo import load_pretrained
 
-    if args.batch_size < 1 or (args.hop is not None and args.hop < 1):
-        raise ValueError("--batch-size and --hop count from 1")
+    check_counts(args)
+    if args.out.is_file():
+        raise ValueError(f"--out {args.out} is a file: name a folder for the features")
     rows = open_catalog(args.root, args.layout).rows
     index = extract(
         load_pretrained(args.checkpoint),

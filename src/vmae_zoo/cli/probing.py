@@ -50,6 +50,14 @@ def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
         )
 
 
+def check_counts(args: argparse.Namespace) -> None:
+    """Refuse numbers that mean nothing."""
+    for name, least in {"batch_size": 1, "workers": 0, "draws": 1, "clips": 1, "crops": 1, "hop": 1}.items():
+        value = getattr(args, name, None)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} = {value}: it counts from {least}")
+
+
 def device_of(args: argparse.Namespace) -> str:
     """The device asked for, or a GPU where there is one."""
     import torch
@@ -116,6 +124,7 @@ def run_probe(
     from vmae_zoo.evaluation.subsets import low_shot
     from vmae_zoo.zoo import load_pretrained
 
+    check_counts(args)
     device, views = device_of(args), Views(args.clips, args.crops)
     catalogs = [open_data(args, split) for split in args.splits or [None]]
     encoder: Any = load_pretrained(args.checkpoint)

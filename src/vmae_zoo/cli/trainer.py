@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 import vmae_zoo
 from vmae_zoo.callbacks.ema import EMA
@@ -208,6 +209,11 @@ class ZooCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb; turn what a user can mend into a sentence, and end with where the run lies."""
         given = self.config[subcommand]
+        if subcommand in ("test", "predict") and not is_overridden(f"{subcommand}_step", self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} knows no classes, so there is nothing to {subcommand}: measure its "
+                "encoder by `vmae-zoo linear-probe`, or fine-tune a Classifier on it"
+            )
         if subcommand != "fit" and self.checkpoint is None:
             _say("no --ckpt_path: these are the weights that the recipe starts from")
         try:
