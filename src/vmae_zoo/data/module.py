@@ -194,6 +194,8 @@ class ClipDataModule(LightningDataModule):
         else:
             go_on(trainer, self._sampler, self._place)
             self._place = None
+        if self.catalog.missing and trainer.is_global_zero:
+            _list_missing(Path(trainer.default_root_dir) / "missing_videos.txt", self.catalog.missing)
         return self._loader("train", self.dataset(self.rows, train=True), self._sampler)
 
     def val_dataloader(self) -> DataLoader | list:
@@ -302,3 +304,9 @@ def _ask(trainer: Trainer, what: str) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if hasattr(callback, what):
                 getattr(callback, what)(trainer)
+
+
+def _list_missing(file: Path, names: Sequence[str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
+    rank_zero_info(f"videos that are listed and not there: all {len(names)} are named in {file}")

@@ -98,4 +98,7 @@ def join(sources: Sequence[Source], catalogs: Sequence[Catalog], base: Path, str
         about = [f"layout {catalog.layout}", named(catalog.classes), f"clips: {catalog.counts()}"]
         parts.append(", ".join([*about, f"stride {stride}", f"weight {source.weight:g}", *catalog.notes]))
     notes = [f"{source.called}: {part}" for source, part in zip(sources, parts, strict=True)]
-    return Catalog(base, "mix", list(labels), rows, None, tuple(notes))
+    missing = [
+        f"{source.called}:{name}" for source, catalog in zip(sources, catalogs, strict=True) for name in catalog.missing
+    ]
+    return Catalog(base, "mix", list(labels), rows, None, tuple(notes), tuple(missing))

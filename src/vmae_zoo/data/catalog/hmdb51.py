@@ -49,7 +49,7 @@ def _read(root: Path, split: int | None) -> Catalog:
                 missing.append(f"{name}/{clip.strip()}")
             else:
                 rows.append(Row.below(root, path, label, _MEANING[use]))
-    return Catalog(root, "hmdb51", classes, rows, split, missing_note(missing, listed, root))
+    return Catalog(root, "hmdb51", classes, rows, split, missing_note(missing, listed, root), tuple(missing))
 
 
 LAYOUT = Layout(

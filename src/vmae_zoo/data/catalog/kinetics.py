@@ -53,7 +53,8 @@ def _read(root: Path, split: int | None) -> Catalog:
             missing.append(timed)
         else:
             rows.append(Row.below(root, path, labels.get(entry["label"], -1), kind))
-    return Catalog(root, "kinetics", classes, rows, None, missing_note(missing, len(entries), root))
+    notes = missing_note(missing, len(entries), root)
+    return Catalog(root, "kinetics", classes, rows, None, notes, tuple(missing))
 
 
 LAYOUT = Layout(

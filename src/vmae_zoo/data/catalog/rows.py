@@ -70,6 +70,7 @@ class Catalog:
         rows: all clips of all splits.
         split: which of the layout's splits this is, None where it has only one.
         notes: what the user should know, a clause each.
+        missing: names of videos that its lists name and that are not there.
     """
 
     root: Path
@@ -78,6 +79,7 @@ class Catalog:
     rows: list[Row]
     split: int | None = None
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def of(self, split: str) -> list[Row]:
         """The rows of "train", "val" or "test"."""

@@ -42,7 +42,7 @@ def _read(root: Path, split: int | None) -> Catalog:
             else:
                 rows.append(Row.below(root, path, labels[template], kind))
     classes = sorted(labels, key=labels.__getitem__)
-    return Catalog(root, "ssv2", classes, rows, None, missing_note(missing, listed, root))
+    return Catalog(root, "ssv2", classes, rows, None, missing_note(missing, listed, root), tuple(missing))
 
 
 LAYOUT = Layout("ssv2", "something-something-v2-train.json and -labels.json in the root or in labels/", _found, _read)

@@ -39,7 +39,7 @@ def _read(root: Path, split: int | None) -> Catalog:
             missing.append(name)
         else:
             rows.append(Row.below(root, path, classes.index(name.split("/")[0]), kind))
-    return Catalog(root, "ucf101", classes, rows, split, missing_note(missing, len(names), root))
+    return Catalog(root, "ucf101", classes, rows, split, missing_note(missing, len(names), root), tuple(missing))
 
 
 LAYOUT = Layout(
