@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import platform
 import resource
 
 import numpy as np
@@ -122,14 +123,18 @@ def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkey
     monkeypatch.setattr(making, "_compare", killed)
     assert main(arguments) == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-000000.json", "shard-000000.tar"]
-    (tmp_path / ".shard-000003.999999999.part.tar").write_bytes(b"half")
+    (tmp_path / f".shard-000003.{platform.node()}.4194999.part.tar").write_bytes(b"half")
+    (others := tmp_path / ".shard-000003.another-machine.7.part.tar").write_bytes(b"half")
     monkeypatch.undo()
     capsys.readouterr()
     assert main(arguments) == 0
     assert "27 videos in 5 shards, of which 4 were made now" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in cached.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in cached.iterdir()} | {others.name}
     assert main([*arguments, "--quality", "50"]) == 1
     assert "was begun with other videos or settings" in capsys.readouterr().err
+    (tmp_path / "shard-000000.json").write_text("{}")
+    assert main(arguments) == 1
+    assert "shard-000000.json is damaged: remove it" in capsys.readouterr().err
 
 
 def test_what_cannot_be_cached_is_named_and_left_out(encode, tmp_path, capsys):

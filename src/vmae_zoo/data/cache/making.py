@@ -10,21 +10,21 @@ import io
 import json
 import multiprocessing
 import os
+import platform
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
 
-from vmae_zoo.data.cache.folder import is_remote, move, read, write
-from vmae_zoo.data.cache.plan import Plan, fields, shard_name
+from vmae_zoo.data.cache.folder import is_remote, move, write
+from vmae_zoo.data.cache.plan import Plan, fields, shard_name, told_of
 from vmae_zoo.data.cache.reading import BLOCK, Place, header_of, jpeg, padded, read_frames
 from vmae_zoo.data.catalog.cached import FORMAT, LIST
 from vmae_zoo.data.decode import VideoError, opened, probe
@@ -67,7 +67,7 @@ def make_shard(
     failed: dict[str, str] = {}
     folder = Path(tempfile.gettempdir()) if is_remote(target) else target
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{shard_name(shard)}.{os.getpid()}.part.tar"
+    partial = folder / f".{shard_name(shard)}.{platform.node()}.{os.getpid()}.part.tar"
     try:
         with partial.open("w+b") as file:
             for name, path in videos:
@@ -150,7 +150,7 @@ def join(plan: Plan, target: Path) -> dict[str, str]:
     places: dict[str, tuple[str, int, int]] = {}
     failed: dict[str, str] = {}
     for shard in range(plan.shards):
-        told = json.loads(read(target / f"{shard_name(shard)}.json"))
+        told = told_of(target, shard)
         places.update({name: (f"{shard_name(shard)}.tar", *place) for name, place in told["videos"].items()})
         failed.update(told["failed"])
     name_of = {path: name for name, path in plan.videos}
@@ -175,11 +175,13 @@ def join(plan: Plan, target: Path) -> dict[str, str]:
 
 
 def sweep(target: Path) -> None:
-    """Remove what a killed process of this machine left half written."""
+    """Remove what processes of this machine left half written when they were killed."""
     if is_remote(target):
         return
-    for partial in target.glob(".shard-*.part*"):
-        process = partial.name.split(".")[2]
-        with suppress(OSError):
-            if not Path(f"/proc/{process}").exists():
-                partial.unlink()
+    for partial in target.glob(f".shard-*.{platform.node()}.*.part.tar"):
+        try:
+            os.kill(int(partial.name.split(".")[-3]), 0)  # asks whether it lives
+        except ProcessLookupError:
+            partial.unlink(missing_ok=True)
+        except (ValueError, OSError):
+            continue

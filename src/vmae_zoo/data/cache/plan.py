@@ -96,6 +96,16 @@ def shards_done(plan: Plan, target: Path) -> set[int]:
     """
     found = names(target)
     done = {shard for shard in range(plan.shards) if f"{shard_name(shard)}.json" in found}
-    if done and json.loads(read(target / f"{shard_name(min(done))}.json"))["plan"] != plan.digest:
+    if done and told_of(target, min(done))["plan"] != plan.digest:
         raise ValueError(f"{target} was begun with other videos or settings: use those again, or give an empty folder")
     return done
+
+
+def told_of(target: Path, shard: int) -> dict[str, Any]:
+    """What lies beside a shard: its "plan", the places of its "videos", and why others "failed"."""
+    file = target / f"{shard_name(shard)}.json"
+    try:
+        told = json.loads(read(file))
+        return {name: told[name] for name in ("plan", "videos", "failed")}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{file} is damaged: remove it and run `vmae-zoo cache` again") from None
