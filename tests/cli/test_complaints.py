@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from vmae_zoo.cli.complaints import raised_inside
+
 TYPOS = [  # recipe, flags, what is said
     (
         "data: {batch_szie: 4}",
@@ -80,6 +82,18 @@ def test_a_typo_about_the_model_is_one_line(vmae, here, capsys, model, said):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("height = 100 is not a multiple of 16", "data.size = 100 is not a multiple of 16"),
+        ("frames = 5 is not a multiple of 2", "data.frames = 5 is not a multiple of 2"),
+        ("mask_ratio = 2 hides more than there is", "mask_ratio = 2 hides more than there is"),
+    ],
+)
+def test_what_the_data_says_is_named_by_its_own_key(said, told):
+    assert raised_inside(said) == told
 
 
 def test_a_missing_model_asks_for_a_recipe(vmae, capsys):

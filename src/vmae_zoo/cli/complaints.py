@@ -16,6 +16,7 @@ _TYPE = re.compile(r"Expected an? (.*?)\. Got value: (.*?)(?: - |$)")
 _UNION = re.compile(r"Subtypes: \[(.*?)\] Errors:.*Given value: (.*)")
 _LINKED = re.compile(r'Linked "([\w.]+)" must be given via "([\w.]+)"')
 _RAISED = re.compile(r"Errors:\s+- (.*?)\s+- Expected a <class 'NoneType'>", re.DOTALL)
+_TOLD_BY_DATA = {"height": "data.size", "image_size": "data.size", "frames": "data.frames"}
 _KEY = re.compile(r"Parser key \"([\w.]+)\"")
 
 
@@ -58,9 +59,10 @@ def complaint(message: str, options: Iterable[str], files: Iterable[Path]) -> st
 
 
 def raised_inside(message: str) -> str:
-    """What a constructor said, out of the report on types that jsonargparse wraps it in."""
+    """What a constructor said, out of the report on types that jsonargparse wraps it in, by the keys that users set."""
     match = _RAISED.search(message)
-    return match[1] if match else message
+    name, equals, rest = (match[1] if match else message).partition(" = ")
+    return f"{_TOLD_BY_DATA.get(name, name)}{equals}{rest}"
 
 
 def parameters(class_path: str) -> list[str]:

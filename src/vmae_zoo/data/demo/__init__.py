@@ -69,11 +69,13 @@ def make_demo(folder: Path, clips: int = CLIPS, workers: int | None = None) -> N
     for label in CLASSES:
         (folder / label).mkdir(parents=True)
     jobs = [(folder / label / f"{name}.mp4", label, clip_key(name)) for label, name in names]
+    if not sys.stderr.isatty():
+        print(f"making the {len(jobs)} embedded clips, once ...", file=sys.stderr, flush=True)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the clips are the threads' work
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-        tqdm(total=len(jobs), desc="making the embedded clips", unit="clip", mininterval=2, file=sys.stderr) as bar,
+        tqdm(total=len(jobs), desc="making the embedded clips", unit="clip", disable=None, file=sys.stderr) as bar,
     ):
         for _ in pool.map(lambda job: _write(*job), jobs):
             bar.update()
