@@ -1,9 +1,9 @@
 """The memory of one training step, measured in a process of its own: weights, gradients, moments, activations."""
 
+import ctypes
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def alone(name: str, setting: Setting) -> dict[str, float | None]:
     command = [sys.executable, "-m", "vmae_zoo", "bench", "train", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():
-        return {"mb": None, "mb_beside_weights": None, "seconds": None}
+        return {"mb": None, "mb_beside_weights": None}
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -28,7 +28,7 @@ def measure(name: str, setting: Setting) -> dict[str, float]:
 
     Returns:
         "mb", all of it; "mb_beside_weights", without weights, gradients and moments, which are as large for every
-        batch; "seconds" of the step, its allocations included.
+        batch.
     """
     contender = build(name, setting)
     trained = [parameter for parameter in contender.model.parameters() if parameter.requires_grad]
@@ -38,21 +38,21 @@ def measure(name: str, setting: Setting) -> dict[str, float]:
     weights = sum(tensor.nbytes for tensor in (*contender.model.parameters(), *contender.model.buffers()))
     fixed = weights + 3 * sum(parameter.nbytes for parameter in trained)
     before = _reset(setting.device)
-    start = time.perf_counter()
     contender.step()
     if setting.device == "cuda":
         torch.cuda.synchronize()
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = _held("VmHWM") - before + fixed - sum(parameter.nbytes for parameter in trained)  # no gradients yet
-    seconds = time.perf_counter() - start
-    return {"mb": round(peak / 1e6), "mb_beside_weights": round((peak - fixed) / 1e6), "seconds": round(seconds, 4)}
+    return {"mb": round(peak / 1e6), "mb_beside_weights": round((peak - fixed) / 1e6)}
 
 
 def _reset(device: str) -> int:
-    """Forget the peak so far, that of building; bytes held now."""
+    """Forget the peak so far, that of building; bytes held now, without what is free and only not given back."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
     reset = Path("/proc/self/clear_refs")
     if reset.exists():
         reset.write_text("5")

@@ -2,7 +2,7 @@
 
 First each contender does a step in a process of its own, for its memory (`vmae_zoo.bench.step_memory`). Then rounds
 time each contender once, in turn, so that a busy machine slows all alike; ratios are of the same round. A contender
-that is much slower than the first is not timed again: its time is that of the step alone.
+that is much slower than the first is timed once, before the rounds.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from typing import Any
 
 METHODS = ("VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MAEST", "MAE", "MoCoV3", "Classifier")
 NAMES = (*METHODS, "transformers-sdpa", "transformers-eager")
-WARM_UP = 2
 SLOW = 4  # times the first contender's time for a clip
 
 
@@ -76,17 +75,16 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     for name in names:
         _progress(f"memory of {name}")
         memory[name] = alone(name, settings[name])
-    contenders, flops, limit = {}, {}, _per_clip(names[0], memory, settings)
+    contenders, flops = {}, {}
     for name in names:
         _progress(f"building {name}")
-        contender = build(name, settings[name])
+        contenders[name] = contender = build(name, settings[name])
         flops[name] = flops_per_clip(contender.model, contender.batch) if name in METHODS else None
-        slow = limit is not None and (_per_clip(name, memory, settings) or 0) > SLOW * limit
-        if not slow:
-            contenders[name] = contender
-    for _ in range(WARM_UP):
-        for contender in contenders.values():
-            contender.step()
+        contender.step()
+    warm = {name: timed(contender) for name, contender in contenders.items()}
+    for name in names:
+        if warm[name] / settings[name].batch > SLOW * warm[names[0]] / setting.batch:
+            del contenders[name]
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         _progress(f"round {number + 1}/{rounds}")
@@ -97,8 +95,8 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     peak = peak_flops(torch.cuda.get_device_name()) if on_gpu else None
     rows = []
     for name in names:
-        batch, times = settings[name].batch, seconds[name] if name in seconds else [memory[name]["seconds"] or 0.0]
-        firsts = seconds[names[0]] if name in seconds else [statistics.median(seconds[names[0]])]
+        batch, times = settings[name].batch, seconds.get(name, [warm[name]])
+        firsts = seconds[names[0]] if name in seconds else [warm[names[0]]]
         ratios = [(one / batch) / (first / setting.batch) for one, first in zip(times, firsts, strict=True)]
         middle, flop = statistics.median(times), flops[name]
         rows.append(
@@ -161,11 +159,6 @@ def table(result: dict[str, Any]) -> str:
         name = row["name"] if row["clips"] == result["batch"] else f"{row['name']} ({row['clips']} clips)"
         lines.append(f"{name:22}{spread:>26}{row['clips_per_second']:>10.2f}{ratio:>24}{rest}")
     return "\n".join(lines)
-
-
-def _per_clip(name: str, memory: dict[str, Any], settings: dict[str, Any]) -> float | None:
-    seconds = memory[name]["seconds"]
-    return None if seconds is None else seconds / settings[name].batch
 
 
 def _progress(text: str) -> None:
