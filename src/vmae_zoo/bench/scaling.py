@@ -37,10 +37,10 @@ class Source:
     kept_mb: float
 
 
-SOURCES = {  # Kinetics-400 at short side 256, measured on two cores of a shared machine: see docs/data.md
-    "found": Source(15.0, 0.86, 0.86),
-    "reencoded": Source(60.0, 1.01, 1.01),
-    "cached": Source(150.0, 0.43, 8.1),
+SOURCES = {  # Kinetics-400 at short side 256, measured on a crowded core: docs/data.md, "Measure"
+    "found": Source(9.9, 0.77, 0.77),
+    "reencoded": Source(48.9, 0.98, 0.98),
+    "cached": Source(99.0, 0.37, 7.1),
 }
 
 
