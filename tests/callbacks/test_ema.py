@@ -117,6 +117,41 @@ def test_going_back_takes_the_average_back_too(tmp_path):
     assert torch.equal(module.layer.weight, module.weights[2])
 
 
+def test_load_pretrained_takes_the_average(tmp_path):
+    import vmae_zoo
+    from vmae_zoo.methods import VideoMAE
+
+    small = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "frames": 4, "image_size": 32, "mask_ratio": 0.75}
+    method = VideoMAE(**small, decoder_width=16, decoder_depth=1, decoder_num_heads=2, lr=1e-2, warmup_steps=1)
+    clips = [{"video": torch.full((3, 4, 32, 32), n, dtype=torch.uint8), "key": torch.tensor(n)} for n in range(4)]
+    ema = EMA(0.5)
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_steps=4,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[ema, LastCheckpoint()],
+    )
+    trainer.fit(method, DataLoader(clips, batch_size=1))
+    encoder = vmae_zoo.load_pretrained(tmp_path / "checkpoints/last.ckpt")
+    assert ema._average_model is not None
+    averaged_encoder = ema._average_model.module.encoder.state_dict()
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, averaged_encoder[name]), name
+    assert any(not torch.equal(p, averaged_encoder[name]) for name, p in method.encoder.named_parameters())
+
+
+def test_sharded_weights_are_refused(tmp_path):
+    from types import SimpleNamespace
+
+    from vmae_zoo.training.strategy import FSDP2Strategy
+
+    with pytest.raises(ValueError, match="use ddp, or leave it out"):
+        EMA(0.9).setup(SimpleNamespace(strategy=FSDP2Strategy(), precision="32-true"), Line(), "fit")
+
+
 def test_what_cannot_be_averaged_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"ema\.decay = 1\.5"):
         EMA(1.5)

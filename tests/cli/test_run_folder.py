@@ -161,6 +161,30 @@ def test_a_run_told_to_stop_says_so(vmae, here, capsys, monkeypatch, sent, code)
     assert steps_of(folder) == 3, "saved where it stops"
 
 
+def test_a_run_told_to_stop_in_a_validation_saves_and_goes_on_exactly(vmae, here, monkeypatch):
+    from vmae_zoo.callbacks.run_folder import RunFolder
+
+    def stop(self, trainer, *_):
+        if trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    vmae("fit", "-c", "toy.yaml", "--trainer.default_root_dir", "whole", "--ema.decay", "0.5")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "on_validation_batch_start", stop)
+        assert vmae("fit", "-c", "toy.yaml", "--ema.decay", "0.5") == 143
+    assert steps_of(only_run(here)) == 4
+    assert vmae("fit", "-c", "toy.yaml", "--ema.decay", "0.5", "--ckpt_path", "last") == 0
+    whole, parts = (torch.load(only_run(root) / runs.LAST, weights_only=True) for root in (here / "whole", here))
+    for part in ("state_dict", "current_model_state"):
+        assert torch.equal(whole[part]["layer.weight"], parts[part]["layer.weight"])
+
+
+def test_nothing_but_what_the_page_names_lies_in_the_folder(vmae, here):
+    vmae("fit", "-c", "toy.yaml")
+    names = {path.name.partition(".out")[0] for path in only_run(here).iterdir()}
+    assert names == {"checkpoints", "recipe.yaml", "summary.json", "events"}
+
+
 def test_keep_every_n_epochs(vmae, here):
     vmae("fit", "-c", "toy.yaml", "--checkpoint.keep_every_n_epochs", "1")
     names = sorted(path.name for path in (only_run(here) / "checkpoints").iterdir())

@@ -8,6 +8,7 @@ when the disk is full. It can be added beside `LastCheckpoint`, for the best by 
 import errno
 import os
 import shutil
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -97,13 +98,12 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to signals; a resumed run already has the step that it starts from on disk."""
-        told_before = trainer.received_sigterm
         self._saved_at = self._seen = trainer.global_step
         self._tried = time.monotonic()
         self._agree = Agreement(trainer.world_size)
         self._signals.listen()
-        if told_before:
-            self._signals.number = 15
+        if trainer.received_sigterm:  # by Lightning, which listens from a little earlier on
+            self._signals.number = signal.SIGTERM
         # Lightning would ask every process about signals before each batch, and make the device wait for the answer
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 

@@ -1,0 +1,94 @@
+"""Twenty steps of each method have the losses on record: a change of the code that changes them is seen.
+
+After a change that is meant to, `python tests/training/test_golden_losses.py` writes the record anew.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vmae_zoo import methods
+from vmae_zoo.randomness import random_bits
+
+RECORD = Path(__file__).parents[1] / "golden" / "losses.json"
+STEPS = 20
+SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "lr": 3e-3, "warmup_steps": 3}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
+CLIP = {"frames": 4, "image_size": 64}
+CASES = {
+    "VideoMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "VideoMAEv2": CLIP | DECODER | {"mask_ratio": 0.75, "frames": 8},
+    "MGMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "MAE": DECODER | {"image_size": 64},
+    "MAEST": DECODER | {"frames": 16, "image_size": 64},
+    "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
+    "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8, "lr": 1e-4},  # batch norms over four clips are shaky
+    "Classifier": CLIP | {"num_classes": 3},
+}
+
+
+class Losses(lightning.Callback):
+    def __init__(self):
+        self.values = []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.values.append(round(float(outputs["loss"]), 6))
+
+
+def clips(method, count=8):
+    """Smooth moving patterns with a little noise, from the keys."""
+    frames, height, width = method.grid.pixels
+    t, y, x = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
+    for key in range(count):
+        views = {}
+        for view, name in enumerate(("video", "other")):
+            wave = torch.sin(x / (4 + key) + t / 2 + view) + torch.cos(y / (9 - key % 5) - t / 3)
+            noise = random_bits(torch.tensor([2 * key + view]), wave.numel(), "noise").view_as(wave) % 32
+            one = (96 + 48 * wave).to(torch.int64) + noise
+            views[name] = torch.stack([one, 255 - one, one.flip(-1)]).clamp(0, 255).to(torch.uint8)
+        scores = (random_bits(torch.tensor([key]), method.grid.tokens, "scores")[0] % 1000) / 1000
+        yield {**views, "key": torch.tensor(key), "label": torch.tensor(key % 3), "scores": scores.float()}
+
+
+def losses(name, folder):
+    torch.manual_seed(0)
+    method, seen = getattr(methods, name)(**(SMALL | CASES[name])), Losses()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_steps=STEPS,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=[seen],
+    )
+    trainer.fit(method, DataLoader(list(clips(method)), batch_size=4))
+    return seen.values
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_the_losses_are_those_on_record(name, tmp_path, monkeypatch):
+    def asked(trainer):
+        raise AssertionError("asked for, it starts the data loader before a resumed run knows its place")
+
+    monkeypatch.setattr(lightning.Trainer, "estimated_stepping_batches", property(asked))
+    recorded = json.loads(RECORD.read_text())[name]
+    assert losses(name, tmp_path) == pytest.approx(recorded, rel=1e-3)
+    assert len(set(recorded)) == STEPS
+
+
+def test_every_method_is_on_record():
+    assert set(CASES) == set(methods.__all__) - {"Method", "Output"}
+
+
+if __name__ == "__main__":
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    found = {name: losses(name, RECORD.parent) for name in CASES}
+    RECORD.write_text("{\n" + ",\n".join(f'"{name}": {json.dumps(values)}' for name, values in found.items()) + "\n}\n")
