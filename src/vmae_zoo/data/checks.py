@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from vmae_zoo.data.dataset import CROPS, SAMPLINGS
 
 
-def check_settings(counts: Mapping[str, int], crop: str, sampling: str, area: Sequence[float]) -> None:
+def check_settings(
+    counts: Mapping[str, int], crop: str, sampling: str, area: Sequence[float], fps: Sequence[float]
+) -> None:
     """``ValueError`` for a count below 1, an unknown word or an impossible range.
 
     Args:
@@ -13,6 +15,7 @@ def check_settings(counts: Mapping[str, int], crop: str, sampling: str, area: Se
         crop: one of `CROPS`.
         sampling: one of `SAMPLINGS`.
         area: lowest and highest share of the frame.
+        fps: rates, positive.
     """
     for name, value in counts.items():
         if value < 1:
@@ -22,3 +25,5 @@ def check_settings(counts: Mapping[str, int], crop: str, sampling: str, area: Se
             raise ValueError(f"data.{name} = {given!r} is not known: choose one of {', '.join(known)}")
     if not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"data.area = {tuple(area)} is not a range of shares: choose 0 < lowest <= highest <= 1")
+    if not fps or min(fps) <= 0:
+        raise ValueError(f"data.fps = {list(fps)}: give one or more positive rates")

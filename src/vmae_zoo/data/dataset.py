@@ -16,7 +16,18 @@ from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.decode import VideoError, VideoInfo
 from vmae_zoo.data.listening import probe_heard, read_heard
 from vmae_zoo.data.outage import Patient
-from vmae_zoo.data.sampling import dense_ids, dense_start, segment_ids, window_end, window_ids
+from vmae_zoo.data.sampling import (
+    clip_span,
+    dense_ids,
+    dense_start,
+    segment_ids,
+    span_ids,
+    span_start,
+    span_view_start,
+    sparse_ids,
+    window_end,
+    window_ids,
+)
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.randomness import Draws, hash_text, sample_key
 
@@ -24,7 +35,7 @@ Extras = Mapping[str, Callable[[np.ndarray, int], np.ndarray]]
 Item = dict[str, Any]
 
 CROPS = ("multi_scale", "random_resized", "centre")
-SAMPLINGS = ("dense", "window", "uniform")
+SAMPLINGS = ("dense", "span", "window", "uniform", "sparse")
 TRIES = 10  # replacements for one unreadable video before the run stops
 
 
@@ -47,11 +58,12 @@ class ClipDataset(Patient):
         views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
         same_clip: the second view is another crop of the same clip.
         area: lowest and highest share of the frame that the random resized crop takes.
-        sampling: of the frames: "dense" (pre-training), "window" (fine-tuning) or "uniform" (one per segment of the
-            video), see `vmae_zoo.data.sampling`.
+        sampling: of the frames: "dense" (pre-training), "span" (the same by time, space-time MAE's), "window"
+            (fine-tuning), "uniform" or "sparse" (one per segment of the video), see `vmae_zoo.data.sampling`.
         rand_augment: operations of RandAugment on a training clip, 0 for none.
         refuse_corrupt: a clip with pixels that the decoder had to make up counts as unreadable.
         anchors: folders without which nothing below them can be read: `GoneError` where one is gone.
+        fps: rates that ``stride_frames`` counts at where the sampling is "span"; a training clip draws one of them.
     """
 
     def __init__(
@@ -75,6 +87,7 @@ class ClipDataset(Patient):
         rand_augment: int = 0,
         refuse_corrupt: bool = False,
         anchors: Sequence[Path] = (),
+        fps: Sequence[float] = (30.0,),
     ):
         super().__init__(anchors)
         for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
@@ -86,7 +99,7 @@ class ClipDataset(Patient):
         self.crop, self.scales, self.flip, self.short_side = crop, scales, flip, short_side
         self.seed, self.extras, self.views = seed, dict(extras or {}), views
         self.sampling, self.rand_augment = sampling, rand_augment
-        self.refuse_corrupt = refuse_corrupt
+        self.refuse_corrupt, self.fps = refuse_corrupt, tuple(fps)
         self.same_clip, self.area = same_clip, (area[0], area[1])
 
     def __len__(self) -> int:
@@ -139,7 +152,12 @@ class ClipDataset(Patient):
         info = probe_heard(row.path)
         first, total = segment_of(row, info)
         stride = row.stride_frames or self.stride_frames
-        ids = first + self._ids(total, stride, Draws(key, "start" + purpose) if self.train else None)
+        draws = Draws(key, "start" + purpose) if self.train else None
+        if self.sampling == "span":
+            target = Draws(key, "fps" + purpose).choice(self.fps) if self.train else self.fps[0]
+            ids = first + self._by_time(total, clip_span(self.frames, stride, rate_of(row, info), target), draws)
+        else:
+            ids = first + self._ids(total, stride, draws)
         return read_heard(row.path, ids, self._short_side(info), self.refuse_corrupt)
 
     def _ids(self, total: int, stride: int, draws: Draws | None) -> np.ndarray:
@@ -147,10 +165,17 @@ class ClipDataset(Patient):
         frames = self.frames
         if self.sampling == "uniform":
             return segment_ids(total, frames, draws)
+        if self.sampling == "sparse":
+            return sparse_ids(total, frames, draws)
         if self.sampling == "window":
             return window_ids(total, frames, stride, window_end(total, frames, stride, draws))
         start = dense_start(total, frames, stride, draws) if draws else max(total - frames * stride, 0) // 2
         return dense_ids(total, frames, stride, start)
+
+    def _by_time(self, total: int, span: float, draws: Draws | None) -> np.ndarray:
+        """Frames of a random clip that spans so many, of the middle one without draws."""
+        start = span_start(total, span, draws) if draws else span_view_start(total, span, 0, 1)
+        return span_ids(total, self.frames, span, start)
 
     def _short_side(self, info: VideoInfo) -> int | None:
         if not self.train or self.crop == "centre":
@@ -171,6 +196,13 @@ class ClipDataset(Patient):
         if self.train and self.flip:
             clip = horizontal_flip(clip, Draws(key, "flip" + purpose))
         return clip
+
+
+def rate_of(row: Row, info: VideoInfo) -> float:
+    """Frames a second of a row's video; `VideoError` where it does not say."""
+    if info.fps <= 0:
+        raise VideoError(f"{row.path} does not say its frame rate, which choosing frames by time needs")
+    return info.fps
 
 
 def segment_of(row: Row, info: VideoInfo) -> tuple[int, int]:

@@ -56,8 +56,11 @@ class ClipDataModule(LightningDataModule):
         max_bad_share: share of unreadable videos from which the run stops.
         refuse_corrupt: clips with pixels that the decoder had to make up count as unreadable, and videos in which an
             index found some are left out; otherwise such clips are used, and listed in ``bad_samples.jsonl``.
-        sampling: of the frames: "dense" (pre-training), "window" (fine-tuning on Kinetics, UCF101, HMDB51) or "uniform"
-            (frames spread over the video: fine-tuning on Something-Something V2).
+        sampling: of the frames: "dense" (pre-training), "span" (pre-training by time: as long as frames x
+            stride_frames at ``fps``), "window" (fine-tuning on Kinetics, UCF101, HMDB51), "uniform" (frames spread over
+            the video: fine-tuning on Something-Something V2) or "sparse" (VideoMAE V2's ``--sparse_sample``).
+        fps: rates that stride_frames counts at where sampling is "span" (30 in space-time MAE); of several, each
+            training clip draws one.
         rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
         wait_minutes: how long to wait for a folder of videos that cannot be reached, before the run saves and stops.
@@ -94,11 +97,12 @@ class ClipDataModule(LightningDataModule):
         test_crops: int = 1,
         sources: list[dict[str, Any]] | None = None,
         wait_minutes: float = 60.0,
+        fps: Sequence[float] = (30.0,),
     ):
         super().__init__()
         counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}
         counts |= {"repeats": repeats, "prefetch": prefetch, "test_clips": test_clips, "test_crops": test_crops}
-        check_settings(counts, crop, sampling, area)
+        check_settings(counts, crop, sampling, area, fps)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
         self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
@@ -108,7 +112,7 @@ class ClipDataModule(LightningDataModule):
         self.max_bad_share, self.refuse_corrupt = max_bad_share, refuse_corrupt
         self.sampling, self.rand_augment = sampling, rand_augment
         self.test_clips, self.test_crops = test_clips, test_crops
-        self.wait_minutes = wait_minutes
+        self.wait_minutes, self.fps = wait_minutes, tuple(fps)
         self.accumulation = 1
         self.bad_samples = BadSamples(max_bad_share, 1)
         self._wanted_batch = global_batch
@@ -233,7 +237,7 @@ class ClipDataModule(LightningDataModule):
     def _frames(self) -> dict[str, Any]:
         """What training and tests have in common: which frames, how large, from which seed."""
         frames: dict[str, Any] = {"frames": self.frames, "stride_frames": self.stride_frames, "size": self.size}
-        files = {"refuse_corrupt": self.refuse_corrupt, "anchors": self.collection.anchors}
+        files = {"fps": self.fps, "refuse_corrupt": self.refuse_corrupt, "anchors": self.collection.anchors}
         return {**frames, **files, "sampling": self.sampling, "seed": self.seed}
 
     def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:

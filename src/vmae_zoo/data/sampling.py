@@ -2,9 +2,9 @@
 
 Pre-training: VideoMAE (Tong et al., NeurIPS 2022, arXiv 2203.12602) and V2 (Wang et al., CVPR 2023, arXiv 2303.16727)
 take every ``stride``-th frame from a random start, `dense_start` and `dense_ids`. Fine-tuning: `window_end` and
-`window_ids` (dense), `segment_ids` (one frame per segment: Wang et al., "Temporal Segment Networks", ECCV 2016). Test:
-`dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et al., NeurIPS 2022, arXiv 2205.09113):
-`span_start` and `span_ids`.
+`window_ids` (dense), `segment_ids` (one frame per segment: Wang et al., "Temporal Segment Networks", ECCV 2016),
+`sparse_ids` (V2's ``--sparse_sample``). Test: `dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et
+al., NeurIPS 2022, arXiv 2205.09113): `clip_span`, `span_start` and `span_ids`.
 
 Ids are int64 and 0-based. The official programs draw with numpy; here the draws come from a sample's key.
 """
@@ -85,6 +85,20 @@ def segment_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarr
     return np.arange(frames) * length + np.array(within)
 
 
+def sparse_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarray:
+    """One frame of each segment but never its last: a random one, or the middle one (validation) without draws.
+
+    A video with fewer frames than segments gives what `segment_ids` does (V2's program gives frame -1 for all).
+    """
+    _check(total, frames=frames)
+    length = total // frames
+    if length == 0:
+        return segment_ids(total, frames)
+    last = max(length - 1, 1)
+    within = [(1 + length) // 2 - 1 if draws is None else draws.integer(0, last) for _ in range(frames)]
+    return np.arange(frames) * length + np.array(within)
+
+
 def dense_view_ids(total: int, frames: int, stride: int, view: int, views: int) -> np.ndarray:
     """Test clip ``view`` of ``views``: every ``stride``-th frame, cut into clips spread over the video.
 
@@ -106,11 +120,11 @@ def segment_view_ids(total: int, frames: int, view: int, views: int) -> np.ndarr
     return (view * length / views + length * np.arange(frames)).astype(np.int64)
 
 
-def clip_span(frames: int, stride: int, fps: float) -> float:
-    """Frames that a clip of space-time MAE spans: as long as ``frames * stride`` frames at 30 a second."""
-    if fps <= 0:
-        raise ValueError(f"fps = {fps}: a positive rate is needed to choose frames by time")
-    return frames * stride * fps / 30
+def clip_span(frames: int, stride: int, fps: float, target: float = 30) -> float:
+    """Frames that a clip spans: as long as ``frames * stride`` frames at ``target`` a second (30 in the paper)."""
+    if fps <= 0 or target <= 0:
+        raise ValueError(f"fps = {fps}, {target}: a positive rate is needed to choose frames by time")
+    return frames * stride * fps / target
 
 
 def span_start(total: int, span: float, draws: Draws) -> float:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.dataset import Item, collate, segment_of
+from vmae_zoo.data.dataset import Item, collate, rate_of, segment_of
 from vmae_zoo.data.decode import VideoError
 from vmae_zoo.data.listening import probe_heard, read_heard
 from vmae_zoo.data.outage import Patient
-from vmae_zoo.data.sampling import dense_view_ids, segment_view_ids
+from vmae_zoo.data.sampling import clip_span, dense_view_ids, segment_view_ids, span_ids, span_view_start
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.randomness import hash_text, sample_key
 
@@ -27,12 +27,14 @@ class ViewDataset(Patient):
         frames: frames of a clip.
         stride_frames: distance of the frames; of no account where the sampling is uniform.
         size: side of the square crops in pixels; the shorter side of the video is read at this size.
-        sampling: "uniform" takes the frames of a clip from all of the video, anything else from a window of it.
+        sampling: "uniform" and "sparse" take the frames of a clip from all of the video, "span" from a window of so
+            many seconds, anything else from one of so many frames.
         clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
         crops: views along the longer side (3 in the papers); one is the centre.
         seed: of the keys.
         refuse_corrupt: a video with pixels that the decoder had to make up counts as unreadable.
         anchors: folders without which nothing below them can be read.
+        fps: the first is the rate that ``stride_frames`` counts at where the sampling is "span".
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class ViewDataset(Patient):
         seed: int = 0,
         refuse_corrupt: bool = False,
         anchors: Sequence[Path] = (),
+        fps: Sequence[float] = (30.0,),
     ):
         super().__init__(anchors)
+        self.fps = tuple(fps)
         self.rows = rows
         self.frames, self.stride_frames, self.size, self.sampling = frames, stride_frames, size, sampling
         self.clips, self.crops, self.seed, self.refuse_corrupt = clips, crops, seed, refuse_corrupt
@@ -73,18 +77,24 @@ class ViewDataset(Patient):
             items[0]["bad"] = [{**told, "reason": made_up, "replacement": None}]
         return items
 
-    def ids(self, total: int, stride_frames: int | None = None) -> np.ndarray:
-        """Frames of all clips of a video with so many: int64 (clips, frames)."""
+    def ids(self, total: int, stride_frames: int | None = None, rate: float = 30.0) -> np.ndarray:
+        """Frames of all clips of a video with so many, ``rate`` of them a second: int64 (clips, frames)."""
         stride = stride_frames or self.stride_frames
-        if self.sampling == "uniform":
+        if self.sampling == "span":
+            span = clip_span(self.frames, stride, rate, self.fps[0])
+            starts = [span_view_start(total, span, clip, self.clips) for clip in range(self.clips)]
+            ids = [span_ids(total, self.frames, span, start) for start in starts]
+        elif self.sampling in ("uniform", "sparse"):
             ids = [segment_view_ids(total, self.frames, clip, self.clips) for clip in range(self.clips)]
         else:
             ids = [dense_view_ids(total, self.frames, stride, clip, self.clips) for clip in range(self.clips)]
         return np.stack(ids)
 
     def _read(self, row: Row) -> tuple[list[np.ndarray], str | None]:
-        first, total = segment_of(row, probe_heard(row.path))
-        ids = first + self.ids(total, row.stride_frames)
+        info = probe_heard(row.path)
+        first, total = segment_of(row, info)
+        rate = rate_of(row, info) if self.sampling == "span" else 30.0
+        ids = first + self.ids(total, row.stride_frames, rate)
         frames, made_up = read_heard(row.path, ids.ravel(), self.size, self.refuse_corrupt)
         return np.split(frames, self.clips), made_up
 

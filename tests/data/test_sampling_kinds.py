@@ -1,0 +1,66 @@
+"""Sparse and timed sampling, from the rule to the clip that a data set reads."""
+
+import numpy as np
+import pytest
+
+from vmae_zoo.data import ClipDataModule, ClipDataset, Row, listening
+from vmae_zoo.data import sampling as s
+from vmae_zoo.data.catalog.rows import list_videos
+from vmae_zoo.data.views import ViewDataset
+from vmae_zoo.randomness import Draws
+
+
+def test_sparse_ids_follow_the_official_rule():
+    length = 100 // 16
+    assert s.sparse_ids(100, 16).tolist() == [i * length + (1 + length) // 2 - 1 for i in range(16)]
+    drawn = np.array([s.sparse_ids(100, 16, Draws(key, "start")) for key in range(300)])
+    assert [sorted(set(column - 6 * i)) for i, column in enumerate(drawn.T)] == 16 * [[0, 1, 2, 3, 4]]  # 0 to m - 2
+    assert s.sparse_ids(16, 16, Draws(0, "start")).tolist() == list(range(16))  # m = 1
+    assert s.sparse_ids(5, 16).tolist() == s.segment_ids(5, 16).tolist()
+
+
+@pytest.fixture
+def row(small_set):
+    return Row("x", list_videos(small_set)[0])  # 12 frames at 25 a second
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    ids, read = [], listening.read_clip
+    monkeypatch.setattr(listening, "read_clip", lambda path, *given, **_: ids.append(given[0]) or read(path, *given))
+    return ids
+
+
+def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row, asked):
+    clips = ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[30], seed=3)
+    clips[0, 0]
+    span = 4 * 2 * 25 / 30
+    start = s.span_start(12, span, Draws(clips.keys(0, 0)[0], "start"))
+    assert asked[0].tolist() == s.span_ids(12, 4, span, start).tolist()
+    ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[50], train=False)[0]
+    assert asked[1].tolist() == s.span_ids(12, 4, 4.0, 4).tolist()  # 4 frames at 25 last as long as 8 at 50; the middle
+
+
+def test_several_rates_take_turns_by_the_clips_key(row, asked):
+    clips = ClipDataset([row], frames=2, stride_frames=2, size=16, sampling="span", fps=[10, 25, 50])
+    widths = []
+    for epoch in range(60):
+        clips[0, epoch]
+        clips[0, epoch]
+        assert asked[-1].tolist() == asked[-2].tolist()
+        widths.append(int(asked[-1][1] - asked[-1][0]))
+    assert {9, 3, 1} <= set(widths) <= {8, 9, 2, 3, 0, 1}  # spans of 10, 4 and 2 frames, from any fraction of one
+
+
+def test_timed_test_views_begin_where_space_time_mae_begins_them(row):
+    views = ViewDataset([row], 4, 2, 16, "span", clips=2, fps=[30])
+    assert views.ids(300, rate=60)[1].tolist() == s.span_ids(300, 4, 16, 284).tolist()
+    assert len(views[0]) == 2
+    assert ViewDataset([row], 4, 2, 16, "sparse", clips=2).ids(50).tolist() == [
+        s.segment_view_ids(50, 4, view, 2).tolist() for view in range(2)
+    ]
+
+
+def test_rates_are_positive():
+    with pytest.raises(ValueError, match=r"data.fps = \[0\]: give one or more positive rates"):
+        ClipDataModule(fps=[0])
