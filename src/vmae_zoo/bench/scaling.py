@@ -1,9 +1,9 @@
 """``vmae-zoo bench scaling``: what a pre-training run would take on 8, 64 or 512 GPUs, and what it would wait for.
 
-A model, not a measurement: its numbers are as good as the assumptions in `Cluster`, which are printed with them. A step is
-the longest of computing, launching kernels, and what of the gradients' way is not hidden behind the backward pass. Videos
-are then fed to it by simulation: every GPU's loader workers make whole batches, of videos that take unequally long, and
-hand them over in order, as PyTorch's DataLoader does; a step starts when the last GPU has its batch.
+A model, not a measurement: its numbers are as good as the assumptions in `Cluster`, which are printed with them. A step
+is the longer of computing and launching kernels, and what of the gradients' way is not hidden behind the backward pass.
+Videos are then fed to it by simulation: every GPU's loader workers make whole batches, of videos that take unequally
+long, and hand them over in order, as PyTorch's DataLoader does; a step starts when the last GPU has its batch.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def step_seconds(model: Model, cluster: Cluster, gpus: int, clips: int) -> dict[
     """Seconds of a step with ``clips`` a GPU: computing, launching, gradients in all and gradients not hidden."""
     compute = clips * model.flops / (cluster.mfu * PEAK_TFLOPS[cluster.device] * 1e12)
     launch = (model.blocks * cluster.kernels + 300) * cluster.launch_us / 1e6
-    # A ring sums float32 gradients in twice their bytes; FSDP moves as many: bf16 weights twice, float32 gradients once.
+    # a ring moves float32 gradients twice; FSDP as many bytes: bf16 weights twice, float32 gradients once
     bytes_each_way = 8 * model.parameters * (gpus - 1) / gpus
     bandwidth = cluster.node_gbps if gpus <= NODE else min(cluster.node_gbps, cluster.net_gbps)
     network = bytes_each_way / (bandwidth * 1e9) + 20e-6 * math.log2(max(gpus, 2))
