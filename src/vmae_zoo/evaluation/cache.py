@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from vmae_zoo.data.cache.reading import Place
 from vmae_zoo.data.catalog import Row
 
 
@@ -29,8 +30,9 @@ def cache_root() -> Path:
 
 def video_key(row: Row) -> str:
     """What a video's features are filed under."""
+    place = Place.of(str(row.path))
     try:
-        status = os.stat(row.path)
+        status = os.stat(place.shard if place else row.path)
         state = f"{status.st_size}|{status.st_mtime_ns}"
     except OSError:
         state = "missing"
