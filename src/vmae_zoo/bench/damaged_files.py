@@ -67,7 +67,8 @@ def _no_index(data: bytes, draws: Draws) -> bytes:
         return data
     wide = 9 - data[at + 4].bit_length()
     size = int.from_bytes(data[at + 4 : at + 4 + wide], "big") & ~(1 << 7 * wide)
-    void = b"\xec" + ((1 << 7 * (wide + 3)) | size).to_bytes(wide + 3, "big")
+    length = min(wide + 3, 8)  # of the Void's size, at most 8; the rest of the header becomes a part of it
+    void = b"\xec" + ((1 << 7 * length) | (size + wide + 3 - length)).to_bytes(length, "big")
     return data[:at] + void + data[at + len(void) :]
 
 

@@ -100,7 +100,8 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
         damaged.append(f"frames are lost ({lost} of {lost + len(times)})")
     if len(sizes) > 1:
         damaged.append(f"the frame size changes ({len(sizes)} sizes)")
-    if packets < header * 0.95 - 2 and (container_name != "avi" or cut_avi(str(path))):
+    expected_packets = cut_avi(str(path)) if container_name == "avi" else header * 0.95
+    if packets < expected_packets - 2:
         damaged.append(f"the file ends early ({packets} of {header} packets are there)")
     elif header and header != len(times):
         odd.append(f"the header counts other frames ({header}, decoded {len(times)})")

@@ -98,7 +98,7 @@ def probe_heard(path: str | Path) -> VideoInfo:
     """`probe`; what FFmpeg says of the file meanwhile, `read_heard` repeats for every clip of it."""
     with listening() as complaints:
         info = probe(path)
-    if info.codec in IN_AVI and info.frames < 0.95 * cut_avi(str(path)) - 2:
+    if info.codec in IN_AVI and info.frames < cut_avi(str(path)) - 2:
         complaints.append("the file ends early")
     if complaints:
         _heard[str(path)] = complaints[0]
