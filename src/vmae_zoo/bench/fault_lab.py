@@ -6,6 +6,7 @@ with the command line's `main` in it, but starts in a second or two.
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 import time
@@ -212,7 +213,5 @@ def _run(folder: Path, log: Path, arguments: list[str]) -> None:
     os.dup2(target, 2)
     os.chdir(folder)
     multiprocessing.set_start_method("fork", force=True)  # a loader's workers start as they do elsewhere
-    from vmae_zoo.cli.main import main
-
     sys.argv = ["vmae-zoo", *arguments]
-    sys.exit(main(arguments))
+    runpy.run_module("vmae_zoo", run_name="__main__")
