@@ -1,8 +1,7 @@
 """The short form of `vmae-zoo bench memory`."""
 
 import json
-
-import numpy as np
+import mmap
 
 from vmae_zoo.bench import memory
 from vmae_zoo.bench.memory import grow, resident
@@ -21,7 +20,13 @@ def test_a_worker_does_not_grow_over_200_clips(tmp_path):
 
 def test_growth_is_seen(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(memory, "resident", lambda: kept.append(np.ones(100_000)) or resident())
+
+    def hoard():
+        kept.append(mmap.mmap(-1, 1_000_000))  # from the system: what a large parent has freed would not be seen
+        kept[-1].write(bytes(1_000_000))
+        return resident()
+
+    monkeypatch.setattr(memory, "resident", hoard)
     videos = [write_video(tmp_path / "h264.mp4", moving_pattern(20, 48, 64))]
     assert grow(videos, tmp_path / "links", clips=100, size=32)["growth_mb"] > 50
 

@@ -144,7 +144,7 @@ def test_every_sources_index_counts(roots, tmp_path):
         ([{"root": "one"}, {"stride": 2}], r"data.sources, entry 2: 'stride' is not known"),
         ([{"layout": "flat"}], r"data.sources, entry 1: root is missing"),
         ([{"root": "one", "weight": 0}], r"entry 1: weight = 0 should be a positive number, or leave the source out"),
-        ([{"root": "one", "stride_frames": 1.5}], r"entry 1: stride_frames = 1.5 should be a positive number"),
+        ([{"root": "one", "stride_frames": 1.5}], r"entry 1: stride_frames = 1.5 should be a positive whole number"),
         ([{"root": "one"}, {"root": "./one"}], r"data.sources: 2 of them are called 'one': give each its own name"),
         ([{"root": "gone"}], r"data.sources, gone: root = .*/gone does not exist"),
         ([{"root": "flat", "layout": "ucf101"}], r"data.sources, flat: .* holds not the layout ucf101"),

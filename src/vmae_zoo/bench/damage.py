@@ -150,12 +150,17 @@ def train(folder: Path, epochs: int = 2, workers: int = 2) -> dict[str, Any]:
     data = ClipDataModule(
         str(folder), "flat", frames=4, stride_frames=3, size=32, batch_size=1, workers=workers, max_bad_share=1.0
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    said = logging.getLogger("lightning.pytorch")
+    level = said.level
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     with tempfile.TemporaryDirectory() as place:
         trainer = lightning.Trainer(accelerator="cpu", max_epochs=epochs, default_root_dir=place, **quiet)  # type: ignore[arg-type]
-        with warnings.catch_warnings(action="ignore"):
-            trainer.fit(_Nothing(), data)
+        said.setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                trainer.fit(_Nothing(), data)
+        finally:
+            said.setLevel(level)
         log = Path(place) / "bad_samples.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         named = {Path(json.loads(line)["path"]).name for line in lines}

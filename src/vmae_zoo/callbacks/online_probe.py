@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 from vmae_zoo.callbacks.progress import total_steps
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item
+from vmae_zoo.data.loader import start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation import linear_probe
-from vmae_zoo.evaluation.features import Features, one_thread
+from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.probe import choose, judge
 from vmae_zoo.evaluation.subsets import low_shot
@@ -125,7 +126,7 @@ def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
         batch_size=getattr(data, "batch_size", 16),
         num_workers=_workers(trainer),
         collate_fn=partial(_whole, settings),
-        worker_init_fn=one_thread,
+        worker_init_fn=partial(start_worker, None),
         generator=torch.Generator(),  # else the loader draws from the generator of training
     )
     normaliser = Normaliser(settings).to(method.device)
@@ -157,7 +158,7 @@ def _together(trainer: Trainer, part: Tensor) -> Tensor:
 
 def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> tuple[Tensor, Tensor]:
     """Clips uint8 (B, C, T, H, W), black where a video cannot be read, and which of them can."""
-    readable = torch.tensor(["bad" not in items[0] for items in samples])
+    readable = torch.tensor(["video" in items[0] for items in samples])
     video = torch.zeros(len(samples), 3, settings.frames, settings.size, settings.size, dtype=torch.uint8)
     if readable.any():
         video[readable] = collate_views(list(samples))["video"]

@@ -1,10 +1,12 @@
 """Loaders whose workers decode with one thread each, and know the indexes."""
 
+import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any
 
 import cv2
@@ -25,6 +27,19 @@ class PlacedLoader(DataLoader):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to load."""
+
+    def __iter__(self) -> Any:
+        """Workers start with SIGTERM held back in all of their threads, also those that libraries start at import."""
+        if not hasattr(signal, "sigwaitinfo"):
+            return super().__iter__()
+        context: Any = self.multiprocessing_context or multiprocessing
+        if context.get_start_method() != "fork":
+            resource_tracker.ensure_running()  # when it starts, it lets SIGTERM through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def make_loader(
@@ -57,7 +72,7 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
-        worker_init_fn=partial(_start_worker, recall),
+        worker_init_fn=partial(start_worker, recall),
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
     )
@@ -67,7 +82,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(recall: Recall | None, worker: int) -> None:
+def start_worker(recall: Recall | None, worker: int) -> None:
+    """What a worker begins with: signals to the group are not for it, and its frames are its own work."""
     _leave_signals_to_main()
     ask_first(recall)
     cv2.setNumThreads(1)

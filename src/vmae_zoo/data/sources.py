@@ -4,6 +4,7 @@ Wang et al., "VideoMAE V2" (CVPR 2023, arXiv 2303.16727) mix Kinetics, Something
 their own, and read every other frame of Something-Something V2 where the others have every fourth.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,12 +61,13 @@ def read_sources(entries: Sequence[Mapping[str, Any]]) -> list[Source]:
             raise ValueError(f"{where}: {wrong[0]!r} is not known: choose from {', '.join(KEYS)}")
         if not isinstance(entry.get("root"), str):
             raise ValueError(f"{where}: root is missing: give the folder of the videos")
-        for key in ("stride_frames", "weight"):
-            value = entry.get(key, 1)
-            if not isinstance(value, (int, float)) or value <= 0 or (key == "stride_frames" and value != int(value)):
-                hint = ", or leave the source out" if key == "weight" else ""
-                raise ValueError(f"{where}: {key} = {value!r} should be a positive number{hint}")
-        sources.append(Source(**entry))
+        given = {key: value for key, value in entry.items() if value is not None}
+        weight, stride = given.get("weight", 1), given.get("stride_frames", 1)
+        if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+            raise ValueError(f"{where}: weight = {weight!r} should be a positive number, or leave the source out")
+        if not isinstance(stride, int) or stride < 1:
+            raise ValueError(f"{where}: stride_frames = {stride!r} should be a positive whole number")
+        sources.append(Source(**given))
     names = [source.called for source in sources]
     for name in names:
         if names.count(name) > 1:

@@ -77,7 +77,7 @@ class AugmentedViews(Dataset):
     def __getitem__(self, index: int) -> list[dict[str, Any]]:
         """The views of a video, or one item with "bad" where it cannot be read."""
         items = [self.clips[(index, self.epoch * self.count + view)][0] for view in range(self.count)]
-        bad = [entry for item in items for entry in item.get("bad", ())]
+        bad = [entry for item in items for entry in item.get("bad", ()) if entry["replacement"]]
         return [{"bad": [{**bad[0], "index": index}]}] if bad else items
 
 
@@ -160,7 +160,7 @@ def compute_features(
         part = None
         bar = tqdm(total=len(missing), desc=progress, unit="video", disable=None if progress else True)
         for batch in loader:
-            bad = batch.pop("bad", [])
+            bad = [entry for entry in batch.pop("bad", []) if entry["replacement"]]  # the others were read
             unreadable += [{"path": entry["path"], "reason": entry["reason"]} for entry in bad]
             if batch:
                 values = run(batch["video"]).unflatten(0, (-1, views.count)).cpu().numpy()

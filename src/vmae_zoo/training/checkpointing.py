@@ -142,7 +142,7 @@ class LastCheckpoint(Checkpoint):
         """
         self._agree.heard()
         self.save_last(trainer)
-        if self.failed:
+        if self.failed and trainer.global_step != self._saved_at:
             there = f"last.ckpt holds step {self._saved_at}" if self._saved_at else "there is no earlier one"
             raise NotSavedError(
                 f"the end of training is lost: {self.failed}; {there}: make room, then --ckpt_path last"

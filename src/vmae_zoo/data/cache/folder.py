@@ -1,6 +1,7 @@
 """A folder on this machine or on an object store (fsspec), for files that are written whole and read in pieces."""
 
 import os
+import platform
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ def write(place: Path, data: bytes) -> None:
         with _system(place) as (system, name):
             system.pipe_file(name, data)
         return
-    partial = place.with_name(f".{place.name}.{os.getpid()}.part")
+    partial = place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}.part")
     place.parent.mkdir(parents=True, exist_ok=True)
     partial.write_bytes(data)
     partial.replace(place)
@@ -61,6 +62,7 @@ def exists(place: Path) -> bool:
     if not is_remote(place):
         return place.exists()
     with _system(place) as (system, name):
+        system.invalidate_cache(name.rpartition("/")[0])
         return system.exists(name)
 
 
@@ -70,6 +72,7 @@ def names(folder: Path) -> set[str]:
         return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     try:
         with _system(folder) as (system, name):
+            system.invalidate_cache(name)  # stores remember what they listed before others wrote
             return {found.rstrip("/").rpartition("/")[2] for found in system.ls(name, detail=False)}
     except FileNotFoundError:
         return set()
