@@ -6,12 +6,11 @@ size and time of change are those of its entry is not read again; any other file
 
 import hashlib
 import json
-import multiprocessing
 import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -23,6 +22,7 @@ from vmae_zoo.data.catalog import Catalog, open_catalog
 from vmae_zoo.data.catalog.rows import list_videos
 from vmae_zoo.data.decode import VideoInfo
 from vmae_zoo.data.demo import cache_folder
+from vmae_zoo.data.pool import file_workers
 from vmae_zoo.data.timeline import Timeline
 
 VERSION = 2  # of what an audit finds: another one starts over
@@ -173,11 +173,10 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
 def _audits(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Finding]]:
     """Findings as they come; a file that kills its process is damaged, and the others go on."""
     left, careful = list(paths), 0
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     while left:
         batch = left[:1] if careful else left
         done = set()
-        with ProcessPoolExecutor(min(workers, len(batch)), context) as pool:
+        with file_workers(min(workers, len(batch))) as pool:
             futures = {pool.submit(audit, path): path for path in batch}
             for future in as_completed(futures):
                 try:

@@ -8,13 +8,11 @@ which FFmpeg sees by itself. Everything that is no video (split files, labels) i
 its source before it takes its name: as many frames, upright, and close in brightness in every 8th of them.
 """
 
-import multiprocessing
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import av
@@ -24,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from vmae_zoo.data.catalog.rows import is_video, list_videos
 from vmae_zoo.data.decode import VideoError, opened, probe, read_clip
 from vmae_zoo.data.pixels import BRIGHTNESS, display_matrix, to_pixels
+from vmae_zoo.data.pool import file_workers
 
 GOP = 16  # frames from keyframe to keyframe
 SPARE = 7  # frames in a row that no other frame needs
@@ -133,8 +132,7 @@ def reencode(
     source: Path, target: Path, videos: list[Path], short_side: int, crf: int, workers: int
 ) -> Iterator[tuple[Path, str]]:
     """Copy videos in parallel: each with "" or the reason why it has no copy, as they come."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with ProcessPoolExecutor(workers, context) as pool:
+    with file_workers(workers) as pool:
         futures = {
             pool.submit(reencode_file, video, target_of(source, target, video), short_side, crf): video
             for video in videos

@@ -8,14 +8,12 @@ is whole.
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import platform
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +27,7 @@ from vmae_zoo.data.cache.reading import BLOCK, Place, header_of, jpeg, padded, r
 from vmae_zoo.data.catalog.cached import FORMAT, LIST
 from vmae_zoo.data.decode import VideoError, opened, probe
 from vmae_zoo.data.pixels import BRIGHTNESS, display_matrix, to_pixels
+from vmae_zoo.data.pool import file_workers
 
 MIN_PSNR = 28.0  # dB of the brightness, over the compared frames of a video
 COMPARED = 32  # every so many frames
@@ -36,13 +35,12 @@ COMPARED = 32  # every so many frames
 
 def make_shards(plan: Plan, target: Path, shards: list[int], workers: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Make shards in parallel: each, as they come, with the videos that are not in it and why."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     clips, settings = plan.clips(), (target, plan.short_side, plan.quality, plan.digest)
     jobs = [(shard, plan.of(shard), {name: clips[name] for name, _ in plan.of(shard)}, *settings) for shard in shards]
     if workers == 1:
         yield from ((job[0], make_shard(*job)) for job in jobs)
         return
-    with ProcessPoolExecutor(workers, context) as pool:
+    with file_workers(workers) as pool:
         futures = {pool.submit(make_shard, *job): job[0] for job in jobs}
         try:
             for future in as_completed(futures):
