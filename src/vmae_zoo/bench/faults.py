@@ -8,56 +8,18 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
-
 from vmae_zoo.bench.fault_lab import STEPS, FaultError, Lab
+from vmae_zoo.bench.spoiling import NotPossibleError, copied_clips, damage, fill, small_disk
 from vmae_zoo.randomness import Draws, hash_text, sample_key
-
-DAMAGED = (b"", b"no video at all\n", None)  # None: the first half of the file
-
-
-class NotPossibleError(Exception):
-    """A fault that cannot be made here."""
-
-
-class Spoil(Callback):
-    """Makes the loss of some steps NaN, or only the gradient of every other one of them.
-
-    Args:
-        steps: 0-based optimiser steps.
-    """
-
-    def __init__(self, steps: list[int]):
-        self.steps = steps
-        self._now = False
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Note whether this step is one of them."""
-        if not pl_module._forward_hooks:
-            pl_module.register_forward_hook(self._spoil)
-        self._now = trainer.global_step in self.steps
-
-    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Spoil a gradient."""
-        if self._now and trainer.global_step % 2:
-            next(p for p in pl_module.parameters() if p.grad is not None).grad[..., 0] = float("nan")  # type: ignore[index]
-
-    def _spoil(self, module: Any, inputs: Any, out: Any) -> Any:
-        wrong = self._now and module.training and module.global_step % 2 == 0
-        return replace(out, loss=out.loss * float("nan")) if wrong else out
 
 
 def kill(lab: Lab, count: int, seed: int) -> str:
@@ -139,7 +101,7 @@ def told_in_save(lab: Lab, count: int, seed: int) -> str:
 def not_finite(lab: Lab, count: int, seed: int) -> str:
     """NaN in loss and gradient: single steps, then a series; the same with kill -9 in between."""
     wrong = [3, 8, *range(20, 25)]
-    spoil = ["--trainer.callbacks+=vmae_zoo.bench.faults.Spoil", f"--trainer.callbacks.steps={wrong}"]
+    spoil = ["--trainer.callbacks+=vmae_zoo.bench.spoiling.Spoil", f"--trainer.callbacks.steps={wrong}"]
     few: dict[str, Any] = {"checkpoint__every_n_steps": 6, "finite__patience": 5}
     lab.start("nan", *spoil, **few).end(0)
     whole = lab.checkpoint("nan")
@@ -161,8 +123,8 @@ def not_finite(lab: Lab, count: int, seed: int) -> str:
 
 def bad_files(lab: Lab, count: int, seed: int) -> str:
     """A storm of damaged files: 5 % are replaced and listed, 60 % end the run with a sentence."""
-    data = _copied_clips(lab.work / "few-damaged")
-    damaged = _damage(data, 0.05)
+    data = copied_clips(lab.work / "few-damaged")
+    damaged = damage(data, 0.05)
     storm = {"data__root": data}
     lab.start("storm", **storm).end(0)
     attempt = lab.start("storm-killed", **storm)
@@ -175,8 +137,8 @@ def bad_files(lab: Lab, count: int, seed: int) -> str:
     listed = {json.loads(line)["path"] for line in lines}
     if not listed or not listed <= damaged:
         raise FaultError(f"listed as bad: {sorted(listed - damaged)[:3]} are not")
-    many = _copied_clips(lab.work / "many-damaged")
-    _damage(many, 0.6)
+    many = copied_clips(lab.work / "many-damaged")
+    damage(many, 0.6)
     hopeless = lab.start("hopeless", data__root=many)
     hopeless.end(1)
     if "data.max_bad_share" not in hopeless.last_line() or "Traceback" in hopeless.said():
@@ -186,7 +148,7 @@ def bad_files(lab: Lab, count: int, seed: int) -> str:
 
 def data_gone(lab: Lab, count: int, seed: int) -> str:
     """The data folder goes away: once it comes back, and once only before the run is resumed."""
-    data, away = _copied_clips(lab.work / "clips"), lab.work / "away"
+    data, away = copied_clips(lab.work / "clips"), lab.work / "away"
     for name, wait, code in (("gone-and-back", 60, 0), ("gone", 0.02, 1)):
         attempt = lab.start(name, data__root=data, data__wait_minutes=wait)
         attempt.training()
@@ -215,7 +177,7 @@ def full_disk(lab: Lab, count: int, seed: int) -> str:
         attempt = small.start("full")
         attempt.training()
         attempt.until(lambda: small.step("full") >= 3, "a checkpoint")
-        _fill(ballast)
+        fill(ballast)
         kept = small.step("full")
         attempt.until(lambda: "is not saved" in attempt.said(), "it noticed the full disk")
         small.checkpoint("full")
@@ -227,7 +189,7 @@ def full_disk(lab: Lab, count: int, seed: int) -> str:
         attempt = small.start("full-to-the-end")
         attempt.training()
         attempt.until(lambda: small.step("full-to-the-end") >= 3, "a checkpoint")
-        _fill(ballast)
+        fill(ballast)
         attempt.end(1)
         if "the end of training is lost" not in attempt.last_line() or "Traceback (most" in attempt.said():
             raise FaultError(f"on a full disk the run ended with: {attempt.last_line()}")
@@ -282,50 +244,6 @@ def run(args: argparse.Namespace) -> int:
         about = {"machine": platform.machine(), "cores": os.cpu_count(), "steps": STEPS, "seed": args.seed}
         args.json.write_text(json.dumps({**about, "faults": rows}, indent=2) + "\n")
     return int(any(row["promise"] == "broken" for row in rows))
-
-
-@contextmanager
-def small_disk(place: Path, mebibytes: int):  # type: ignore[no-untyped-def]
-    """A file system of its own; `NotPossibleError` where none can be made."""
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(place)]
-    if not sys.platform.startswith("linux") or not shutil.which("mount"):
-        raise NotPossibleError("a small disk to fill is only made on Linux")
-    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotPossibleError(f"{done.stderr.strip()}; try `unshare -Urm vmae-zoo bench faults full-disk`")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
-
-
-def _fill(ballast: Path) -> None:
-    """Take all space that is left."""
-    block = b"\0" * 65536
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(block):
-                pass
-        except OSError:
-            return
-
-
-def _copied_clips(target: Path) -> Path:
-    from vmae_zoo.data.demo import demo_root
-
-    return Path(shutil.copytree(demo_root(), target))
-
-
-def _damage(root: Path, share: float) -> set[str]:
-    """Damage about that share of the videos; their paths."""
-    damaged: set[str] = set()
-    for path in sorted(root.rglob("*.mp4")):
-        if Draws(hash_text(path.name), "damage").uniform() < share:
-            content = DAMAGED[len(damaged) % len(DAMAGED)]
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
-            damaged.add(str(path))
-    return damaged
 
 
 def _tell(line: str) -> None:
