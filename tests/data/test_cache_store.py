@@ -7,6 +7,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from torch.utils.data import DataLoader
 
 from vmae_zoo.cli.main import main
@@ -43,6 +44,35 @@ def test_going_on_in_a_store(small_set, caches, capsys):
     system.rm("/bucket/cached/shard-000002.json")
     assert main(["cache", str(small_set), caches[1], "--workers", "1", "--per-shard", "6"]) == 0
     assert "of which 1 were made now" in capsys.readouterr().out
+
+
+class Remembering(MemoryFileSystem):
+    """A store that keeps its listings where it is not told otherwise, as s3fs does."""
+
+    protocol = "remembering"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("remembering://", "memory://"))
+
+    def ls(self, path, detail=True, **settings):
+        if path not in self.dircache:
+            self.dircache[path] = found = super().ls(path, detail=True, **settings)
+        else:
+            found = self.dircache[path]
+        return found if detail else [entry["name"] for entry in found]
+
+
+def test_what_others_write_to_a_store_is_seen():
+    fsspec.register_implementation("remembering", Remembering, clobber=True)
+    place, memory = Path("remembering:/bucket/array"), fsspec.filesystem("memory")
+    try:
+        memory.pipe_file("/bucket/array/shard-000000.json", b"{}")
+        assert folder.names(place) == {"shard-000000.json"}
+        memory.pipe_file("/bucket/array/shard-000001.json", b"{}")
+        assert folder.names(place) == {"shard-000000.json", "shard-000001.json"}
+    finally:
+        memory.rm("/bucket/array", recursive=True)
 
 
 class Ranges(http.server.SimpleHTTPRequestHandler):

@@ -62,7 +62,6 @@ def exists(place: Path) -> bool:
     if not is_remote(place):
         return place.exists()
     with _system(place) as (system, name):
-        system.invalidate_cache(name.rpartition("/")[0])
         return system.exists(name)
 
 
@@ -72,7 +71,6 @@ def names(folder: Path) -> set[str]:
         return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     try:
         with _system(folder) as (system, name):
-            system.invalidate_cache(name)  # stores remember what they listed before others wrote
             return {found.rstrip("/").rpartition("/")[2] for found in system.ls(name, detail=False)}
     except FileNotFoundError:
         return set()
@@ -123,7 +121,7 @@ def _system(place: Path) -> Iterator[tuple[Any, str]]:
 
     url = _URL.sub(r"\1://", os.fspath(place))
     try:
-        system, name = fsspec.core.url_to_fs(url)
+        system, name = fsspec.core.url_to_fs(url, use_listings_cache=False)  # others write there too
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are packages of their own
         raise ValueError(f"{url} cannot be reached: {error}") from None
     try:
