@@ -29,6 +29,7 @@ from vmae_zoo.data.index import find_index
 from vmae_zoo.data.reencode import reencode_file
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.training.flops import PEAK_TFLOPS
 
 NEEDED = {  # clips a second of VideoMAE pre-training on one H100 at 25 % of its bf16 peak, from the FLOPs of a step
     "small": 3670,
@@ -36,7 +37,6 @@ NEEDED = {  # clips a second of VideoMAE pre-training on one H100 at 25 % of its
     "large": 291,
     "huge": 174,
 }
-PEAKS = {"H100": 1.0, "H200": 1.0, "A100": 0.315, "RTX 4090": 0.167, "L4": 0.122, "V100": 0.126}  # of an H100's
 WORTH = 1.2  # times as fast, from which a copy is advised
 
 Times = dict[str, dict[str, list[float]]]  # milliseconds: reader -> video -> clips
@@ -141,7 +141,7 @@ def gains(found: dict[str, Any], codec: str) -> dict[str, dict[str, float]]:
 
 def advice(per_core: float, cores: int, model: str, device: str, repeats: int) -> str:
     """What to do about it, in a sentence."""
-    needed = NEEDED[model] * PEAKS[device]
+    needed = NEEDED[model] * PEAK_TFLOPS[device] / PEAK_TFLOPS["H100"]
     share = per_core * cores * repeats / needed
     said = f"{cores} workers x {per_core:.1f} clips/s x {repeats} repeats feed {100 * share:.0f} % of a {device} "
     said += f"that pre-trains {model} ({needed:.0f} clips/s at 25 % of its peak)"
@@ -170,7 +170,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", action="store_true", help="also read copies as `reencode` and `cache` make them")
     parser.add_argument("--quality", type=int, default=90, metavar="Q", help="of the cache's JPEGs (default 90)")
     parser.add_argument("--model", choices=NEEDED, default="base", help="to be fed (default base)")
-    parser.add_argument("--device", choices=PEAKS, default="H100", help="that trains it (default H100)")
+    parser.add_argument(
+        "--device", choices=PEAK_TFLOPS, default="H100", metavar="GPU", help="that trains it (default H100)"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="default: one per core")
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="clips of a decoded video (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")

@@ -96,7 +96,9 @@ def model_of(size: str) -> Model:
     flops = flops_per_clip(method, batch)
     assert flops is not None
     blocks = len(method.encoder.blocks) + len(method.decoder.blocks)
-    return Model(flops, sum(p.numel() for p in method.parameters()), blocks, repeats=4 if size == "giant" else 1)
+    return Model(
+        flops, sum(p.numel() for p in method.parameters()), blocks, repeats=4 if METHODS[size] == "VideoMAEv2" else 1
+    )
 
 
 def step_seconds(model: Model, cluster: Cluster, gpus: int, clips: int) -> dict[str, float]:

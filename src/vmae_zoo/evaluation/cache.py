@@ -18,14 +18,12 @@ import numpy as np
 
 from vmae_zoo.data.cache.reading import Place
 from vmae_zoo.data.catalog import Row
+from vmae_zoo.data.demo import cache_folder
 
 
 def cache_root() -> Path:
-    """The folder of all stores: below ``VMAE_ZOO_CACHE``, else below the user's cache folder."""
-    home = os.environ.get("VMAE_ZOO_CACHE")
-    if home:
-        return Path(home) / "features"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmae_zoo" / "features"
+    """The folder of all stores."""
+    return cache_folder() / "features"
 
 
 def video_key(row: Row) -> str:

@@ -8,6 +8,7 @@ Shapes: R videos, V views of each, N tokens, D = width.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import ClipDataset
+from vmae_zoo.data.loader import start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation.cache import Store, cache_root
 from vmae_zoo.models.fingerprint import fingerprint
@@ -155,7 +157,7 @@ def compute_features(
             batch_size=max(batch_size // views.count, 1),
             num_workers=workers,
             collate_fn=collate_views,
-            worker_init_fn=one_thread,
+            worker_init_fn=partial(start_worker, None),
         )
         part = None
         bar = tqdm(total=len(missing), desc=progress, unit="video", disable=None if progress else True)
@@ -214,11 +216,3 @@ class Run:
         if not bool(out.isfinite().all()):
             raise ValueError("the encoder gives features that are not finite numbers: are these weights whole?")
         return out.half() if self.pool == "tokens" else out.float()
-
-
-def one_thread(worker: int) -> None:
-    """What a worker starts with: its frames are its own work."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
