@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
+from tests.small_run import SMALL_RUN
 
 DIARY = """
 import json, os, signal
 from pathlib import Path
 from lightning import Callback
+
 
 class Diary(Callback):
     '''Writes down each batch; tells only the last process to end.'''
@@ -25,27 +27,9 @@ class Diary(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 """
 
-SETTINGS = {
-    "model": "VideoMAE",
-    "model.size": "tiny",
-    "model.width": 32,
-    "model.depth": 2,
-    "model.num_heads": 2,
-    "model.decoder_width": 16,
-    "model.decoder_depth": 1,
-    "model.decoder_num_heads": 2,
-    "model.mask_ratio": 0.75,
-    "model.lr": 1e-3,
-    "model.warmup_steps": 2,
-    "data.size": 32,
-    "data.frames": 4,
-    "data.stride_frames": 1,
-    "data.global_batch": 4,
-    "data.workers": 0,
-    "trainer.accelerator": "cpu",
+SETTINGS = SMALL_RUN | {
     "trainer.max_steps": 9,
     "trainer.max_epochs": -1,
-    "trainer.enable_progress_bar": "false",
     "trainer.limit_val_batches": 0,
     "pictures.every_n_steps": 100,
 }

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from vmae_zoo.bench.damaged_files import write_sound
 from vmae_zoo.data import decode
 from vmae_zoo.data.decode import VideoError, probe, read_clip
 from vmae_zoo.data.timeline import DisprovedError, read_timeline
@@ -204,22 +205,12 @@ def test_ids_outside_the_video_and_nonsense_are_refused(plain):
         read_clip(plain, [0], 0)
 
 
-def only_audio(path: Path) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
 def test_files_that_are_no_video_are_refused_by_name_and_reason(plain, tmp_path):
     empty, text, half, sound = (tmp_path / name for name in ("empty.mp4", "text.mp4", "half.mp4", "sound.mp4"))
     empty.touch()
     text.write_text("not a video\n" * 50)
     half.write_bytes(plain.read_bytes()[: plain.stat().st_size // 2])  # the index of an MP4 is its end
-    only_audio(sound)
+    write_sound(sound)
     reasons = {
         tmp_path / "missing.mp4": "No such file",
         tmp_path: "directory",

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 
+from vmae_zoo.bench.damaged_files import write_sound
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, decode, probe
 from vmae_zoo.data import index as index_module
@@ -16,15 +16,6 @@ from vmae_zoo.data.index import find_index, make_index
 from vmae_zoo.data.timeline import Timeline
 
 B_FRAMES = {"crf": "20", "bf": "3"}
-
-
-def _audio_only(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def _damage(path: Path, good: bytes, kind: str) -> None:
@@ -74,7 +65,7 @@ def odd_root(tmp_path_factory, encode) -> Path:
     _damage(root / "bad_zeros.mp4", good, "zeros")
     _damage(root / "bad_text.mp4", good, "text")
     _damage(root / "bad_empty.mp4", good, "empty")
-    _audio_only(root / "bad_audio_only.mp4")
+    write_sound(root / "bad_audio_only.mp4")
     with av.open(str(root / "bad_no_frames.mkv"), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"

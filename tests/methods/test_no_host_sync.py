@@ -2,25 +2,12 @@
 
 import pytest
 import torch
+from tests.methods.small import CASES, SMALL
 from torch.profiler import ProfilerActivity, profile
 
 from vmae_zoo import methods
 
-SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2}
-DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
-CLIP = {"frames": 4, "image_size": 64}
 SYNCHRONISES = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
-
-CASES = {
-    "VideoMAE": CLIP | DECODER | {"mask_ratio": 0.75},
-    "VideoMAEv2": CLIP | DECODER | {"mask_ratio": 0.75, "frames": 8},
-    "MGMAE": CLIP | DECODER | {"mask_ratio": 0.75},
-    "MAE": DECODER | {"image_size": 64},
-    "MAEST": DECODER | {"frames": 16, "image_size": 64},
-    "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
-    "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8},
-    "Classifier": CLIP | {"num_classes": 3},
-}
 
 
 def test_every_method_has_its_case():

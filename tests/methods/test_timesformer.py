@@ -4,23 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.methods.transformers_names import BLOCK_NAMES
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
 from vmae_zoo.methods import Classifier
 
 FRAMES, WIDTH, DEPTH = 4, 24, 2
-NAMES = {
-    "attention.attention.qkv": "attn.qkv",
-    "attention.output.dense": "attn.proj",
-    "temporal_attention.attention.qkv": "temporal_attn.qkv",
-    "temporal_attention.output.dense": "temporal_attn.proj",
-    "temporal_dense": "temporal_fc",
-    "temporal_layernorm": "temporal_norm1",
-    "layernorm_before": "norm1",
-    "layernorm_after": "norm2",
-    "intermediate.dense": "mlp.fc1",
-    "output.dense": "mlp.fc2",
-}
 
 
 def test_logits_equal_transformers_on_the_same_weights():
@@ -51,7 +40,7 @@ def test_logits_equal_transformers_on_the_same_weights():
         state[f"encoder.norm.{kind}"] = given[f"timesformer.layernorm.{kind}"]
         state[f"head.{kind}"] = given[f"classifier.{kind}"]
         for block in range(DEPTH):
-            for a, b in NAMES.items():
+            for a, b in BLOCK_NAMES.items():
                 state[f"encoder.blocks.{block}.{b}.{kind}"] = given[f"timesformer.encoder.layer.{block}.{a}.{kind}"]
     ours.load_state_dict(state)
     clip = torch.randn(2, 3, FRAMES, 32, 32)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.methods.transformers_names import BLOCK_NAMES
 from transformers import TimesformerConfig
 from transformers.models.timesformer.modeling_timesformer import TimesformerLayer
 
@@ -68,21 +69,9 @@ def test_a_block_equals_transformers_timesformer_on_the_same_weights():
         drop_path_rate=0,
     )
     theirs, ours = TimesformerLayer(config, 0).eval(), trained(DividedBlock(D, HEADS, T, prefix=1))
-    names = {
-        "attention.attention.qkv": "attn.qkv",
-        "attention.output.dense": "attn.proj",
-        "temporal_attention.attention.qkv": "temporal_attn.qkv",
-        "temporal_attention.output.dense": "temporal_attn.proj",
-        "temporal_dense": "temporal_fc",
-        "temporal_layernorm": "temporal_norm1",
-        "layernorm_before": "norm1",
-        "layernorm_after": "norm2",
-        "intermediate.dense": "mlp.fc1",
-        "output.dense": "mlp.fc2",
-    }
     weights = ours.state_dict()
     theirs.load_state_dict(
-        {f"{a}.{kind}": weights[f"{b}.{kind}"] for a, b in names.items() for kind in ("weight", "bias")}
+        {f"{a}.{kind}": weights[f"{b}.{kind}"] for a, b in BLOCK_NAMES.items() for kind in ("weight", "bias")}
     )
     x = torch.randn(2, 1 + T * S, D)
     place_major = torch.cat([x[:, :1], x[:, 1:].unflatten(1, (T, S)).transpose(1, 2).flatten(1, 2)], dim=1)

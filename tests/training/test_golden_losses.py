@@ -10,6 +10,7 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from tests.methods.small import CASES, SMALL
 from torch.utils.data import DataLoader
 
 from vmae_zoo import methods
@@ -17,19 +18,7 @@ from vmae_zoo.randomness import random_bits
 
 RECORD = Path(__file__).parents[1] / "golden" / "losses.json"
 STEPS = 20
-SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "lr": 3e-3, "warmup_steps": 3}
-DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
-CLIP = {"frames": 4, "image_size": 64}
-CASES = {
-    "VideoMAE": CLIP | DECODER | {"mask_ratio": 0.75},
-    "VideoMAEv2": CLIP | DECODER | {"mask_ratio": 0.75, "frames": 8},
-    "MGMAE": CLIP | DECODER | {"mask_ratio": 0.75},
-    "MAE": DECODER | {"image_size": 64},
-    "MAEST": DECODER | {"frames": 16, "image_size": 64},
-    "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
-    "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8, "lr": 1e-4},  # batch norms over four clips are shaky
-    "Classifier": CLIP | {"num_classes": 3},
-}
+RATES = dict.fromkeys(CASES, 3e-3) | {"MoCoV3": 1e-4}  # batch norms over four clips are shaky
 
 
 class Losses(lightning.Callback):
@@ -57,7 +46,7 @@ def clips(method, count=8):
 
 def losses(name, folder):
     torch.manual_seed(0)
-    method, seen = getattr(methods, name)(**(SMALL | CASES[name])), Losses()
+    method, seen = getattr(methods, name)(**SMALL, **CASES[name], lr=RATES[name], warmup_steps=3), Losses()
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=STEPS,

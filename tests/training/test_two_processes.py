@@ -9,27 +9,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from tests.small_run import SMALL_RUN
 
-SETTINGS = {
-    "model": "VideoMAE",
-    "model.size": "tiny",
-    "model.width": 32,
-    "model.depth": 2,
-    "model.num_heads": 2,
-    "model.decoder_width": 16,
-    "model.decoder_depth": 1,
-    "model.decoder_num_heads": 2,
-    "model.mask_ratio": 0.75,
-    "model.lr": 1e-3,
-    "model.warmup_steps": 2,
-    "data.size": 32,
-    "data.frames": 4,
-    "data.stride_frames": 1,
-    "data.global_batch": 4,
-    "data.workers": 0,
-    "trainer.accelerator": "cpu",
+SETTINGS = SMALL_RUN | {
     "trainer.max_epochs": 2,
-    "trainer.enable_progress_bar": "false",
     "trainer.logger": "false",
 }
 ARGUMENTS = ["fit", *(f"--{name}={value}" for name, value in SETTINGS.items())]

@@ -128,7 +128,7 @@ def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[
         if way in CHANGES:
             path.write_bytes(CHANGES[way](source.read_bytes(), draws))
         elif way == "sound only":
-            _sound(path.with_suffix(".mp4"))
+            write_sound(path.with_suffix(".mp4"))
             path = path.with_suffix(".mp4")
         elif way == "no frames":
             path = path.with_suffix(".mkv")
@@ -151,7 +151,8 @@ def _other_suffix(source: Path) -> str:
     return ".avi" if source.suffix.lower() != ".avi" else ".mp4"
 
 
-def _sound(path: Path) -> None:
+def write_sound(path: Path) -> None:
+    """An audio stream and no video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=AUDIO_RATE)
         for _ in range(20):

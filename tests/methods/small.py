@@ -1,0 +1,16 @@
+"""Every method, small enough to take a step at once."""
+
+SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}
+CLIP = {"frames": 4, "image_size": 64}
+
+CASES = {
+    "VideoMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "VideoMAEv2": CLIP | DECODER | {"mask_ratio": 0.75, "frames": 8},
+    "MGMAE": CLIP | DECODER | {"mask_ratio": 0.75},
+    "MAE": DECODER | {"image_size": 64},
+    "MAEST": DECODER | {"frames": 16, "image_size": 64},
+    "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
+    "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8},
+    "Classifier": CLIP | {"num_classes": 3},
+}
