@@ -36,8 +36,7 @@ class OnlineProbe(Callback):
 
     Args:
         every_n_steps: optimiser steps from one probe to the next, and one at the last step; 0 for none at all.
-        kind: "knn" (nothing is trained) or "linear" (seconds more on a GPU, minutes more on a CPU where there are many
-            clips or classes).
+        kind: "knn" (nothing is trained) or "linear" (heads are trained: slower, the more clips and classes).
         train_clips: training clips that are probed with, at most, a share of every class.
         val_clips: held-back clips that are judged, likewise.
     """

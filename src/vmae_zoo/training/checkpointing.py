@@ -71,7 +71,8 @@ class LastCheckpoint(Checkpoint):
     It is written every so many steps and every so many minutes, at the end of training, and when the run is told to end
     (SIGTERM, SIGUSR1, SIGHUP, Ctrl-C): between two steps, so that the run goes on exactly there. Where it cannot be
     written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails. In a
-    series of steps that are skipped for numbers that are not finite, none is written until one is sound again.
+    series of steps that are skipped for numbers that are not finite, none is written until one is sound again, unless
+    the run ends there.
 
     Args:
         every_n_steps: optimiser steps from one save to the next.
