@@ -130,6 +130,35 @@ def test_the_attentive_probe_finds_the_token_that_a_mean_hides():
     assert attentive.scores.top1 > 80 > mean.scores.top1_high
 
 
+def test_pools_in_one_pass_are_torchs_attention():
+    torch.manual_seed(0)
+    pools = [attentive_probe.AttentivePool(24, 3, CLASSES) for _ in range(2)]
+    for part in [part for pool in pools for part in pool.parameters()]:
+        torch.nn.init.normal_(part, std=0.3)
+    tokens = 2 + 3 * torch.randn(5, 7, 24)
+    found = attentive_probe.logits_of(pools, tokens)
+    for pool, logits in zip(pools, found, strict=True):
+        attention = torch.nn.MultiheadAttention(24, 3, batch_first=True)
+        with torch.no_grad():
+            attention.in_proj_weight.copy_(torch.cat([pool.q.weight, pool.k.weight, pool.v.weight]))
+            attention.in_proj_bias.copy_(torch.cat([pool.q.bias, torch.randn(24), pool.v.bias]))
+            attention.out_proj.load_state_dict(pool.proj.state_dict())
+        query, normed = pool.query.expand(5, 1, 24), pool.norm1(tokens)
+        x = query + attention(query, normed, normed)[0]
+        expected = pool.head(x + pool.mlp(pool.norm2(x)))[:, 0]
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_pools_side_by_side_are_the_pools_alone():
+    train = token_features(60, seed=1)
+    sweep = Sweep((3e-2, 1e-3), (0.01, 0.5), epochs=1, least_steps=10, batch_size=16)
+    together = attentive_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
+    for head, settings in enumerate(sweep.heads):
+        alone = attentive_probe.fit(train, CLASSES, [settings], sweep, torch.device("cpu"))(train)
+        torch.testing.assert_close(together[head], alone[0], atol=1e-4, rtol=0)
+    assert (together[0] - together[2]).abs().max() > 1e-2
+
+
 def by_brute_force(train, test, k, temperature, skip=None):
     """One neighbour at a time."""
     bank = [value.mean(0) / np.linalg.norm(value.mean(0)) for value in map(np.float64, train.values)]

@@ -46,7 +46,7 @@ def test_a_probe_writes_numbers_intervals_and_pictures(verb, place, tmp_path, ca
     assert scores["top1_low"] <= scores["top1"] <= scores["top1_high"]
     assert scores["videos"] == 6
     assert result["classes"] == ["coarse", "fine"]
-    assert set(result["baselines"]) == (set() if verb == "attentive-probe" else {"single frame", "frame difference"})
+    assert set(result["baselines"]) == {"single frame", "frame difference"}
     assert (tmp_path / "out" / "plot.svg").read_text().startswith("<svg")
     assert list((tmp_path / "out").glob("events.out.tfevents*"))
     monkeypatch.setattr("vmae_zoo.evaluation.features.Run.__call__", None)  # the second run has no need of the encoder

@@ -19,13 +19,17 @@ def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
     from dataclasses import replace
 
+    from vmae_zoo.evaluation import linear_probe
     from vmae_zoo.evaluation.attentive_probe import SWEEP, fit
     from vmae_zoo.evaluation.probe import choose, judge
 
     sweep = replace(SWEEP, seed=args.seed, **({"epochs": args.epochs, "least_steps": 0} if args.epochs else {}))
 
     def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
-        probed = judge(choose(fit, train, classes, sweep, device), test)
+        if train.values[0].ndim == 2:  # a baseline: a single token leaves nothing to attend to
+            probed = judge(choose(linear_probe.fit, train, classes, linear_probe.Minima(seed=seed), device), test)
+        else:
+            probed = judge(choose(fit, train, classes, sweep, device), test)
         found = probed.asdict()
         return probed.scores, {name: found[name] for name in ("chosen", "held_back_top1", "tried")}, probed.confusion
 

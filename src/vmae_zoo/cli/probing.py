@@ -129,7 +129,7 @@ def run_probe(
     catalogs = [open_data(args, split) for split in args.splits or [None]]
     encoder: Any = load_pretrained(args.checkpoint)
     candidates: dict[str, Any] = {"this encoder": encoder}
-    if not args.no_baselines and pool != "tokens":
+    if not args.no_baselines:
         candidates |= {name: make(encoder.preprocessing) for name, make in BASELINES.items()}
     rows_by_split = [rows_of(catalog) for catalog in catalogs]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
@@ -149,6 +149,8 @@ def run_probe(
                 )
                 for rows, of in ((train_rows, views_of(args) if views_of else views), (test_rows, views))
             )
+            if not train.rows or not test.rows:
+                raise ValueError(f"no {'test' if train.rows else 'training'} video of {catalog.root} can be read")
             if model is encoder:
                 unreadable += len(train.unreadable) + len(test.unreadable)
             for fraction in args.fractions:

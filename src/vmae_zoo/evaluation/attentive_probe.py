@@ -6,17 +6,19 @@ tokens instead hides what they hold: V-JEPA gains about 17 points on Kinetics-40
 are computed once, views are averaged as probabilities instead of being attended to together, and as in every probe of
 this package a held-back part of the training set chooses the learning rate and weight decay.
 
-Shapes: R videos, V views, N tokens, D = width, H heads, K classes.
+Shapes: R videos, V views, N tokens, D = width, H pools, h attention heads of each, a = H x h, K classes.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.probe import Settings, Sweep, batches
@@ -30,6 +32,10 @@ SWEEP = Sweep(
 class AttentivePool(nn.Module):
     """One query over tokens, and a head.
 
+    With a single query, keys and values of every token need not be made: a head's scores are the tokens' products with
+    one vector, its query taken back through the keys' map, and its value is that of the tokens' weighted mean. Biases
+    of keys would shift all scores of a head alike, which softmax does not notice: there are none.
+
     Args:
         dim: width D.
         heads: attention heads.
@@ -39,23 +45,35 @@ class AttentivePool(nn.Module):
     def __init__(self, dim: int, heads: int, classes: int):
         super().__init__()
         self.heads = heads
-        self.query = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, dim), std=0.02))
+        self.query = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, dim), std=0.02))
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.q, self.kv, self.proj = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
-        self.mlp = Mlp(dim, 4 * dim)
-        self.head = nn.Linear(dim, classes)
+        self.q, self.k, self.v = nn.Linear(dim, dim), nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim)
+        self.proj, self.mlp, self.head = nn.Linear(dim, dim), Mlp(dim, 4 * dim), nn.Linear(dim, classes)
         self.apply(init_truncated)
 
-    def forward(self, tokens_BND: Tensor) -> Tensor:
-        """Logits (B, K)."""
-        query_B1D = self.query.expand(len(tokens_BND), -1, -1)
-        keys_values = self.kv(self.norm1(tokens_BND))
-        k_BhNd, v_BhNd = rearrange(keys_values, "b n (two h d) -> two b h n d", two=2, h=self.heads)
-        q_Bh1d = rearrange(self.q(query_B1D), "b n (h d) -> b h n d", h=self.heads)
-        seen = rearrange(F.scaled_dot_product_attention(q_Bh1d, k_BhNd, v_BhNd), "b h n d -> b n (h d)")
-        x_B1D = query_B1D + self.proj(seen)
-        x_B1D = x_B1D + self.mlp(self.norm2(x_B1D))
-        return self.head(x_B1D[:, 0])
+    def looks(self) -> Tensor:
+        """What each head looks for (h, D), in tokens of mean 0 and deviation 1."""
+        q_h1d, k_hdD = (
+            rearrange(each, "(h d) x -> h d x", h=self.heads) for each in (self.q(self.query).T, self.k.weight)
+        )
+        return (q_h1d * k_hdD).sum(1) * self.norm1.weight / math.sqrt(k_hdD.shape[1])
+
+    def forward(self, seen_BhD: Tensor) -> Tensor:
+        """Logits (B, K) of each head's weighted mean of tokens of mean 0 and deviation 1."""
+        seen_BhD = seen_BhD * self.norm1.weight + self.norm1.bias
+        v_hdD = rearrange(self.v.weight, "(h d) x -> h d x", h=self.heads)
+        value_BD = torch.einsum("bhx,hdx->bhd", seen_BhD, v_hdD).flatten(1) + self.v.bias
+        x_BD = self.query + self.proj(value_BD)
+        return self.head(x_BD + self.mlp(self.norm2(x_BD)))
+
+
+def logits_of(pools: Sequence[AttentivePool], tokens_BND: Tensor) -> Tensor:
+    """Logits (H, B, K) of all pools; the tokens are gone through once."""
+    tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
+    looks_HhD = torch.stack([pool.looks() for pool in pools])
+    weight_BNa = (tokens_BND @ looks_HhD.flatten(0, 1).T).softmax(1)
+    seen_BHhD = (weight_BNa.transpose(1, 2) @ tokens_BND).unflatten(1, looks_HhD.shape[:2])
+    return torch.stack([pool(seen_BHhD[:, place]) for place, pool in enumerate(pools)])
 
 
 class AttentiveHeads:
@@ -66,18 +84,17 @@ class AttentiveHeads:
         device: where they are.
     """
 
-    def __init__(self, pools: nn.ModuleList, device: torch.device):
+    def __init__(self, pools: Sequence[AttentivePool], device: torch.device):
         self.pools, self.device = pools, device
 
     @torch.inference_mode()
     def __call__(self, features: Features) -> Tensor:
         """Probabilities (H, R, K), averaged over views."""
-        self.pools.eval()
         each = []
         for start in range(0, len(features.values), 16):
             values = np.stack([np.asarray(value, np.float32) for value in features.values[start : start + 16]])
             tokens = torch.from_numpy(values).to(self.device)
-            logits = torch.stack([pool(tokens.flatten(0, 1)) for pool in self.pools]).unflatten(1, tokens.shape[:2])
+            logits = logits_of(self.pools, tokens.flatten(0, 1)).unflatten(1, tokens.shape[:2])
             each.append(logits.softmax(3).mean(2))
         return torch.cat(each, dim=1).nan_to_num(0.0)
 
@@ -88,34 +105,35 @@ def fit(
     """Train a pool per learning rate and weight decay: AdamW, the same batches and the same start for all."""
     views, _, width = train.values[0].shape
     heads = max(width // 64, 1) if width % 64 == 0 else 1
-    pools = nn.ModuleList()
+    pools = []
     for _ in settings:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sweep.seed)
-            pools.append(AttentivePool(width, heads, classes))
-    pools.to(device).train()
-    optimizers = [
-        torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in pool.parameters() if p.ndim > 1 and p is not pool.query],
-                    "weight_decay": one["weight_decay"],
-                },
-                {"params": [p for p in pool.parameters() if p.ndim == 1 or p is pool.query], "weight_decay": 0.0},
-            ],
-            lr=one["learning_rate"],
-        )
-        for pool, one in zip(pools, settings, strict=True)
-    ]
+            pools.append(AttentivePool(width, heads, classes).to(device))
+    optimizer = torch.optim.AdamW([group for pair in zip(pools, settings, strict=True) for group in _groups(*pair)])
     label_M = train.labels().repeat_interleave(views)
+    steps = tqdm(total=sweep.steps(len(label_M))[1], desc="heads", unit="step", disable=None, leave=False)
     for progress, ids in batches(len(label_M), sweep, torch.device("cpu")):
         places = [divmod(sample, views) for sample in ids.tolist()]
         tokens = np.stack([np.asarray(train.values[row][view], np.float32) for row, view in places])
         tokens_BND, label_B = torch.from_numpy(tokens).to(device), label_M[ids].to(device)
-        for pool, optimizer, one in zip(pools, optimizers, settings, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = one["learning_rate"] * 0.5 * (1 + math.cos(math.pi * progress))
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(pool(tokens_BND), label_B).backward()
-            optimizer.step()
+        for group in optimizer.param_groups:
+            group["lr"] = group["at_the_start"] * 0.5 * (1 + math.cos(math.pi * progress))
+        optimizer.zero_grad(set_to_none=True)
+        logits_HBK = logits_of(pools, tokens_BND)
+        F.cross_entropy(logits_HBK.flatten(0, 1), label_B.repeat(len(pools)), reduction="sum").div(len(ids)).backward()
+        optimizer.step()
+        steps.update()
+    steps.close()
     return AttentiveHeads(pools, device)
+
+
+def _groups(pool: AttentivePool, settings: Settings) -> list[dict[str, Any]]:
+    """Weight decay on matrices, none on the query, biases and norms."""
+    rate = settings["learning_rate"]
+    plain = [part for part in pool.parameters() if part.ndim == 1 or part is pool.query]
+    matrices = [part for part in pool.parameters() if part.ndim > 1 and part is not pool.query]
+    return [
+        {"params": matrices, "weight_decay": settings["weight_decay"], "lr": rate, "at_the_start": rate},
+        {"params": plain, "weight_decay": 0.0, "lr": rate, "at_the_start": rate},
+    ]
