@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.finite import FILE, DivergedError, FiniteSteps
+from vmae_zoo.callbacks.finite import FILE, DivergedError, FiniteSteps, _Verdict
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 GOOD = [[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, -0.5, 3.0], [-2.0, 1.0, 0.75, 1.5], [0.1, 0.2, 0.3, 0.4]]
@@ -143,6 +143,14 @@ def test_counts_go_on_in_a_resumed_run(tmp_path):
     second.load_state_dict(first.state_dict())
     train(tmp_path, [BAD, BAD], second)
     assert (second.skipped, second.in_a_row) == (4, 3)
+
+
+def test_verdicts_not_yet_read_are_counted_in_a_checkpoint():
+    counter, number = FiniteSteps(), torch.tensor(1.0)
+    counter._verdicts = [
+        _Verdict(step, torch.tensor(bad), number, number, ()) for step, bad in enumerate([1.0, 0, 1, 1])
+    ]
+    assert counter.state_dict() == {"skipped": 3, "in_a_row": 2, "rolled_back": 0}
 
 
 def test_wrong_settings_are_refused():

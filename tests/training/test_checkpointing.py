@@ -9,10 +9,12 @@ import sys
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from vmae_zoo.training import checkpointing, told
-from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint, NotSavedError
+from vmae_zoo.training import checkpointing, full_disk, told
+from vmae_zoo.training.checkpointing import LastCheckpoint
+from vmae_zoo.training.full_disk import AtomicCheckpointIO, NotSavedError
 from vmae_zoo.training.told import Agreement, Signals, requeue, stop
 
 
@@ -22,6 +24,7 @@ class Line(lightning.LightningModule):
         self.layer = torch.nn.Linear(4, 1)
 
     def training_step(self, batch, batch_idx):
+        self.log("falls", -float(self.global_step))
         return self.layer(batch).square().mean()
 
     def configure_optimizers(self):
@@ -62,7 +65,7 @@ class FullDisk:
                     raise OSError(errno.ENOSPC, "No space left on device")
             real(number)
 
-        monkeypatch.setattr(checkpointing.os, "fsync", fsync)
+        monkeypatch.setattr(full_disk.os, "fsync", fsync)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
@@ -130,9 +133,47 @@ def test_no_save_in_a_series_of_skipped_steps(tmp_path):
     assert saved == [4, 5], "made up for at the first sound step"
 
 
-def test_lightnings_own_checkpoints_go_beside_it(tmp_path):
-    from lightning.pytorch.callbacks import ModelCheckpoint
+@pytest.mark.parametrize(("at", "ended_at"), [(1, 1), (2, 4)])
+def test_told_to_end_in_a_series_of_skipped_steps_it_ends_after_the_series(tmp_path, at, ended_at):
+    class Unsound(lightning.Callback):
+        def unsound(self, trainer):
+            return trainer.global_step in (2, 3)
 
+    class Tell(lightning.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as end:
+        train(tmp_path, LastCheckpoint(), Unsound(), Tell())
+    assert end.value.code == 143
+    assert step_of(tmp_path) == ended_at
+
+
+def test_training_that_comes_to_its_end_in_a_series_of_skipped_steps_is_saved(tmp_path):
+    class Unsound(lightning.Callback):
+        def unsound(self, trainer):
+            return trainer.global_step > 4
+
+    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound())
+    assert step_of(tmp_path) == 6
+
+
+def test_the_best_checkpoint_stays_where_a_better_one_does_not_fit_and_the_next_is_tried(tmp_path, monkeypatch):
+    FullDisk(monkeypatch, 1)
+    best = ModelCheckpoint(monitor="falls", every_n_train_steps=2, filename="{step}")
+    with pytest.warns(
+        UserWarning, match=r"step=4\.ckpt could not be written: .*step=2\.ckpt stays, and training goes on"
+    ):
+        train(tmp_path, LastCheckpoint(), best, steps=5)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt", "step=2.ckpt"]
+    assert best.best_model_path.endswith("step=2.ckpt")
+    train(tmp_path / "later", LastCheckpoint(), best := ModelCheckpoint(monitor="falls", every_n_train_steps=2))
+    assert best.best_model_score == -5, "of the step before the sixth"
+    assert len(list((tmp_path / "later/checkpoints").iterdir())) == 2, "the ones before are removed as ever"
+
+
+def test_lightnings_own_checkpoints_go_beside_it(tmp_path):
     train(tmp_path, LastCheckpoint(), ModelCheckpoint(every_n_train_steps=4, filename="other"))
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"last.ckpt", "other.ckpt"}
 

@@ -99,7 +99,7 @@ def told_in_save(lab: Lab, count: int, seed: int) -> str:
 
 
 def not_finite(lab: Lab, count: int, seed: int) -> str:
-    """NaN in loss and gradient: single steps, then a series; the same with kill -9 in between."""
+    """NaN in loss and gradient: single steps, then a series; the same with kill -9, and with SIGTERM in the series."""
     wrong = [3, 8, *range(20, 25)]
     spoil = ["--trainer.callbacks+=vmae_zoo.bench.spoiling.Spoil", f"--trainer.callbacks.steps={wrong}"]
     few: dict[str, Any] = {"checkpoint__every_n_steps": 6, "finite__patience": 5}
@@ -111,6 +111,12 @@ def not_finite(lab: Lab, count: int, seed: int) -> str:
     attempt.killed()
     lab.start("nan-killed", *spoil, **few).end(0)
     lab.same("nan-killed", whole)
+    lab.start("nan-told", *spoil, "--trainer.callbacks.told_at=22", **few).end(128 + signal.SIGTERM)
+    after = lab.step("nan-told")
+    lab.start("nan-told", *spoil, **few).end(0)
+    lab.same("nan-told", whole)
+    if after != 25:
+        raise FaultError(f"told to end in step 22, in a series of bad steps to 24, the run saved step {after}")
     lines = max((lab.work / "nan").glob("runs/*/*/skipped_steps.jsonl")).read_text().splitlines()
     skipped = [json.loads(line)["step"] for line in lines]
     counts = whole["callbacks"]["FiniteSteps"]
@@ -118,7 +124,7 @@ def not_finite(lab: Lab, count: int, seed: int) -> str:
         raise FaultError(f"NaN in {wrong}: skipped {skipped}, {counts}, {whole['global_step']} steps")
     if not all(value.isfinite().all() for value in whole["state_dict"].values()):
         raise FaultError("NaN reached the weights")
-    return f"{len(wrong)} steps skipped, 1 return to the last checkpoint; killed and resumed: the same"
+    return f"{len(wrong)} steps skipped, 1 return to the last checkpoint; killed, or told to end in a series: the same"
 
 
 def bad_files(lab: Lab, count: int, seed: int) -> str:

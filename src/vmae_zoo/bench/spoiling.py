@@ -1,6 +1,8 @@
 """What `vmae-zoo bench faults` spoils runs with: numbers that are none, damaged files, a disk that fills up."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -24,10 +26,12 @@ class Spoil(Callback):
 
     Args:
         steps: 0-based optimiser steps.
+        told_at: the one in which the process also gets a SIGTERM; None: none.
     """
 
-    def __init__(self, steps: list[int]):
+    def __init__(self, steps: list[int], told_at: int | None = None):
         self.steps = steps
+        self.told_at = told_at
         self._now = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -35,6 +39,8 @@ class Spoil(Callback):
         if not pl_module._forward_hooks:
             pl_module.register_forward_hook(self._spoil)
         self._now = trainer.global_step in self.steps
+        if trainer.global_step == self.told_at:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Spoil a gradient."""

@@ -79,4 +79,11 @@ class EMA(WeightAveraging):
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
         elif RAW in checkpoint:
             rank_zero_warn("the checkpoint's averaged weights are dropped: give --ema.decay to keep the average")
-            pl_module.load_state_dict(checkpoint[RAW])
+            load_weights(trainer, checkpoint)
+
+
+def load_weights(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Put in the weights that are trained; under ``fsdp2`` reading the file has put in those of "state_dict"."""
+    weights = checkpoint.get(RAW, checkpoint.get("state_dict"))
+    if weights is not None:
+        trainer.strategy.load_model_state_dict({"state_dict": weights})

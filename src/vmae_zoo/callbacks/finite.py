@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vmae_zoo.callbacks.ema import EMA, RAW
+from vmae_zoo.callbacks.ema import EMA, load_weights
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 FILE = "skipped_steps.jsonl"
@@ -117,8 +117,15 @@ class FiniteSteps(Callback):
 
     def state_dict(self) -> dict[str, int]:
         """The counts, for a checkpoint; verdicts not yet read are counted in."""
-        waiting = int(sum(float(verdict.bad) for verdict in self._verdicts))
-        return {"skipped": self.skipped + waiting, "in_a_row": self.in_a_row, "rolled_back": self.rolled_back}
+        skipped, in_a_row = self.skipped, self.in_a_row
+        for verdict in self._verdicts:
+            bad = int(verdict.bad)
+            skipped, in_a_row = skipped + bad, (in_a_row + 1) * bad
+        return {"skipped": skipped, "in_a_row": in_a_row, "rolled_back": self.rolled_back}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Skipped steps before a checkpoint are in the file when the run goes on from there."""
+        self._read(trainer)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on counting."""
@@ -186,7 +193,7 @@ def roll_back(trainer: Trainer, checkpoint: Path) -> None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EMA):
             callback.on_load_checkpoint(trainer, trainer.lightning_module, state)
-    trainer.strategy.load_model_state_dict({**state, "state_dict": state.get(RAW, state["state_dict"])})
+    load_weights(trainer, state)
     trainer.strategy.load_optimizer_state_dict(state)
     for optimizer, old in zip(trainer.optimizers, rates, strict=True):
         for group, rate in zip(optimizer.param_groups, old, strict=True):

@@ -35,7 +35,8 @@ from vmae_zoo.cli.main import UsageError
 from vmae_zoo.cli.parser import RecipeParser, options_of, recipes_of, refuse_linked, with_recipes
 from vmae_zoo.cli.quiet import quieten
 from vmae_zoo.cli.runs import LAST, RECIPE, new_run, newest_checkpoint, recipe_name, requeued_run, run_of
-from vmae_zoo.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
+from vmae_zoo.training.checkpointing import LastCheckpoint
+from vmae_zoo.training.full_disk import AtomicCheckpointIO
 
 # One number, one place: what the data says, the model is told. A method without such an argument is not.
 LINKS = {

@@ -1,68 +1,22 @@
 """Checkpoints that survive a kill at any moment and a full disk, and a last one however short the run.
 
-Lightning's own `ModelCheckpoint` writes through the temporary folder and moves the file over (not atomic across file
-systems), with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple instead of at the end, and ends the run
-when the disk is full. It can be added beside `LastCheckpoint`, for the best by some metric.
+Lightning's own `ModelCheckpoint` with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple, not at the
+end. It can be added beside `LastCheckpoint`, for the best by some metric: a full disk then does not end the run either.
 """
 
-import errno
-import os
-import shutil
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
-from torch.utils._pytree import tree_leaves
 
+from vmae_zoo.training.full_disk import NotSavedError, attempt, spare
 from vmae_zoo.training.told import Agreement, Signals, stop
 
 RETRY_MINUTES = 5.0  # after a save that failed
-
-
-class NotSavedError(OSError):
-    """A file system did not take a checkpoint."""
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, then renames it.
-
-    A reader finds the old file or the new one, never a part, also after a power cut.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Save to ``path``; an address such as ``s3://...`` is left to Lightning.
-
-        Raises:
-            NotSavedError: the disk is full or gone; what was there before is still there.
-        """
-        if "://" in str(path):
-            return super().save_checkpoint(checkpoint, path, storage_options)
-        target = Path(path)
-        partial = target.with_name(f"{target.name}.partial")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-            _sync(target.parent)
-        except (OSError, RuntimeError) as error:
-            cause = error if isinstance(error, OSError) else error.__context__  # torch hides what its file said
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            if not isinstance(cause, OSError):
-                raise
-            raise NotSavedError(
-                f"{target} could not be written: {_in_words(cause, target.parent, checkpoint)}"
-            ) from error
 
 
 class LastCheckpoint(Checkpoint):
@@ -70,9 +24,11 @@ class LastCheckpoint(Checkpoint):
 
     It is written every so many steps and every so many minutes, at the end of training, and when the run is told to end
     (SIGTERM, SIGUSR1, SIGHUP, Ctrl-C): between two steps, so that the run goes on exactly there. Where it cannot be
-    written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails. In a
-    series of steps that are skipped for numbers that are not finite, none is written until one is sound again, unless
-    the run ends there.
+    written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails.
+
+    In a series of steps that are skipped for numbers that are not finite nothing is written, and a run that is told to
+    end makes steps until the series is over: ``last.ckpt`` is what `FiniteSteps` goes back to, and has to be from
+    before the series. Only training that comes to its end inside one is saved there.
 
     Args:
         every_n_steps: optimiser steps from one save to the next.
@@ -96,6 +52,12 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = self._seen = 0  # nothing to save before the first step
         self._due = False
         self._tried = time.monotonic()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """No checkpoint of a user's own ends the run on a full disk either."""
+        for other in trainer.checkpoint_callbacks if stage == "fit" else []:
+            if isinstance(other, ModelCheckpoint):
+                spare(other)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to signals; a resumed run already has the step that it starts from on disk."""
@@ -157,13 +119,8 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer, name: str) -> bool:
         """Whether it worked, the same in every process; a warning says why not."""
-        before, self.failed, self._tried = self.failed, "", time.monotonic()
-        try:
-            trainer.save_checkpoint(self.folder(trainer) / name)
-        except NotSavedError as error:
-            self.failed = str(error)
-            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other processes wait
-        self.failed = trainer.strategy.broadcast(self.failed)
+        before, self._tried = self.failed, time.monotonic()
+        self.failed = attempt(trainer, lambda: trainer.save_checkpoint(self.folder(trainer) / name))
         if self.failed and not before:
             kept = f"last.ckpt of step {self._saved_at} stays" if self._saved_at else "there is no earlier one"
             rank_zero_warn(f"step {trainer.global_step} is not saved: {self.failed}; {kept}, and training goes on")
@@ -177,11 +134,15 @@ class LastCheckpoint(Checkpoint):
     def heed(self, trainer: Trainer) -> None:
         """Save and end here where told to: for whoever waits between two steps, in a run of one process."""
         if self._signals.number:
-            self._end(trainer, self._signals.number)
+            if not _unsound(trainer):
+                self.save_last(trainer)
+            stop(trainer, self._signals.number)
 
     def _end(self, trainer: Trainer, told: int) -> None:
-        self.save_last(trainer)
-        stop(trainer, told)
+        """Save and end here, or, in a series of skipped steps, after the next one: it will be asked again."""
+        if not _unsound(trainer):
+            self.save_last(trainer)
+            stop(trainer, told)
 
     @staticmethod
     def folder(trainer: Trainer) -> Path:
@@ -196,21 +157,3 @@ def _trial(trainer: Trainer) -> bool:
 def _unsound(trainer: Trainer) -> bool:
     """Whether some callback (`FiniteSteps`) would rather not come back to this step."""
     return any(callback.unsound(trainer) for callback in trainer.callbacks if hasattr(callback, "unsound"))  # type: ignore[attr-defined]
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a power cut; Windows cannot and need not."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def _in_words(error: OSError, folder: Path, checkpoint: dict[str, Any]) -> str:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return error.strerror or str(error)
-    size = sum(leaf.nbytes for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor))
-    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-    return f"{error.strerror} (it needs {size / 2**20:,.1f} MiB, {folder} has {free / 2**20:,.1f} MiB free)"

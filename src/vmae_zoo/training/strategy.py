@@ -5,6 +5,7 @@ tensor-parallel group, and all of them draw the same clips. Here every process i
 is one ordinary file.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
@@ -26,6 +27,15 @@ class FSDP2Strategy(ModelParallelStrategy):
         """Every process is data-parallel."""
         self._data_parallel_size = self.num_processes * self.num_nodes
         super().setup_environment()
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Share out whole weights; Lightning's own call has none left, `load_checkpoint` took them."""
+        if "state_dict" in checkpoint:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+            assert self.model is not None
+            options = StateDictOptions(full_state_dict=True, strict=strict)
+            set_model_state_dict(self.model, dict(checkpoint["state_dict"]), options=options)
 
 
 def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
