@@ -50,3 +50,31 @@ def test_a_room_imports_only_from_its_left(path):
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for other, line in imported_rooms(path):
         assert other == room or RANK[other] < RANK[room], f"{path}:{line}: {room} imports {other}"
+
+
+NOT_ON_WINDOWS = {
+    "modules": {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"},
+    "os": {"fork", "getuid", "killpg", "mkfifo", "nice", "sched_getaffinity", "setsid", "statvfs", "sync", "sysconf"},
+    "signal": {"SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2", "pthread_sigmask"},
+}
+
+
+def done_on_import(node):
+    """What runs when a module is imported: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        inside = child.args if isinstance(child, ast.FunctionDef | ast.Lambda) else child
+        yield from done_on_import(inside)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_importing_needs_nothing_that_windows_lacks(path):
+    for node in done_on_import(ast.parse(path.read_text())):
+        used = set()
+        if isinstance(node, ast.Import):
+            used = {alias.name for alias in node.names} & NOT_ON_WINDOWS["modules"]
+        elif isinstance(node, ast.ImportFrom):
+            used = {node.module} & NOT_ON_WINDOWS["modules"]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            used = {node.attr} & NOT_ON_WINDOWS.get(node.value.id, set())
+        assert not used, f"{path}:{node.lineno}: {used}"
