@@ -37,8 +37,9 @@ def encode_clip(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    rate: int = 25,
 ) -> Path:
-    """Encode a moving pattern, no two frames alike, at 25 frames a second.
+    """Encode a moving pattern, no two frames alike.
 
     Args:
         path: file to write; its suffix is the container.
@@ -51,10 +52,11 @@ def encode_clip(
         rotation: display rotation in degrees counterclockwise.
         options: of the encoder.
         container_options: of the container.
+        rate: frames a second, where ``times`` do not say it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width, stream.pix_fmt, stream.gop_size = *size, pix_fmt, gop
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)

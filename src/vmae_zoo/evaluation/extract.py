@@ -6,6 +6,7 @@ off goes on with the videos that have none.
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -20,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.dataset import segment_of
+from vmae_zoo.data.dataset import rate_of, segment_of
 from vmae_zoo.data.decode import VideoError, probe, read_clip
+from vmae_zoo.data.sampling import span_ids
 from vmae_zoo.data.transforms import centre_crop
 from vmae_zoo.evaluation.features import Run
 from vmae_zoo.models.fingerprint import fingerprint
@@ -36,13 +38,18 @@ class Windows(Dataset):
     Args:
         row: the video.
         settings: frames, their distance and the side of the centre crop.
-        hop: frames of the video from one window's start to the next.
+        hop: frames of the video from one window's start to the next; None: windows lie end to end.
     """
 
-    def __init__(self, row: Row, settings: Preprocessing, hop: int):
+    def __init__(self, row: Row, settings: Preprocessing, hop: int | None = None):
         self.row, self.settings = row, settings
-        self.first, self.total = segment_of(row, probe(row.path))
-        self.starts = window_starts(self.total, settings.frames, settings.stride_frames, hop)
+        info = probe(row.path)
+        self.first, self.total = segment_of(row, info)
+        stride: float = settings.stride_frames
+        if settings.sampling == "span":
+            stride *= rate_of(row, info) / settings.fps
+        self.within = window_ids(settings, stride)
+        self.starts = window_starts(self.total, int(self.within[-1]) + 1, hop or round(settings.frames * stride) or 1)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -50,19 +57,27 @@ class Windows(Dataset):
     def __getitem__(self, window: int) -> torch.Tensor:
         """uint8 (C, T, H, W)."""
         settings = self.settings
-        ids = self.starts[window] + settings.stride_frames * np.arange(settings.frames)
+        ids = self.starts[window] + self.within
         clip = read_clip(self.row.path, self.first + np.minimum(ids, self.total - 1), settings.size)
         return torch.from_numpy(centre_crop(clip, settings.size)).permute(3, 0, 1, 2)
 
 
-def window_starts(total: int, frames: int, stride: int, hop: int) -> list[int]:
+def window_ids(settings: Preprocessing, stride: float) -> np.ndarray:
+    """Frames of a window, counted from its start: every ``stride``-th; by time, spread as `span_ids` spreads them."""
+    if settings.sampling != "span":
+        return settings.stride_frames * np.arange(settings.frames)
+    span = max(settings.frames * stride, 1.0)
+    return span_ids(math.ceil(span), settings.frames, span, 0)
+
+
+def window_starts(total: int, length: int, hop: int) -> list[int]:
     """First frames of the windows: every ``hop`` frames while a window fits, and one that ends with the video.
 
     A video shorter than a window has one, whose last frame is repeated.
     """
     if hop < 1:
         raise ValueError(f"the hop from window to window is {hop} frames: it counts from 1")
-    last = max(total - ((frames - 1) * stride + 1), 0)
+    last = max(total - length, 0)
     starts = list(range(0, last + 1, hop))
     return starts if starts[-1] == last else [*starts, last]
 
@@ -102,7 +117,6 @@ def extract(
         ModuleNotFoundError: Parquet needs a package that is not installed.
     """
     settings: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
-    hop = hop or settings.frames * settings.stride_frames
     if form not in FORMATS:
         raise ValueError(f"format {form!r} is not known: choose one of {', '.join(FORMATS)}")
     if form == "parquet" and find_spec("pyarrow") is None:
@@ -110,7 +124,7 @@ def extract(
     made_from = {
         "encoder": fingerprint(encoder),
         "preprocessing": asdict(settings),
-        "hop": hop,
+        "hop": hop or "end to end",
         "pool": pool,
         "half": half,
     }

@@ -29,6 +29,12 @@ from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 POOLS = ("mean", "cls", "tokens")
 
 
+def clip_of(settings: Preprocessing) -> dict[str, Any]:
+    """What an encoder expects of its clips, as the data sets' arguments."""
+    clip = {name: getattr(settings, name) for name in ("frames", "stride_frames", "size", "sampling")}
+    return {**clip, "fps": (settings.fps,)}
+
+
 @dataclass(frozen=True)
 class Views:
     """Which views of a video are encoded.
@@ -57,9 +63,7 @@ class Views:
     def dataset(self, rows: Sequence[Row], settings: Preprocessing, epoch: int = 0) -> Dataset:
         """The views of these videos; augmented ones are new in every epoch."""
         if not self.augmented:
-            return ViewDataset(
-                rows, settings.frames, settings.stride_frames, settings.size, settings.sampling, self.clips, self.crops
-            )
+            return ViewDataset(rows, clips=self.clips, crops=self.crops, **clip_of(settings))
         return AugmentedViews(rows, settings, self, epoch)
 
 
@@ -67,10 +71,7 @@ class AugmentedViews(Dataset):
     """Random views of each video, as `vmae_zoo.data.views.ViewDataset` gives its fixed ones."""
 
     def __init__(self, rows: Sequence[Row], settings: Preprocessing, views: Views, epoch: int):
-        sampling = "uniform" if settings.sampling == "uniform" else "dense"
-        self.clips = ClipDataset(
-            rows, settings.frames, settings.stride_frames, settings.size, flip=views.flip, sampling=sampling
-        )
+        self.clips = ClipDataset(rows, flip=views.flip, **clip_of(settings))
         self.count, self.epoch = views.augmented, epoch
 
     def __len__(self) -> int:

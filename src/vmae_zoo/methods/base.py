@@ -5,7 +5,7 @@ another.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import lightning
@@ -122,6 +122,13 @@ class Method(lightning.LightningModule):
     def inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
         """A batch as the arguments of ``forward``."""
         return self.normalise(batch["video"]), self.draw(batch)
+
+    def on_fit_start(self) -> None:
+        """Note which frames the data makes clips of: the encoder is evaluated on such."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if hasattr(data, "sampling"):
+            seen = replace(self.encoder.preprocessing, sampling=data.sampling, fps=float(data.fps[0]))
+            self.encoder.preprocessing = seen
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One batch: normalise, draw, forward, log."""

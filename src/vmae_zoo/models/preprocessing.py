@@ -19,7 +19,9 @@ class Preprocessing:
         frames: frames of a clip.
         stride_frames: frames of the video from one frame of the clip to the next.
         size: rows and columns of the clip in pixels.
-        sampling: "dense" (a window of the video) or "uniform" (frames spread over all of it).
+        sampling: "dense" or "window" (so many frames of the video), "span" (so many seconds of it), "uniform" or
+            "sparse" (frames spread over all of it), see `vmae_zoo.data.sampling`.
+        fps: rate that ``stride_frames`` counts at where the sampling is "span".
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -28,6 +30,7 @@ class Preprocessing:
     stride_frames: int = 4
     size: int = 224
     sampling: str = "dense"
+    fps: float = 30.0
 
 
 class Normaliser(nn.Module):

@@ -31,6 +31,8 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
         wanted.frames,
         wanted.stride_frames,
         wanted.size,
+        sampling=wanted.sampling,
+        fps=[wanted.fps],
         train=False,
         seed=seed,
         extras=method.clip_extras,

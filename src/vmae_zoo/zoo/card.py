@@ -69,12 +69,13 @@ def what(model: Method, story: Story) -> str:
     paper = (sys.modules[type(model).__module__].__doc__ or "").splitlines()[0]
     head = None if story.part else getattr(model, "head", None)
     classes = f" It tells {head.out_features} classes apart." if head is not None else ""
+    at = f" at {expects.fps:g} frames a second" if expects.sampling == "span" else ""
     return (
         f"{'The encoder of a ' if story.part else ''}{kind}: {paper}\n\n"
         f"{len(encoder.blocks)} blocks of width {encoder.width} in the encoder, {count:,} parameters in all.{classes} "
-        f"Input: clips of {expects.frames} frames, every {_th(expects.stride_frames)} of the video ({expects.sampling} "
-        f"sampling), {expects.size} x {expects.size} pixels, RGB in [0, 1], normalised with mean {_list(expects.mean)} "
-        f"and deviation {_list(expects.std)}."
+        f"Input: clips of {expects.frames} frames, every {_th(expects.stride_frames)} of the video{at} "
+        f"({expects.sampling} sampling), {expects.size} x {expects.size} pixels, RGB in [0, 1], normalised with mean "
+        f"{_list(expects.mean)} and deviation {_list(expects.std)}."
     )
 
 
