@@ -1,8 +1,10 @@
 """The online probe tells what the encoder is worth, and training does not notice it."""
 
 import json
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import lightning
@@ -12,10 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from vmae_zoo.callbacks import OnlineProbe
 from vmae_zoo.cli.main import main
-from vmae_zoo.data import ClipDataModule
+from vmae_zoo.data import ClipDataModule, outage
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.methods import Classifier
+from vmae_zoo.training.checkpointing import LastCheckpoint
 
 CLIP = {"frames": 4, "stride_frames": 1}
 SMALL = {"size": "tiny", "width": 24, "depth": 2, "num_heads": 2, "lr": 1e-3, "warmup_steps": 0}
@@ -42,15 +45,17 @@ def videos(tmp_path_factory, encode) -> Path:
     return root
 
 
-def train(videos, folder, *callbacks):
+def train(videos, folder, *callbacks, workers=0, **data_settings):
     torch.manual_seed(0)
     model = Classifier(**SMALL, **CLIP, image_size=32, drop_path=0.3, head_dropout=0.2)
+    saved = any(isinstance(one, LastCheckpoint) for one in callbacks)
     trainer = lightning.Trainer(
-        accelerator="cpu", max_steps=4, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        accelerator="cpu", max_steps=4, logger=False, enable_checkpointing=saved, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, default_root_dir=folder,
         callbacks=list(callbacks),
     )  # fmt: skip
-    data = ClipDataModule(str(videos), **CLIP, size=32, batch_size=4, workers=0, max_bad_share=0.5)
+    settings = {**CLIP, "size": 32, "batch_size": 4, "max_bad_share": 0.5, **data_settings}
+    data = ClipDataModule(str(videos), **settings, workers=workers)
     trainer.fit(model, datamodule=data)
     return trainer, model, data
 
@@ -75,6 +80,40 @@ def test_the_number_is_that_of_k_nn_on_the_encoder(videos, tmp_path):
     found = nearest_neighbours(*features, classes=2)
     assert len(features[0].rows) == 11
     assert trainer.callback_metrics["probe/top1"] == pytest.approx(found.scores[found.chosen].top1)
+
+
+class Outage(lightning.Callback):
+    """Takes the folder away just before the probe of step 3."""
+
+    def __init__(self, root, seconds=None):
+        self.root, self.seconds = root, seconds
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            self.root.rename(self.root.with_name("away"))
+            if self.seconds is not None:
+                threading.Timer(self.seconds, lambda: self.root.with_name("away").rename(self.root)).start()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_that_is_gone_meanwhile_is_waited_for(workers, videos, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(outage, "POLL_SECONDS", 0.05)
+    shutil.copytree(videos, tmp_path / "set")
+    whole, *_ = train(tmp_path / "set", tmp_path, OnlineProbe(every_n_steps=3), workers=workers)
+    callbacks = Outage(tmp_path / "set", seconds=0.5), OnlineProbe(every_n_steps=3)
+    waited, model, _ = train(tmp_path / "set", tmp_path, *callbacks, workers=workers)
+    assert waited.callback_metrics["probe/top1"] == whole.callback_metrics["probe/top1"]
+    assert all(module.training for module in model.modules())
+    assert "cannot be reached: waiting" in capfd.readouterr().err
+
+
+def test_past_the_datas_patience_the_run_is_saved_and_ends(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(outage, "POLL_SECONDS", 0.05)
+    shutil.copytree(videos, tmp_path / "set")
+    callbacks = Outage(tmp_path / "set"), OnlineProbe(every_n_steps=3), LastCheckpoint()
+    with pytest.raises(ValueError, match=r"set cannot be reached .* go on with --ckpt_path last"):
+        train(tmp_path / "set", tmp_path, *callbacks, wait_minutes=0.002)
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
 
 def test_data_without_labels_is_told_and_not_probed(videos, tmp_path):

@@ -2,7 +2,8 @@
 
 Features of fixed views (middle clip, centre crop) of some training and held-back clips, each process a share of them,
 then k-NN, or the linear probe, in every process alike. Nothing here draws from a random generator that training uses,
-and the modes of all modules are put back: a run with it and one without end with the same weights.
+and the modes of all modules are put back: a run with it and one without end with the same weights. A data folder that
+is gone meanwhile is waited for, as training waits for it.
 """
 
 import os
@@ -15,15 +16,14 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks.progress import total_steps
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item
-from vmae_zoo.data.loader import start_worker
+from vmae_zoo.data.loader import PlacedLoader, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation import linear_probe
-from vmae_zoo.evaluation.features import Features
+from vmae_zoo.evaluation.features import Features, clip_of
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.probe import choose, judge
 from vmae_zoo.evaluation.subsets import low_shot
@@ -120,12 +120,16 @@ def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
     world, data = trainer.world_size, trainer.datamodule  # type: ignore[attr-defined]
     each = -(-len(rows) // world)  # every process as many: sharded weights make them run side by side
     mine = [rows[(trainer.global_rank + world * place) % len(rows)] for place in range(each)]
-    loader: DataLoader = DataLoader(
-        ViewDataset(mine, settings.frames, settings.stride_frames, settings.size, settings.sampling),
+    collection = getattr(data, "collection", None)  # a data module of the user's own may have none
+    dataset = ViewDataset(mine, **clip_of(settings), anchors=collection.anchors if collection else ())
+    collate = partial(_whole, settings)
+    loader = PlacedLoader(
+        dataset,
         batch_size=getattr(data, "batch_size", 16),
+        sampler=[(place,) for place in range(each)],
         num_workers=_workers(trainer),
-        collate_fn=partial(_whole, settings),
-        worker_init_fn=partial(start_worker, None),
+        collate_fn=collate,
+        worker_init_fn=partial(start_worker, collection.indexes.recall if collection else None),
         generator=torch.Generator(),  # else the loader draws from the generator of training
     )
     normaliser = Normaliser(settings).to(method.device)
@@ -135,10 +139,11 @@ def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
         method.unshard()
     values, readable = [], []
     with torch.no_grad(), trainer.precision_plugin.forward_context():
-        for video, whole in loader:
-            tokens = encoder(normaliser(video.to(method.device)))
+        for batch in loader:
+            whole = data.read_again(batch, dataset, collate) if "gone" in batch else batch
+            tokens = encoder(normaliser(whole["video"].to(method.device)))
             values.append((encoder.pool(tokens) if hasattr(encoder, "pool") else tokens.mean(1)).float())
-            readable.append(whole.to(method.device))
+            readable.append(whole["readable"].to(method.device))
     if hasattr(method, "reshard"):
         method.reshard()
     for module, mode in modes.items():
@@ -155,13 +160,15 @@ def _together(trainer: Trainer, part: Tensor) -> Tensor:
     return trainer.strategy.all_gather(part).transpose(0, 1).flatten(0, 1).cpu()
 
 
-def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> tuple[Tensor, Tensor]:
-    """Clips uint8 (B, C, T, H, W), black where a video cannot be read, and which of them can."""
+def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> dict[str, Any]:
+    """Clips uint8 (B, C, T, H, W), black where a video cannot be read, and which of them can; or a folder is "gone"."""
+    if "gone" in samples[0][0]:
+        return samples[0][0]
     readable = torch.tensor(["video" in items[0] for items in samples])
     video = torch.zeros(len(samples), 3, settings.frames, settings.size, settings.size, dtype=torch.uint8)
     if readable.any():
         video[readable] = collate_views(list(samples))["video"]
-    return video, readable
+    return {"video": video, "readable": readable}
 
 
 def _workers(trainer: Trainer) -> int:

@@ -271,9 +271,8 @@ class ClipDataModule(LightningDataModule):
         """
         trainer = self.trainer
         if "gone" in batch:
-            _ask(trainer, "save_last")
             of = "train" if trainer.training else "views" if trainer.testing or trainer.predicting else "clips"
-            batch = read_again(batch, *self._read[of], self.wait_minutes, lambda: _ask(trainer, "heed"))
+            batch = self.read_again(batch, *self._read[of])
         bad = batch.pop("bad", [])
         clips = len(batch["key"]) if batch else 0
         videos = -(-clips // self.repeats) if self.trainer.training else clips
@@ -285,6 +284,11 @@ class ClipDataModule(LightningDataModule):
             _ask(trainer, "save_last")
             raise
         return batch
+
+    def read_again(self, missed: dict[str, Any], dataset: Patient, collate: Collate) -> dict[str, Any]:
+        """A batch whose folder was gone, once it is back; saves before it waits. See `vmae_zoo.data.outage`."""
+        _ask(self.trainer, "save_last")
+        return read_again(missed, dataset, collate, self.wait_minutes, lambda: _ask(self.trainer, "heed"))
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch, and the fingerprint of the index."""
