@@ -21,7 +21,7 @@ def fakes(monkeypatch):
     monkeypatch.setattr(
         contenders, "build", lambda name, setting: SimpleNamespace(name=name, step=lambda: None, model=None, batch=None)
     )
-    monkeypatch.setattr(train, "timed", lambda contender: next(clock[contender.name]))
+    monkeypatch.setattr(train, "timed", lambda contender: train.Seconds(0.0, 0.1, next(clock[contender.name])))
     monkeypatch.setattr("vmae_zoo.training.flops.flops_per_clip", lambda model, batch: 3e9)
     monkeypatch.setattr(step_memory, "alone", lambda name, _: {"mb": 9, "mb_beside_weights": 2})
 
@@ -44,6 +44,23 @@ def test_ratios_are_of_the_same_round_and_a_clip(fakes):
 @pytest.mark.parametrize(("count", "cut"), [(10, 1), (5, 0), (30, 9)])
 def test_the_interval_covers_the_median_in_95_of_100_cases(count, cut):
     assert train.interval([float(n) for n in range(count)]) == [cut, count - 1 - cut]
+
+
+def test_a_step_is_split_into_moving_the_batch_asking_and_waiting(monkeypatch):
+    clock = [0.0]
+
+    def takes(seconds):
+        clock[0] += seconds
+
+    contender = SimpleNamespace(
+        setting=contenders.Setting("tiny", 1, "cuda", "float32", False),
+        move=lambda: takes(1.0),
+        step=lambda: takes(2.0),
+    )
+    waits = iter([0.0, 0.5, 7.0])  # of the device before the start, behind the move, behind the step
+    monkeypatch.setattr("torch.cuda.synchronize", lambda: takes(next(waits)))
+    monkeypatch.setattr(train.time, "perf_counter", lambda: clock[0])
+    assert train.timed(contender) == train.Seconds(data=1.5, host=2.0, step=9.0)
 
 
 def test_memory_is_weights_gradients_moments_and_activations():

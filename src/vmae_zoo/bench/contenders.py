@@ -28,7 +28,6 @@ class Setting:
         return replace(self, batch=max(self.batch, FEWEST.get(name, 1)))
 
 
-@dataclass(frozen=True)
 class Contender:
     """A training step.
 
@@ -39,14 +38,17 @@ class Contender:
         setting: of the step.
     """
 
-    model: Any
-    loss: Callable[[], Any]
-    batch: dict[str, Any]
-    setting: Setting
+    def __init__(self, model: Any, loss: Callable[[], Any], batch: dict[str, Any], setting: Setting):
+        self.model, self.loss, self.batch, self.setting = model, loss, batch, setting
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        on_gpu = setting.device == "cuda"
+        self.pinned = {name: values.cpu().pin_memory() for name, values in batch.items()} if on_gpu else {}
 
-    def __post_init__(self):
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        object.__setattr__(self, "optimizer", torch.optim.AdamW(trained, lr=1e-4, fused=True))
+    def move(self) -> None:
+        """Bring the batch to the device once more; on a CPU it is there."""
+        for name, values in self.pinned.items():
+            self.batch[name].copy_(values, non_blocking=True)
 
     def step(self) -> None:
         """Forward, backward, update."""
@@ -58,8 +60,8 @@ class Contender:
 
     def update(self) -> None:
         """The optimiser's part."""
-        self.optimizer.step()  # type: ignore[attr-defined]
-        self.optimizer.zero_grad()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
 
 def build(name: str, setting: Setting) -> Contender:

@@ -3,6 +3,10 @@
 First each contender does a step in a process of its own, for its memory (`vmae_zoo.bench.step_memory`). Then rounds
 time each contender once, in turn, so that a busy machine slows all alike; ratios are of the same round. A contender
 that is much slower than the first is timed once, before the rounds.
+
+On a GPU the time is split. ``data`` is moving a batch there from pinned memory, which in training goes on beside the
+step before; ``host`` is the part of a step until Python has asked for all its work: near the whole, the GPU waits for
+Python.
 """
 
 import argparse
@@ -12,7 +16,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 METHODS = ("VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MAEST", "MAE", "MoCoV3", "Classifier")
 NAMES = (*METHODS, "transformers-sdpa", "transformers-eager")
@@ -83,9 +87,9 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
         contender.step()
     warm = {name: timed(contender) for name, contender in contenders.items()}
     for name in names:
-        if warm[name] / settings[name].batch > SLOW * warm[names[0]] / setting.batch:
+        if warm[name].step / settings[name].batch > SLOW * warm[names[0]].step / setting.batch:
             del contenders[name]
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds: dict[str, list[Seconds]] = {name: [] for name in contenders}
     for number in range(rounds):
         _progress(f"round {number + 1}/{rounds}")
         for name, contender in contenders.items():
@@ -95,9 +99,10 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     peak = peak_flops(torch.cuda.get_device_name()) if on_gpu else None
     rows = []
     for name in names:
-        batch, times = settings[name].batch, seconds.get(name, [warm[name]])
+        batch, found = settings[name].batch, seconds.get(name, [warm[name]])
         firsts = seconds[names[0]] if name in seconds else [warm[names[0]]]
-        ratios = [(one / batch) / (first / setting.batch) for one, first in zip(times, firsts, strict=True)]
+        ratios = [(one.step / batch) / (first.step / setting.batch) for one, first in zip(found, firsts, strict=True)]
+        times = [one.step for one in found]
         middle, flop = statistics.median(times), flops[name]
         rows.append(
             {
@@ -106,6 +111,8 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
                 "steps": len(times),
                 "ms": round(1e3 * middle, 2),
                 "ms_spread": [round(1e3 * min(times), 2), round(1e3 * max(times), 2)],
+                "data_ms": round(1e3 * statistics.median(one.data for one in found), 2) if on_gpu else None,
+                "host_ms": round(1e3 * statistics.median(one.host for one in found), 2) if on_gpu else None,
                 "clips_per_second": round(batch / middle, 3),
                 "ratio": round(statistics.median(ratios), 3),
                 "ratio_interval": interval(ratios),
@@ -120,19 +127,29 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     return {"machine": machine, "torch": torch.__version__, **setting.__dict__, "rounds": rounds, "rows": rows}
 
 
-def timed(contender: Any) -> float:
-    """Seconds of one step, the device's work included."""
+class Seconds(NamedTuple):
+    """Of a step and of its parts, see above."""
+
+    data: float
+    host: float
+    step: float
+
+
+def timed(contender: Any) -> Seconds:
+    """Move the batch, then do one step, the device's work included."""
     import torch
 
-    def wait() -> None:
+    def now() -> float:
         if contender.setting.device == "cuda":
             torch.cuda.synchronize()
+        return time.perf_counter()
 
-    wait()
-    start = time.perf_counter()
+    start = now()
+    contender.move()
+    moved = now()
     contender.step()
-    wait()
-    return time.perf_counter() - start
+    asked = time.perf_counter()
+    return Seconds(moved - start, asked - moved, now() - moved)
 
 
 def interval(values: list[float]) -> list[float]:
@@ -147,18 +164,23 @@ def table(result: dict[str, Any]) -> str:
     head = f"{result['size']}, {result['batch']} clips a step, {result['precision']}, {result['machine']}"
     lines = [
         f"{head}, {result['rounds']} rounds",
-        f"{'':22}{'ms (min-max)':>26}{'clips/s':>10}{'a clip/first (95 %)':>24}{'TFLOP/s':>9}{'MFU':>7}{'peak MB':>9}"
-        f"{'of it activations':>19}",
+        f"{'':22}{'ms (min-max)':>26}{'data ms':>9}{'host ms':>9}{'clips/s':>10}{'a clip/first (95 %)':>24}"
+        f"{'TFLOP/s':>9}{'MFU':>7}{'peak MB':>9}{'of it activations':>19}",
     ]
+    split = ("data_ms", ".1f", 9), ("host_ms", ".1f", 9)
     cells = ("tflop_per_second", ".2f", 9), ("mfu", ".1%", 7), ("peak_mb", ".0f", 9), ("activations_mb", ".0f", 19)
     for row in result["rows"]:
         once = row["steps"] == 1
         spread = f"{row['ms']:.0f} " + ("(once)" if once else f"({row['ms_spread'][0]:.0f}-{row['ms_spread'][1]:.0f})")
         ratio = f"{row['ratio']:.2f}" + ("" if once else " ({:.2f}-{:.2f})".format(*row["ratio_interval"]))
-        rest = "".join("-".rjust(w) if row[key] is None else format(row[key], form).rjust(w) for key, form, w in cells)
+        parts, rest = ("".join(_cell(row[key], form, width) for key, form, width in some) for some in (split, cells))
         name = row["name"] if row["clips"] == result["batch"] else f"{row['name']} ({row['clips']} clips)"
-        lines.append(f"{name:22}{spread:>26}{row['clips_per_second']:>10.2f}{ratio:>24}{rest}")
+        lines.append(f"{name:22}{spread:>26}{parts}{row['clips_per_second']:>10.2f}{ratio:>24}{rest}")
     return "\n".join(lines)
+
+
+def _cell(value: float | None, form: str, width: int) -> str:
+    return ("-" if value is None else format(value, form)).rjust(width)
 
 
 def _progress(text: str) -> None:
