@@ -19,7 +19,7 @@ from vmae_zoo.training.scores import Scores
 
 Line = dict[str, Any]  # "video": its id, "label": number of its true class or -1, "probabilities"
 
-VIEWS = ("frames", "stride_frames", "size", "sampling", "test_clips", "test_crops")
+VIEWS = ("frames", "stride_frames", "size", "sampling", "fps", "test_clips", "test_crops")
 
 
 class Results:

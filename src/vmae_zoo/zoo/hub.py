@@ -6,28 +6,16 @@ Hub that cannot be reached is found out in seconds.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm
 
 from vmae_zoo.zoo.files import SUFFIXES
+from vmae_zoo.zoo.hub_errors import OutOfReachError, explained, is_network, plain
 from vmae_zoo.zoo.seen import note, recall, sha256_of
 
 PATIENCE = 5.0  # seconds until a Hub that does not answer counts as out of reach
@@ -107,14 +95,14 @@ def fetch(
             _download(repo, name, commit, endpoint, folder)
     path = snapshot / name
     _check_inside(path, folder)
-    return Fetched(path, commit, _checked_digest(path, f"{_plain(endpoint)}/{repo}/{name}@{commit}", sha256))
+    return Fetched(path, commit, _checked_digest(path, f"{plain(endpoint)}/{repo}/{name}@{commit}", sha256))
 
 
 def commit_of(repo: str, revision: str, endpoint: str, pin: bool = False) -> str:
     """The commit that a revision stands for: asked of the Hub, or what it was when the Hub was last in reach."""
     if COMMIT.fullmatch(revision):
         return revision
-    key = f"{_plain(endpoint)}/{repo}@{revision}"
+    key = f"{plain(endpoint)}/{repo}@{revision}"
     pinned = recall(key)
     if pin and pinned:
         return pinned
@@ -126,66 +114,9 @@ def commit_of(repo: str, revision: str, endpoint: str, pin: bool = False) -> str
             return pinned
         raise
     if found is None or not COMMIT.fullmatch(found):
-        raise ValueError(f"{_plain(endpoint)} does not say which commit {repo} is at: give revision, a full commit sha")
+        raise ValueError(f"{plain(endpoint)} does not say which commit {repo} is at: give revision, a full commit sha")
     note(key, found)
     return found
-
-
-class OutOfReachError(ValueError):
-    """The Hub does not answer, and the cache has not what was asked for."""
-
-
-@contextmanager
-def explained(repo: str, endpoint: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what the client raises into one sentence; a token is in none of them."""
-    place = f"{repo} at {_plain(endpoint)}"
-    try:
-        yield
-    except GatedRepoError:
-        raise ValueError(
-            f"{place} is gated: ask for access on its page, then log in with `hf auth login` or set HF_TOKEN"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ValueError(
-            f"{place} does not exist, or is private and no token with access to it was given: check the name, "
-            "log in with `hf auth login` or set HF_TOKEN"
-        ) from None
-    except RevisionNotFoundError:
-        raise ValueError(f"{place} has no revision {revision!r}: give a branch, a tag or a full commit sha") from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise _out_of_reach(place, error) from None
-    except EntryNotFoundError:
-        raise ValueError(f"{place} lacks a file that its own listing names: try again, or another revision") from None
-    except HFValidationError:
-        raise ValueError(f"{repo!r} is no name of a repository: write org/name") from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        cure = {
-            401: "the token is not valid: log in with `hf auth login` or set HF_TOKEN",
-            403: "the token may not do this: give one that may write to it",
-        }.get(status, "try again later")
-        raise ValueError(f"{place} answers with status {status}: {cure}") from None
-    except Exception as error:
-        if not _is_network(error):
-            raise
-        raise _out_of_reach(place, error) from None
-
-
-def _is_network(error: Exception) -> bool:
-    return isinstance(error, ConnectionError) or type(error).__module__.startswith("httpx")
-
-
-def _out_of_reach(place: str, error: Exception) -> OutOfReachError:
-    return OutOfReachError(
-        f"{place} cannot be reached ({type(error).__name__}) and the cache does not have it: "
-        "connect once and pull it, or give a local file"
-    )
-
-
-def _plain(endpoint: str) -> str:
-    """The address without a user and password in it."""
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _weights_among(names: list[str]) -> str | None:
@@ -200,7 +131,7 @@ def _download(repo: str, name: str, commit: str, endpoint: str, folder: Path) ->
     meta = get_hf_file_metadata(url, timeout=PATIENCE, token=None, endpoint=endpoint)
     etag = meta.etag or ""
     if meta.size is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag):
-        raise ValueError(f"{_plain(endpoint)} gives no size and digest of {repo}/{name}: it is not read")
+        raise ValueError(f"{plain(endpoint)} gives no size and digest of {repo}/{name}: it is not read")
     blob = folder / "blobs" / etag
     partial = blob.with_name(f"{etag}.partial")
     blob.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +167,7 @@ def _receive(url: str, partial: Path, size: int) -> None:
                                 f"the Hub sends more than the {size:,} bytes it announced: pull again later"
                             )
             except Exception as error:
-                if not _is_network(error) or file.tell() <= start:
+                if not is_network(error) or file.tell() <= start:
                     raise
             else:
                 return

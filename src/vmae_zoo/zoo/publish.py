@@ -17,10 +17,11 @@ from torch import Tensor, nn
 import vmae_zoo
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.zoo import hub, registry
+from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import Loaded, WithoutInit, build, construct
 from vmae_zoo.zoo.card import Story, model_card
 from vmae_zoo.zoo.convert.described import Described, Told
+from vmae_zoo.zoo.hub_errors import explained
 from vmae_zoo.zoo.load import read
 from vmae_zoo.zoo.locate import locate
 
@@ -71,7 +72,7 @@ def push(
             print(preview(folder, repo))
             return None
         endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-        with hub.explained(repo, endpoint, branch):
+        with explained(repo, endpoint, branch):
             api = HfApi(endpoint)
             try:
                 api.create_repo(repo, private=private)
