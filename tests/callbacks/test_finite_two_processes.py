@@ -1,11 +1,10 @@
 """Two real processes skip the same steps and go back together, under ddp and fsdp2, when one saw the bad clips."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from tests.two_processes import started
 
 SCRIPT = """
 import json, sys
@@ -66,9 +65,7 @@ def work(tmp_path_factory):
     work = tmp_path_factory.mktemp("two")
     script = work / "two.py"
     script.write_text(SCRIPT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*launcher, str(script), str(work)], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    started(script, work, folder=work)
     return work
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import lightning
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.two_processes import started
 
 from vmae_zoo.callbacks import OnlineProbe
 from vmae_zoo.cli.main import main
@@ -160,11 +159,7 @@ def test_two_processes_find_what_one_finds(strategy, one_process, videos, tmp_pa
     (tmp_path / "small.yaml").write_text(RECIPE)
     arguments = ["--data.root", str(videos), "--data.max_bad_share", "0.5", "--data.batch_size", "2"]
     two = ["--trainer.devices", "2", "--trainer.strategy", strategy]
-    done = subprocess.run(
-        [sys.executable, "-m", "vmae_zoo", "fit", "-c", "small.yaml", *arguments, *two],
-        cwd=tmp_path, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    started("vmae_zoo", "fit", "-c", "small.yaml", *arguments, *two, folder=tmp_path)
     run = next((tmp_path / "runs" / "small").iterdir())
     metrics = [json.loads((folder / "summary.json").read_text())["metrics"] for folder in (run, one_process)]
     assert metrics[0]["probe/top1"] == metrics[1]["probe/top1"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tests.small_run import SMALL_RUN
+from tests.two_processes import started
 
 DIARY = """
 import json, os, signal
@@ -34,26 +35,23 @@ SETTINGS = SMALL_RUN | {
     "pictures.every_n_steps": 100,
 }
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vmae_zoo"]
-ALONE = [sys.executable, "-m", "vmae_zoo"]
 
 
-def fit(start, folder, diary, *arguments, stop_at=None, resume=False):
+def fit(folder, diary, *arguments, processes=1, stop_at=None, resume=False, torchrun=False):
     folder.mkdir(exist_ok=True)
     (folder / "diaries.py").write_text(DIARY)
     given = [f"--{name}={value}" for name, value in SETTINGS.items()]
     given += ["--trainer.callbacks+=diaries.Diary", f"--trainer.callbacks.file={diary}"]
     given += [f"--trainer.callbacks.stop_at={stop_at}"] if stop_at else []
     given += ["--ckpt_path", "last"] if resume else []
+    command = ["fit", *given, *map(str, arguments)]
+    if not torchrun:
+        return started("vmae_zoo", *command, folder=folder, processes=processes, code=143 if stop_at else 0)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [*start, "fit", *given, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=600,
+        [*TORCHRUN, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
     )
     assert bool(done.returncode) is bool(stop_at), done.stdout[-2000:] + done.stderr[-3000:]
-    return done
 
 
 def steps(folder, *diaries):
@@ -82,14 +80,13 @@ def test_from_two_sharded_processes_to_one_and_to_two_by_ddp(tmp_path, encode):
     two = ("--data.batch_size", "2", "--trainer.devices", "2")
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(ALONE, whole, "d", *root, "--data.batch_size", "4")
-    fit(TORCHRUN, parts, "a", *root, *two, "--trainer.strategy", "fsdp", stop_at=2)
+    fit(whole, "d", *root, "--data.batch_size", "4")
+    fit(parts, "a", *root, *two, "--trainer.strategy", "fsdp", stop_at=2, torchrun=True)
     stopped = last(parts)["global_step"]
     assert stopped == 3, "told after its second step, both ended after the next"
-    done = fit(ALONE, parts, "b", *root, "--data.batch_size", "4", stop_at=6, resume=True)
-    assert done.returncode == 143
+    fit(parts, "b", *root, "--data.batch_size", "4", stop_at=6, resume=True)
     assert last(parts)["global_step"] == 6
-    fit(ALONE, parts, "c", *root, *two, "--trainer.strategy", "ddp", resume=True)
+    fit(parts, "c", *root, *two, "--trainer.strategy", "ddp", processes=2, resume=True)
 
     expected, found = steps(whole, "d"), steps(parts, "a", "b", "c")
     assert {step: keys for step, (keys, _) in found.items()} == {step: keys for step, (keys, _) in expected.items()}

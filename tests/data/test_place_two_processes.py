@@ -2,10 +2,10 @@
 
 import json
 import runpy
-import subprocess
 import sys
 
 import pytest
+from tests.two_processes import started
 
 SCRIPT = """
 import json, sys
@@ -65,9 +65,7 @@ def test_two_processes_share_each_step_and_one_goes_on_where_they_stopped(small_
         runpy.run_path(str(script))
         return json.loads((tmp_path / name / "1-0.json").read_text())
 
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*launcher, *arguments("two", 2)], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    started(script, *arguments("two", 2)[1:], folder=tmp_path)
     ranks = [json.loads((tmp_path / f"two/2-{rank}.json").read_text()) for rank in (0, 1)]
     keys, validated, mean, first = alone("one")
 

@@ -1,8 +1,8 @@
 """MoCo v3 trains alike under ddp and fsdp2: the momentum branch follows a sharded base branch too."""
 
 import json
-import subprocess
-import sys
+
+from tests.two_processes import started
 
 SCRIPT = """
 import json, sys
@@ -40,9 +40,7 @@ for name, strategy in (("ddp", "ddp"), ("fsdp2", FSDP2Strategy())):
 def test_losses_are_the_same_under_ddp_and_fsdp2(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run([*launcher, str(script), str(tmp_path)], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    started(script, tmp_path, folder=tmp_path)
     for rank in (0, 1):
         seen = json.loads((tmp_path / f"{rank}.json").read_text())
         assert len(set(seen["ddp"])) == 3

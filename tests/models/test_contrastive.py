@@ -1,10 +1,8 @@
 """InfoNCE and its heads equal their formulas, on one process and on two."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
+from tests.two_processes import started
 from torch import nn
 
 from vmae_zoo.models.contrastive import head, info_nce
@@ -50,26 +48,22 @@ def test_head_is_linear_maps_and_batch_norms_without_bias():
 
 
 SCRIPT = """
-import sys
 import torch
 from torch import distributed
 from vmae_zoo.models.contrastive import info_nce
 
-rank = int(sys.argv[2])
-torch.set_num_threads(1)
-distributed.init_process_group("gloo", init_method=f"file://{sys.argv[1]}/meet", rank=rank, world_size=2)
+distributed.init_process_group("gloo")
+rank = distributed.get_rank()
 torch.manual_seed(0)
 queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
-torch.save(info_nce(queries[rank], keys[rank], 0.2), f"{sys.argv[1]}/{rank}.pt")
+torch.save(info_nce(queries[rank], keys[rank], 0.2), f"{rank}.pt")
 """
 
 
 def test_two_processes_contrast_with_the_keys_of_both(tmp_path):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    processes = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE) for rank in (0, 1)]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()[-2000:]
+    script = tmp_path / "two.py"
+    script.write_text(SCRIPT)
+    started(script, folder=tmp_path)
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
     both = [torch.load(tmp_path / f"{rank}.pt").item() for rank in (0, 1)]

@@ -1,8 +1,5 @@
 """Two real processes train as one does: DDP and FSDP2 over gloo, from the command line."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -10,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.small_run import SMALL_RUN
+from tests.two_processes import started
 
 SETTINGS = SMALL_RUN | {
     "trainer.max_epochs": 2,
@@ -33,20 +31,12 @@ def videos(tmp_path_factory) -> Path:
     return root
 
 
-def fit(folder: Path, videos: Path, *arguments: str) -> dict:
+def fit(folder: Path, videos: Path, *arguments: str, processes: int = 1) -> dict:
     """Train in ``folder`` and return the last checkpoint."""
     folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "vmae_zoo", *ARGUMENTS, "--data.root", str(videos), *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    run = Path(done.stdout.strip().splitlines()[-1])
-    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    started("vmae_zoo", *ARGUMENTS, "--data.root", videos, *arguments, folder=folder, processes=processes)
+    (file,) = folder.glob("runs/*/*/checkpoints/last.ckpt")
+    return torch.load(file, weights_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +46,8 @@ def one_process(tmp_path_factory, videos) -> dict:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_end_with_the_weights_of_one(strategy, one_process, videos, tmp_path):
-    two = fit(tmp_path, videos, "--data.batch_size", "2", "--trainer.devices", "2", "--trainer.strategy", strategy)
+    shared = ("--data.batch_size", "2", "--trainer.devices", "2", "--trainer.strategy", strategy)
+    two = fit(tmp_path, videos, *shared, processes=2)
     assert two["global_step"] == 4
     assert two["state_dict"].keys() == one_process.keys()
     for name, value in two["state_dict"].items():
