@@ -6,6 +6,7 @@
 `Pictures`        reconstructions of the same clips, with numbers
 `OnlineProbe`     k-NN or a linear probe on the encoder's features, now and then
 `RunFolder`       the run's folder and its summary
+`FittingBatch`    which batch would fit, when memory ran out
 `ProgressLines`   lines instead of a bar, where there is no terminal
 ================  =====================================================================================================
 """
@@ -13,6 +14,7 @@
 from lightning import Callback
 
 from vmae_zoo.callbacks.finite import DivergedError, FiniteSteps
+from vmae_zoo.callbacks.fitting_batch import FittingBatch
 from vmae_zoo.callbacks.online_probe import OnlineProbe
 from vmae_zoo.callbacks.pictures import Pictures
 from vmae_zoo.callbacks.progress import ProgressLines
@@ -22,6 +24,7 @@ from vmae_zoo.callbacks.throughput import Throughput
 __all__ = [
     "DivergedError",
     "FiniteSteps",
+    "FittingBatch",
     "OnlineProbe",
     "Pictures",
     "ProgressLines",

@@ -8,19 +8,29 @@ from typing import Any
 
 import torch
 
+from vmae_zoo.callbacks.fitting_batch import lacks_memory
 from vmae_zoo.cli.runs import RECIPE, run_of
 
 
-def advice_on(error: BaseException, data: Mapping[str, Any], checkpoint: Path | None) -> str | None:
+def advice_on(
+    error: BaseException,
+    settings: Mapping[str, Any],
+    checkpoint: Path | None,
+    fits: int | None = None,
+    processes: int = 1,
+) -> str | None:
     """What to do about an error that ended a trainer verb; None for one that is no user's to mend.
 
     Args:
         error: what was raised.
-        data: the data module's settings.
+        settings: of the verb, those of "data", "model" and "trainer".
         checkpoint: what was loaded.
+        fits: clips a process that fit a training step, where that was tried (`FittingBatch`).
+        processes: how many train.
     """
     if lacks_memory(error):
-        return memory_advice(data, "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory")
+        place = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory"
+        return memory_advice(settings, place, fits, processes)
     if checkpoint and isinstance(error, (UnpicklingError, KeyError)) and raised_while_reading(error):
         return (
             f"{checkpoint} is no checkpoint of a run, or cannot be loaded safely: a file of weights alone is given by "
@@ -40,19 +50,27 @@ def raised_while_reading(error: BaseException) -> bool:
     return any(name in ("load_checkpoint", "_get_version") for name in names)
 
 
-def lacks_memory(error: BaseException) -> bool:
-    """Whether a device or the host ran out of memory."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
+def memory_advice(settings: Mapping[str, Any], place: str, fits: int | None, processes: int) -> str:
+    """What was too large and what to try: a batch that fits (half of it where that is not known) and makes whole steps.
 
-
-def memory_advice(data: Mapping[str, Any], place: str) -> str:
-    """What was too large and what to try; half the clips need half the memory of activations."""
-    half = data["batch_size"] // 2
-    if not half:
-        return f"data.batch_size = 1 does not fit {place}: try --model.gradient_checkpointing true, or a smaller model"
-    same = "" if data.get("global_batch") else " --trainer.accumulate_grad_batches 2"
+    Args:
+        settings: as of `advice_on`.
+        place: where it did not fit, in words.
+        fits: clips a process that do; 0: not even one; None: not known.
+        processes: how many train.
+    """
+    data, model = settings["data"], settings["model"].get("init_args") or {}
+    size, whole = data["batch_size"], data.get("global_batch")
+    saving = [] if model.get("gradient_checkpointing") else ["--model.gradient_checkpointing true"]
+    most = size // 2 if fits is None else fits
+    if not most:
+        nor = "" if size == 1 else ", nor does 1"
+        return f"data.batch_size = {size} does not fit {place}{nor}: try {', or '.join([*saving, 'a smaller model'])}"
+    share = whole // processes if whole else size * settings["trainer"]["accumulate_grad_batches"]
+    best = max(clips for clips in range(1, most + 1) if share % clips == 0)
+    smaller = f"--data.batch_size {best}{'' if whole else f' --trainer.accumulate_grad_batches {share // best}'}"
+    known = "" if fits is None else f", about {fits} would"
     return (
-        f"data.batch_size = {data['batch_size']} clips a process do not fit {place}: try --data.batch_size {half}{same}"
-        " (the same steps), or --model.gradient_checkpointing true"
+        f"data.batch_size = {size} clips a process do not fit {place}{known}: try "
+        f"{', or '.join([f'{smaller} (the same steps)', *saving])}"
     )

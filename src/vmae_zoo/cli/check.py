@@ -39,7 +39,7 @@ def parameters(recipe: Path) -> tuple[int, set[str]]:
 
     import vmae_zoo.methods
     from vmae_zoo.cli.compose import compose
-    from vmae_zoo.cli.trainer import LINKS
+    from vmae_zoo.cli.settings import LINKS
 
     keys = compose(recipe)
     method = getattr(vmae_zoo.methods, keys["model"]["class_path"].rpartition(".")[2])
