@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 from vmae_zoo.cli.main import main
 from vmae_zoo.data.decode import read_clip
 from vmae_zoo.evaluation.export import export
-from vmae_zoo.evaluation.extract import window_starts
+from vmae_zoo.evaluation.features import Run
+from vmae_zoo.evaluation.windows import window_starts
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
 from vmae_zoo.models.encoder import Encoder
@@ -58,6 +59,18 @@ def read(file):
         return np.load(file)
     table = pytest.importorskip("pyarrow.parquet").read_table(file)
     return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+
+
+def test_batches_are_filled_across_videos_by_any_number_of_workers(place, tmp_path, monkeypatch):
+    sizes, encode = [], Run.__call__
+    monkeypatch.setattr(Run, "__call__", lambda run, clips: sizes.append(len(clips)) or encode(run, clips))
+    for workers in ("0", "2"):
+        assert call(place, tmp_path / workers, "--hop", "10", "--batch-size", "4", "--workers", workers) == 0
+    assert sizes[:2] in ([4, 2], [3, 3])  # 5 windows of one video and 1 of the other; a broken one takes a place
+    for name in ("long.mp4", "short.mp4"):
+        found = [load_file(tmp_path / workers / f"{name}.safetensors") for workers in ("0", "2")]
+        for part in ("start", "features"):
+            np.testing.assert_allclose(found[0][part], found[1][part], atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "npz", "parquet"])

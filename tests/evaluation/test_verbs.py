@@ -29,7 +29,8 @@ def place(tmp_path_factory, encode):
 
 
 def call(place, tmp_path, verb, *more):
-    common = ["--checkpoint", str(place / "method.ckpt"), "--cache", str(tmp_path / "cache"), "--device", "cpu"]
+    common = ["--checkpoint", str(place / "method.ckpt"), "--cache", str(tmp_path / "cache"), "--device", "cpu",
+              "--workers", "0"]  # fmt: skip
     data = ["--data", "recipes/data/folder.yaml", "--data.root", str(place / "data"), "--out", str(tmp_path / "out")]
     return main([verb, *common, *data, *more])
 

@@ -6,7 +6,6 @@ and the modes of all modules are put back: a run with it and one without end wit
 is gone meanwhile is waited for, as training waits for it.
 """
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from torch import Tensor
 from vmae_zoo.callbacks.progress import total_steps
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item
-from vmae_zoo.data.loader import PlacedLoader, start_worker
+from vmae_zoo.data.loader import PlacedLoader, cores, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features, clip_of
@@ -173,4 +172,4 @@ def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> dict[str, 
 
 def _workers(trainer: Trainer) -> int:
     workers = getattr(trainer.datamodule, "workers", 0)  # type: ignore[attr-defined]
-    return min(max((os.cpu_count() or 1) // trainer.num_devices, 1), 8) if workers is None else workers
+    return min(max(cores() // trainer.num_devices, 1), 8) if workers is None else workers

@@ -9,7 +9,9 @@ from vmae_zoo.cli.probing import add_arguments, run_probe
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_arguments(parser)
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training set (default 20)")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the training set (default 20, and 300 steps)"
+    )
     parser.epilog = (
         "example: vmae-zoo attentive-probe --checkpoint videomae_base.k400-1600 --data recipes/data/hmdb51.yaml"
     )

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.cli.probing import add_encoder, check_counts, device_of
+from vmae_zoo.cli.probing import add_encoder, check_counts, device_of, workers_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.is_file():
         raise ValueError(f"--out {args.out} is a file: name a folder for the features")
     rows = open_catalog(args.root, args.layout).rows
+    device = device_of(args)
     index = extract(
         load_pretrained(args.checkpoint),
         rows,
@@ -42,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
         hop=args.hop,
         pool=args.pool,
         form=args.format,
-        device=device_of(args),
+        device=device,
         batch_size=args.batch_size,
-        workers=args.workers,
+        workers=workers_of(args, device),
         half=args.half,
     )
     if args.json:

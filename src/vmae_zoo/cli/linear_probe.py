@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from vmae_zoo.cli.probing import add_arguments, run_probe
+from vmae_zoo.cli.probing import add_arguments, run_probe, workers_of
 
 PROTOCOLS = ("sweep", "videomae-paper")
 
@@ -64,7 +64,7 @@ def paper(args: argparse.Namespace) -> Any:
             pool=args.pool if hasattr(model, "blocks") else "mean",
             device=device,
             clips=args.batch_size,
-            workers=args.workers,
+            workers=workers_of(args, device),
             half=args.half,
             seed=seed,
         )

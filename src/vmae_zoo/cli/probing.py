@@ -39,7 +39,12 @@ def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
     )
     parser.add_argument("--device", default=None, help="cpu, cuda, ...; the default is a GPU where there is one")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="clips in a forward pass (default 32)")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode (default 0)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode (default: one per core beside a GPU, else one per two cores, at most 8)",
+    )
     parser.add_argument("--half", action="store_true", help="run the encoder in bfloat16")
     if cached:
         parser.add_argument(
@@ -68,6 +73,15 @@ def device_of(args: argparse.Namespace) -> str:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from None
     return device
+
+
+def workers_of(args: argparse.Namespace, device: str) -> int:
+    """Processes that decode, so that the encoder waits for no clip: on a CPU it needs cores itself."""
+    from vmae_zoo.data.loader import cores
+
+    if args.workers is not None:
+        return args.workers
+    return min(cores() if device.startswith("cuda") else cores() // 2, 8)
 
 
 def open_data(args: argparse.Namespace, split: int | None) -> Any:
@@ -126,6 +140,7 @@ def run_probe(
 
     check_counts(args)
     device, views = device_of(args), Views(args.clips, args.crops)
+    workers = workers_of(args, device)
     catalogs = [open_data(args, split) for split in args.splits or [None]]
     encoder: Any = load_pretrained(args.checkpoint)
     candidates: dict[str, Any] = {"this encoder": encoder}
@@ -136,7 +151,7 @@ def run_probe(
     confusion, unreadable = None, 0
     for name, model in candidates.items():
         for catalog, (train_rows, test_rows) in zip(catalogs, rows_by_split, strict=True):
-            settings = {"device": device, "batch_size": args.batch_size, "workers": args.workers, "half": args.half}
+            settings = {"device": device, "batch_size": args.batch_size, "workers": workers, "half": args.half}
             train, test = (
                 compute_features(
                     model,

@@ -65,7 +65,7 @@ def make_loader(
         collate: makes a batch of the samples.
     """
     if workers is None:
-        workers = min(max(_cores() // trainer.num_devices, 1), 16)
+        workers = min(max(cores() // trainer.num_devices, 1), 16)
     return PlacedLoader(
         dataset,
         batch_sampler=sampler,
@@ -78,7 +78,8 @@ def make_loader(
     )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -6,9 +6,10 @@ off goes on with the videos that have none.
 """
 
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,69 +18,18 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.dataset import rate_of, segment_of
-from vmae_zoo.data.decode import VideoError, probe, read_clip
-from vmae_zoo.data.sampling import span_ids
-from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.data.decode import VideoError
+from vmae_zoo.data.loader import start_worker
 from vmae_zoo.evaluation.features import Run
+from vmae_zoo.evaluation.windows import Stream, Windows, collate_windows
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Preprocessing
 
 FORMATS = ("safetensors", "npz", "parquet")
-
-
-class Windows(Dataset):
-    """Every window of one video, in order.
-
-    Args:
-        row: the video.
-        settings: frames, their distance and the side of the centre crop.
-        hop: frames of the video from one window's start to the next; None: windows lie end to end.
-    """
-
-    def __init__(self, row: Row, settings: Preprocessing, hop: int | None = None):
-        self.row, self.settings = row, settings
-        info = probe(row.path)
-        self.first, self.total = segment_of(row, info)
-        stride: float = settings.stride_frames
-        if settings.sampling == "span":
-            stride *= rate_of(row, info) / settings.fps
-        self.within = window_ids(settings, stride)
-        self.starts = window_starts(self.total, int(self.within[-1]) + 1, hop or round(settings.frames * stride) or 1)
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __getitem__(self, window: int) -> torch.Tensor:
-        """uint8 (C, T, H, W)."""
-        settings = self.settings
-        ids = self.starts[window] + self.within
-        clip = read_clip(self.row.path, self.first + np.minimum(ids, self.total - 1), settings.size)
-        return torch.from_numpy(centre_crop(clip, settings.size)).permute(3, 0, 1, 2)
-
-
-def window_ids(settings: Preprocessing, stride: float) -> np.ndarray:
-    """Frames of a window, counted from its start: every ``stride``-th; by time, spread as `span_ids` spreads them."""
-    if settings.sampling != "span":
-        return settings.stride_frames * np.arange(settings.frames)
-    span = max(settings.frames * stride, 1.0)
-    return span_ids(math.ceil(span), settings.frames, span, 0)
-
-
-def window_starts(total: int, length: int, hop: int) -> list[int]:
-    """First frames of the windows: every ``hop`` frames while a window fits, and one that ends with the video.
-
-    A video shorter than a window has one, whose last frame is repeated.
-    """
-    if hop < 1:
-        raise ValueError(f"the hop from window to window is {hop} frames: it counts from 1")
-    last = max(total - length, 0)
-    starts = list(range(0, last + 1, hop))
-    return starts if starts[-1] == last else [*starts, last]
 
 
 def extract(
@@ -105,7 +55,7 @@ def extract(
         pool: "mean", "cls" or "tokens".
         form: one of `FORMATS`.
         device: where the encoder runs.
-        batch_size: windows in a forward pass; halved where the device has too little memory.
+        batch_size: windows in a forward pass, of one video or several; halved where the device has too little memory.
         workers: processes that decode.
         half: run the encoder in bfloat16.
 
@@ -130,21 +80,40 @@ def extract(
     }
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder / "made_from.json", made_from)
-    run, index = Run(encoder, pool, device, half), []
-    for row in tqdm(rows, unit="video", disable=None):
-        file = folder / f"{row.id.lstrip('/')}.{form}"
-        try:
-            windows = Windows(row, settings, hop)
-            if not file.exists():
-                values = [run_halving(run, clips) for clips in _loader(windows, batch_size, workers)]
-                arrays = {"features": np.concatenate(values), "start": np.array(windows.starts, np.int64)}
-                _write(file, arrays, form)
-        except (VideoError, IndexError, OSError) as error:
-            index.append({"video": row.id, "reason": str(error)})
-        else:
-            index.append({"video": row.id, "file": str(file.relative_to(folder)), "windows": len(windows)})
-    (folder / "index.json").write_text(json.dumps({**made_from, "videos": index}, indent=2) + "\n")
-    return index
+    index: dict[str, dict[str, Any]] = {}
+    files = {row.id: folder / f"{row.id.lstrip('/')}.{form}" for row in rows}
+    todo = [row for row in rows if not files[row.id].exists()]
+    for row in rows:
+        if files[row.id].exists():
+            try:
+                index[row.id] = _line(row, files[row.id], folder, len(Windows(row, settings, hop)))
+            except (VideoError, OSError) as error:
+                index[row.id] = {"video": row.id, "reason": str(error)}
+    run, parts = Run(encoder, pool, device, half), defaultdict(list)
+    loader = DataLoader(
+        Stream(todo, settings, hop),
+        batch_size=batch_size,
+        num_workers=min(workers, len(todo)),
+        collate_fn=collate_windows,
+        worker_init_fn=partial(start_worker, None),
+    )
+    with tqdm(total=len(rows), initial=len(index), unit="video", disable=None) as bar:
+        for batch in loader:
+            for place, reason in batch["bad"]:
+                index[todo[place].id] = {"video": todo[place].id, "reason": reason}
+                bar.update()
+            values = run_halving(run, batch["video"]) if batch["of"] else ()
+            for (place, count, start), value in zip(batch["of"], values, strict=True):
+                parts[place].append((start, value))
+                if len(parts[place]) == count:
+                    row, (starts, features) = todo[place], zip(*parts.pop(place), strict=True)
+                    arrays = {"features": np.stack(features), "start": np.array(starts, np.int64)}
+                    _write(files[row.id], arrays, form)
+                    index[row.id] = _line(row, files[row.id], folder, count)
+                    bar.update()
+    lines = [index[row.id] for row in rows]
+    (folder / "index.json").write_text(json.dumps({**made_from, "videos": lines}, indent=2) + "\n")
+    return lines
 
 
 def run_halving(run: Run, clips_BCTHW: torch.Tensor) -> np.ndarray:
@@ -159,8 +128,8 @@ def run_halving(run: Run, clips_BCTHW: torch.Tensor) -> np.ndarray:
     return np.concatenate([run_halving(run, clips_BCTHW[:middle]), run_halving(run, clips_BCTHW[middle:])])
 
 
-def _loader(windows: Windows, batch_size: int, workers: int) -> Iterator[torch.Tensor]:
-    return iter(DataLoader(windows, batch_size=batch_size, num_workers=min(workers, len(windows) - 1)))
+def _line(row: Row, file: Path, folder: Path, windows: int) -> dict[str, Any]:
+    return {"video": row.id, "file": str(file.relative_to(folder)), "windows": windows}
 
 
 def _write(file: Path, arrays: dict[str, np.ndarray], form: str) -> None:

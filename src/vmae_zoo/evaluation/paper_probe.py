@@ -10,13 +10,16 @@ Shapes: R videos, D = width, K classes.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
+from vmae_zoo.data.loader import start_worker
 from vmae_zoo.data.views import collate_views
 from vmae_zoo.evaluation.features import Features, Run, Views
 from vmae_zoo.evaluation.probe import Chosen, Sweep, batches
@@ -57,7 +60,7 @@ def paper_probe(
         seed: of the order.
     """
     run, head, step = Run(encoder, pool, device, half), None, 0
-    for epoch in range(epochs):
+    for epoch in tqdm(range(epochs), unit="epoch", disable=None):
         value_RD, label_R = _epoch(run, rows, epoch, clips, workers)
         if head is None:
             head = nn.Linear(value_RD.shape[1], classes).to(device)
@@ -102,4 +105,6 @@ def _epoch(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) 
 
 def _loader(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) -> Iterator[dict]:
     dataset = Views(augmented=1).dataset(rows, run.encoder.preprocessing, epoch)
-    return iter(DataLoader(dataset, batch_size=clips, num_workers=workers, collate_fn=collate_views))
+    start = partial(start_worker, None)
+    loader = DataLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start)
+    return iter(loader)
