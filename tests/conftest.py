@@ -1,6 +1,9 @@
 """Clips for the tests: a folder of real ones from VMAE_ZOO_CLIPS, and odd ones that the suite encodes itself."""
 
 import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it: before torch is imported
+
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path

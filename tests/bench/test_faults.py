@@ -1,23 +1,42 @@
-"""The short form of `vmae-zoo bench faults`: real runs killed, told to end, and on a full disk."""
+"""The short form of `vmae-zoo bench faults`: a real run killed twice, and what the command makes of its faults."""
 
 import json
 import sys
 
 import pytest
 
-from vmae_zoo.bench.fault_lab import differences
+from vmae_zoo.bench import faults
+from vmae_zoo.bench.fault_lab import FaultError, Lab, differences
+from vmae_zoo.bench.spoiling import NotPossibleError
 from vmae_zoo.cli.main import main
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no kill -9, no fork server")
-def test_two_kills_a_signal_in_a_save_and_a_full_disk_change_nothing(tmp_path, capsys):
-    assert main(["bench", "faults", "kill", "full-disk", "--kills", "2", "--json", str(tmp_path / "f.json")]) == 0
-    rows = json.loads((tmp_path / "f.json").read_text())["faults"]
-    assert [row["fault"] for row in rows] == ["kill", "full-disk"]
-    assert rows[0]["promise"] == "kept"
-    assert rows[0]["detail"].startswith("2 kills")
-    assert rows[1]["promise"] in ("kept", "skipped")  # skipped where no small disk can be made
-    assert "kept" in capsys.readouterr().out
+def test_two_kills_change_nothing(tmp_path):
+    lab = Lab(tmp_path, {"trainer.max_steps": 16, "trainer.limit_val_batches": 0})
+    assert faults.kill(lab, 2, 0).startswith("2 kills")
+
+
+def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(tmp_path, monkeypatch, capsys):
+    def kept(lab, count, seed):
+        return f"{count} kills"
+
+    def skipped(lab, count, seed):
+        raise NotPossibleError("no small disk here")
+
+    def broken(lab, count, seed):
+        raise FaultError("it ended otherwise")
+
+    monkeypatch.setattr(faults, "FAULTS", {"kill": kept, "full-disk": skipped, "nan": broken})
+    file = tmp_path / "f.json"
+    assert main(["bench", "faults", "kill", "full-disk", "--kills", "2", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["faults"]
+    assert [(row["fault"], row["promise"], row["detail"]) for row in rows] == [
+        ("kill", "kept", "2 kills"),
+        ("full-disk", "skipped", "no small disk here"),
+    ]
+    assert main(["bench", "faults"]) == 1
+    assert "broken" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_difference_of_one_bit_is_found():

@@ -8,17 +8,22 @@ import time
 
 import pytest
 
+from vmae_zoo.data import pool
+
 SCRIPT = """
-import os, sys, time
+import importlib.util, sys, time
 from concurrent.futures import as_completed
-from vmae_zoo.data.pool import file_workers
+
+spec = importlib.util.spec_from_file_location("pool", sys.argv[1])  # without the package, which takes seconds
+pool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pool)
 
 def work(number):
     time.sleep(0.5)
     return number
 
-with file_workers(2) as pool:
-    futures = [pool.submit(work, number) for number in range(40)]
+with pool.file_workers(2) as workers:
+    futures = [workers.submit(work, number) for number in range(40)]
     for future in as_completed(futures):
         print(future.result(), flush=True)
 """
@@ -28,7 +33,10 @@ with file_workers(2) as pool:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_nobody_works_on_after_a_signal(name):
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-c", SCRIPT, pool.__file__],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     assert process.stdout is not None
     process.stdout.readline()

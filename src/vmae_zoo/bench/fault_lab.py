@@ -131,6 +131,7 @@ class Lab:
     def __init__(self, work: Path, settings: dict[str, Any] | None = None):
         self.work = work
         self.settings = {**SETTINGS, **(settings or {})}
+        self.steps = self.settings["trainer.max_steps"]
         self._whole: dict[str, Any] | None = None
         self.seconds = 0.0  # from the first step to the end of the undisturbed run
 
@@ -212,6 +213,9 @@ def _run(folder: Path, log: Path, arguments: list[str]) -> None:
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.chdir(folder)
+    import torch
+
+    torch.set_num_threads(1)  # two that wait for each other crawl where a core is busy
     multiprocessing.set_start_method("fork", force=True)  # a loader's workers start as they do elsewhere
     sys.argv = ["vmae-zoo", *arguments]
     runpy.run_module("vmae_zoo", run_name="__main__")

@@ -38,7 +38,7 @@ def kill(lab: Lab, count: int, seed: int) -> str:
             else:
                 attempt.until_ended_or(partial(lab.newer, name, last), "a save")
                 start = time.monotonic() - attempt.started
-                time.sleep(draws.uniform(0, 8 * lab.seconds / STEPS))
+                time.sleep(draws.uniform(0, 8 * lab.seconds / lab.steps))
             if attempt.killed() == 0:  # it came to its end before
                 break
             killed += 1
