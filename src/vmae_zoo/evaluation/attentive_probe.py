@@ -28,6 +28,8 @@ SWEEP = Sweep(
     learning_rates=(3e-3, 1e-3, 3e-4, 1e-4), weight_decays=(0.01, 0.1), epochs=20, least_steps=300, batch_size=128
 )
 
+FEW = 2**30  # bytes of training tokens that are held in memory; more of them are read again for every batch
+
 
 class AttentivePool(nn.Module):
     """One query over tokens, and a head.
@@ -67,9 +69,14 @@ class AttentivePool(nn.Module):
         return self.head(x_BD + self.mlp(self.norm2(x_BD)))
 
 
+def standard(tokens: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """The tokens of some clips, float32 (B, N, D), each of mean 0 and deviation 1."""
+    values_BND = torch.from_numpy(np.stack([np.asarray(each, np.float32) for each in tokens])).to(device)
+    return F.layer_norm(values_BND, values_BND.shape[-1:])
+
+
 def logits_of(pools: Sequence[AttentivePool], tokens_BND: Tensor) -> Tensor:
-    """Logits (H, B, K) of all pools; the tokens are gone through once."""
-    tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
+    """Logits (H, B, K) of all pools for tokens as of `standard`, which are gone through once."""
     looks_HhD = torch.stack([pool.looks() for pool in pools])
     weight_BNa = (tokens_BND @ looks_HhD.flatten(0, 1).T).softmax(1)
     seen_BHhD = (weight_BNa.transpose(1, 2) @ tokens_BND).unflatten(1, looks_HhD.shape[:2])
@@ -92,9 +99,8 @@ class AttentiveHeads:
         """Probabilities (H, R, K), averaged over views."""
         each = []
         for start in range(0, len(features.values), 16):
-            values = np.stack([np.asarray(value, np.float32) for value in features.values[start : start + 16]])
-            tokens = torch.from_numpy(values).to(self.device)
-            logits = logits_of(self.pools, tokens.flatten(0, 1)).unflatten(1, tokens.shape[:2])
+            tokens_RVND = standard(features.values[start : start + 16], self.device)
+            logits = logits_of(self.pools, tokens_RVND.flatten(0, 1)).unflatten(1, tokens_RVND.shape[:2])
             each.append(logits.softmax(3).mean(2))
         return torch.cat(each, dim=1).nan_to_num(0.0)
 
@@ -110,18 +116,24 @@ def fit(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sweep.seed)
             pools.append(AttentivePool(width, heads, classes).to(device))
-    optimizer = torch.optim.AdamW([group for pair in zip(pools, settings, strict=True) for group in _groups(*pair)])
+    groups = [group for pair in zip(pools, settings, strict=True) for group in _groups(*pair)]
+    optimizer = torch.optim.AdamW(groups, fused=True)
     label_M = train.labels().repeat_interleave(views)
+    few = 4 * train.values[0].size * len(train.values) <= FEW
+    all_MND = standard(train.values, device).flatten(0, 1) if few else None
     steps = tqdm(total=sweep.steps(len(label_M))[1], desc="heads", unit="step", disable=None, leave=False)
     for progress, ids in batches(len(label_M), sweep, torch.device("cpu")):
-        places = [divmod(sample, views) for sample in ids.tolist()]
-        tokens = np.stack([np.asarray(train.values[row][view], np.float32) for row, view in places])
-        tokens_BND, label_B = torch.from_numpy(tokens).to(device), label_M[ids].to(device)
+        if all_MND is not None:
+            tokens_BND = all_MND[ids.to(device)]
+        else:
+            places = [divmod(sample, views) for sample in ids.tolist()]
+            tokens_BND = standard([train.values[row][view] for row, view in places], device)
         for group in optimizer.param_groups:
             group["lr"] = group["at_the_start"] * 0.5 * (1 + math.cos(math.pi * progress))
         optimizer.zero_grad(set_to_none=True)
         logits_HBK = logits_of(pools, tokens_BND)
-        F.cross_entropy(logits_HBK.flatten(0, 1), label_B.repeat(len(pools)), reduction="sum").div(len(ids)).backward()
+        label_HB = label_M[ids].to(device).repeat(len(pools))
+        F.cross_entropy(logits_HBK.flatten(0, 1), label_HB, reduction="sum").div(len(ids)).backward()
         optimizer.step()
         steps.update()
     steps.close()
