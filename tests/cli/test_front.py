@@ -9,13 +9,15 @@ import pytest
 
 from vmae_zoo import __version__
 from vmae_zoo.cli import main as front
-from vmae_zoo.cli.main import TRAINER_VERBS, VERBS, guarded, main
+from vmae_zoo.cli.main import SPINS, TRAINER_VERBS, VERBS, guarded, main
 
 HEAVY = ("torch", "lightning", "numpy", "jsonargparse", "av", "cv2")
 
 
-def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+def python(code, **environment):
+    before = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=before | environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_nothing_heavy_is_imported_before_a_verb_runs():
@@ -36,6 +38,40 @@ def test_help_takes_under_a_fifth_of_a_second_of_processor_time():
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.2
+
+
+@pytest.mark.parametrize("start", ["vmae_zoo.cli.main", "vmae_zoo.cli.shim", "vmae_zoo.__main__"])
+def test_threads_that_wait_sleep_soon_unless_told_otherwise(start):
+    code = f"""
+import contextlib, os, runpy, sys
+sys.argv = ["fit", "--version"] if "shim" in "{start}" else ["vmae-zoo", "--version"]
+with contextlib.suppress(SystemExit):
+    if "__main__" in "{start}":
+        runpy.run_module("vmae_zoo", run_name="__main__")
+    else:
+        import {start} as front
+        front.main()
+print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
+"""
+    assert python(code).splitlines()[-1] == f"{SPINS} None"
+    assert python(code, OMP_WAIT_POLICY="active").splitlines()[-1] == "None active"
+    assert python(code, GOMP_SPINCOUNT="7").splitlines()[-1] == "7 None"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch comes with another OpenMP")
+def test_the_openmp_of_torch_takes_it():
+    code = "from vmae_zoo.cli.main import main; main(['--version']); import torch"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+        | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    if "GOMP_SPINCOUNT" not in said:
+        pytest.skip("this torch has another OpenMP than GNU's")
+    assert f"GOMP_SPINCOUNT = '{SPINS}'" in said
 
 
 def test_help_names_every_verb(capsys):

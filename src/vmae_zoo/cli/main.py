@@ -45,6 +45,8 @@ VERBS = {  # verb: (module, what it does)
 
 MENDABLE = (ValueError, OSError, MemoryError, ModuleNotFoundError)
 
+SPINS = "10000"  # of a waiting OpenMP thread: about a tenth of a millisecond
+
 EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
 
 
@@ -61,8 +63,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 it failed, 2 it was called wrongly, 130 interrupted.
     """
+    _wait_briefly()
     arguments = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _dispatch(arguments))
+
+
+def _wait_briefly() -> None:
+    """Let threads that wait for each other sleep soon, before torch is loaded and settles it.
+
+    By GNU OpenMP's default they spin for milliseconds; where another program has one of the cores, the thread that is
+    waited for then hardly runs (`docs/performance.md` has the numbers). Other OpenMP libraries do not read this.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def _dispatch(arguments: list[str]) -> int:
