@@ -45,7 +45,7 @@ VERBS = {  # verb: (module, what it does)
 
 MENDABLE = (ValueError, OSError, MemoryError, ModuleNotFoundError)
 
-SPINS = "10000"  # of a waiting OpenMP thread: about a tenth of a millisecond
+SPINS = "10000"  # of a waiting OpenMP thread: a fraction of a millisecond
 
 EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
 
