@@ -58,7 +58,11 @@ def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
     assert call(place, tmp_path, "knn", "--fractions", "0.4", "1", "--draws", "2", "--clips", "2", "--crops", "3") == 0
     runs = json.loads((tmp_path / "out" / "result.json").read_text())["runs"]
     assert [(run["fraction"], run["draw"], run["trained_on"]) for run in runs] == [(0.4, 0, 4), (0.4, 1, 4), (1, 0, 10)]
-    assert call(place, tmp_path, "linear-probe", "--augmented", "2", "--no-baselines") == 0
+    assert call(place, tmp_path, "linear-probe", "--fractions", "0.1", "1", "--augmented", "2", "--no-baselines") == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert [run["fraction"] for run in result["runs"]] == [1]
+    assert [(line["fraction"], line["trained_on"]) for line in result["left_out"]] == [(0.1, 2)]  # none to choose by
+    assert call(place, tmp_path, "linear-probe", "--fractions", "0.1", "--no-baselines") == 1
     assert call(place, tmp_path, "linear-probe", "--protocol", "videomae-paper", "--epochs", "2", "--no-baselines") == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["runs"][0]["protocol"] == "videomae-paper, not confirmed"

@@ -148,7 +148,7 @@ def run_probe(
         candidates |= {name: make(encoder.preprocessing) for name, make in BASELINES.items()}
     rows_by_split = [rows_of(catalog) for catalog in catalogs]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
-    confusion, unreadable = None, 0
+    confusion, unreadable, left_out, largest = None, 0, [], max(args.fractions)
     for name, model in candidates.items():
         for catalog, (train_rows, test_rows) in zip(catalogs, rows_by_split, strict=True):
             settings = {"device": device, "batch_size": args.batch_size, "workers": workers, "half": args.half}
@@ -171,13 +171,19 @@ def run_probe(
             for fraction in args.fractions:
                 for draw in range(args.draws if fraction < 1 else 1):
                     part = train if fraction == 1 else train.part(low_shot(train.rows, fraction, args.seed + draw))
-                    scores, more, matrix = probe(model, part, test, len(catalog.classes), args.seed, device)
                     line = {"split": catalog.split, "fraction": fraction, "draw": draw, "trained_on": len(part.rows)}
+                    try:
+                        scores, more, matrix = probe(model, part, test, len(catalog.classes), args.seed, device)
+                    except ValueError as error:
+                        if fraction == largest:
+                            raise
+                        left_out.append({"features": name, **line, "reason": str(error)})
+                        print(f"{name:<16} {label(line)} left out: {error}", flush=True)
+                        continue
                     found[name].append({**line, **scores.asdict(), **more})
-                    if confusion is None:
+                    if confusion is None and fraction == largest:
                         confusion = matrix.tolist()
                     print(f"{name:<16} {label(line)} {scores.line()}", flush=True)
-    largest = max(args.fractions)
     tested = [row.id for _, test_rows in rows_by_split for row in test_rows]
     apart = len(catalogs) > 1 and len(set(tested)) == len(tested)
     means = {
@@ -198,6 +204,7 @@ def run_probe(
         "scores": scores,
         "baselines": means,
         "runs": found["this encoder"],
+        "left_out": left_out,
         "version": vmae_zoo.__version__,
     }
     folder = args.out or new_run(Path.cwd() / "runs", verb)
