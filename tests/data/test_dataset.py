@@ -169,7 +169,7 @@ def test_an_unknown_crop_is_refused(rows):
 
 
 def test_made_up_frames_are_told_and_count_as_unreadable_when_asked(rows, tmp_path, monkeypatch):
-    def reads(path, ids, short_side, refuse_corrupt=False):
+    def reads(path, ids, short_side, refuse_corrupt=False, motion=None):
         if refuse_corrupt and path == rows[5].path:
             raise dataset.VideoError(f"{path} has a concealed frame")
         return read_clip(path, ids, short_side)

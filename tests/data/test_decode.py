@@ -310,7 +310,7 @@ def test_broken_promises_end_in_counting(plain, monkeypatch):
     _, frames = decode_from_start(plain)
     assert probe(plain).seekable
 
-    def late(container, stream, timeline, run):
+    def late(container, stream, timeline, run, beyond):
         raise DisprovedError
 
     monkeypatch.setattr(decode, "decode_run", late)

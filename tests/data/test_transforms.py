@@ -110,7 +110,7 @@ def test_random_resized_boxes_are_spread_like_torchvisions():
     torch.manual_seed(0)
     image = torch.empty(3, 90, 160)
     theirs = np.array([RandomResizedCrop.get_params(image, scale, ratio) for _ in range(2000)])
-    ours = np.array([t._random_box(90, 160, Draws(key, "crop"), scale, ratio) for key in range(2000)])
+    ours = np.array([t.random_box((90, 160), Draws(key, "crop"), scale, ratio) for key in range(2000)])
     assert (ours[:, 0] + ours[:, 2] <= 90).all()
     assert (ours[:, 1] + ours[:, 3] <= 160).all()
     np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=2.5)
@@ -122,7 +122,7 @@ def test_random_resized_boxes_are_spread_like_torchvisions():
     [(20, 200, (0, 86, 20, 27)), (200, 20, (86, 0, 27, 20)), (30, 30, (0, 0, 30, 30))],
 )
 def test_boxes_that_never_fit_end_in_the_largest_centred_one(rows, columns, box):
-    assert t._random_box(rows, columns, Draws(0, "crop"), (2.0, 3.0), (0.75, 4 / 3)) == box
+    assert t.random_box((rows, columns), Draws(0, "crop"), (2.0, 3.0), (0.75, 4 / 3)) == box
 
 
 def test_random_resized_crop_has_the_size(picture):

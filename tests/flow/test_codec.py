@@ -1,78 +1,76 @@
-"""Motion vectors of videos whose motion is known, because they are encoded here."""
+"""Motion vectors painted and added up, against loops."""
 
-import av
-import cv2
 import numpy as np
 import pytest
 
-from vmae_zoo.flow.codec import codec_flow
+from vmae_zoo.flow.codec import between, block_field, look_up
 
-PAIRS = np.array([[1, 0], [0, 1], [3, 0], [2, 2]])
-IDS = [4, 8, 12, 16]
-
-
-@pytest.fixture(scope="module")
-def texture():
-    rng = np.random.default_rng(0)
-    wide = cv2.GaussianBlur(rng.integers(0, 255, (400, 400, 3), dtype=np.uint8), (0, 0), 2)
-    return cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)
-
-
-def encode(path, texture, codec, options, dx=3, dy=-2, frames=24, size=(96, 128)):
-    """A video of a texture that moves by (dx, dy) pixels a frame."""
-    height, width = size
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", options
-        for t in range(frames):
-            picture = texture[150 - dy * t :, 150 - dx * t :][:height, :width]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-@pytest.mark.parametrize(
-    ("codec", "options"),
-    [
-        ("libx264", {"bf": "0", "refs": "1"}),
-        ("libx264", {"bf": "2", "refs": "1", "b-pyramid": "none"}),
-        ("mpeg4", {"bf": "0"}),
-    ],
+RNG = np.random.default_rng(0)
+VECTOR = np.dtype(
+    [(name, np.int32) for name in ("source", "motion_x", "motion_y", "motion_scale")]
+    + [(name, np.int16) for name in ("dst_x", "dst_y", "w", "h")]
 )
-def test_vectors_add_up_to_the_motion_between_the_frames_asked_for(tmp_path, texture, codec, options):
-    path = encode(tmp_path / "video.mp4", texture, codec, options)
-    flows = codec_flow(path, IDS, PAIRS)
-    assert flows.shape == (4, 12, 16, 2)
-    for flow, frames in zip(flows, (-4, 4, -12, 0), strict=True):
-        np.testing.assert_allclose(8 * np.median(flow, (0, 1)), (3 * frames, -2 * frames), atol=0.5)
 
 
-def test_a_crop_is_cut_out_and_scaled(tmp_path, texture):
-    path = encode(tmp_path / "video.mp4", texture, "libx264", {"bf": "0", "refs": "1"})
-    flow = codec_flow(path, IDS, PAIRS[:1], box=(16, 32, 64, 64), size=(32, 16))[0]
-    assert flow.shape == (32, 16, 2)
-    np.testing.assert_allclose(np.median(flow, (0, 1)), (-12 * 16 / 64, 8 * 32 / 64), atol=0.1)
+def blocks(height, width):
+    """Macroblocks of a frame, some split in two or four, some without a vector, some from a later frame."""
+    for top in range(0, height, 16):
+        for left in range(0, width, 16):
+            high, wide = [(16, 16), (8, 16), (16, 8), (8, 8)][RNG.integers(4)]
+            for y in range(top, top + 16, high):
+                for x in range(left, left + 16, wide):
+                    if RNG.random() < 0.8:
+                        yield y, x, high, wide, RNG.integers(-40, 40, 2), RNG.choice([-1, 1], p=[0.8, 0.2])
 
 
-def test_a_still_background_stays_still_beside_a_moving_object(tmp_path, texture):
-    with av.open(str(tmp_path / "video.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        stream.options = {"bf": "0", "refs": "1", "crf": "15"}
-        for t in range(20):
-            picture = np.ascontiguousarray(texture[:96, :128])
-            picture[32:64, 8 + 4 * t : 40 + 4 * t] = texture[200:232, 200:232]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    flow = 8 * codec_flow(tmp_path / "video.mp4", [8, 9], np.array([[1, 0]]))[0]
-    left = (8 + 4 * 9) // 8
-    np.testing.assert_allclose(np.median(flow[5:7, left + 1 : left + 3], (0, 1)), (-4, 0), atol=0.3)
-    assert np.abs(flow[9:]).max() < 0.3
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (50, 70), (8, 8)])
+def test_each_block_has_its_vector(height, width):
+    found = list(blocks(height, width))
+    vectors = np.zeros(len(found), VECTOR)
+    expected = np.zeros((height + 16, width + 16, 2))
+    for vector, (y, x, high, wide, move, source) in zip(vectors, found, strict=True):
+        vector["source"], vector["motion_scale"] = source, 4
+        vector["motion_x"], vector["motion_y"] = move
+        vector["dst_y"], vector["dst_x"], vector["h"], vector["w"] = y + high // 2, x + wide // 2, high, wide
+        if source < 0:
+            expected[y : y + high, x : x + wide] = move / 4 / 8  # quarter pixels, in blocks
+    field = block_field(vectors, height, width)
+    assert field.shape == (-(-height // 8), -(-width // 8), 2)
+    np.testing.assert_allclose(field, expected[4 : height + 4 : 8, 4 : width + 4 : 8][: len(field), : field.shape[1]])
 
 
-def test_a_file_may_close_with_b_frames_and_ends_where_it_ends(tmp_path, texture):
-    path = encode(tmp_path / "video.mp4", texture, "libx264", {"bf": "2", "refs": "1"}, frames=12)
-    assert codec_flow(path, [10, 11], np.array([[1, 0]])).shape == (1, 12, 16, 2)
-    with pytest.raises(IndexError, match=r"frame 12 is past the end of .*video.mp4, which has 12 frames"):
-        codec_flow(path, [11, 12], np.array([[1, 0]]))
+def at(field, y, x):
+    """A field between its points, by hand; beyond its edge that of the edge."""
+    y, x = (float(np.clip(value, 0, side - 1)) for value, side in zip((y, x), field.shape, strict=False))
+    above, before = int(y), int(x)
+    down, right = min(above + 1, field.shape[0] - 1), min(before + 1, field.shape[1] - 1)
+    part_y, part_x = y - above, x - before
+    first = field[above, before] * (1 - part_x) + field[above, right] * part_x
+    return first * (1 - part_y) + (field[down, before] * (1 - part_x) + field[down, right] * part_x) * part_y
+
+
+def test_a_block_is_followed_from_frame_to_frame():
+    steps = [look_up(RNG.normal(0, 2, (3, 4, 2)).astype(np.float32), grid(9, 12) / 3) for _ in range(4)]
+    flow = between(lambda position: steps[position], 3, 0)
+    for row in range(9):
+        for column in range(12):
+            x, y = column, row
+            for step in (steps[3], steps[2], steps[1]):
+                move = at(step, y, x)
+                x, y = x + move[0], y + move[1]
+            np.testing.assert_allclose(flow[row, column], (x - column, y - row), atol=0.15)  # OpenCV: 1/32 of a block
+
+
+def grid(rows, columns):
+    return np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
+
+
+def test_the_way_back_leads_to_where_it_came_from():
+    x, y = grid(20, 30).transpose(2, 0, 1)
+    steps = [np.stack([0.5 * np.sin(y / 5 + t), 0.4 * np.cos(x / 6)], axis=-1).astype(np.float32) for t in range(4)]
+    back, forth = (between(lambda position: steps[position], *pair) for pair in ((3, 0), (0, 3)))
+    there = look_up(forth, grid(20, 30) + back)
+    inside = (slice(3, -3), slice(3, -3))
+    assert np.abs(back[inside]).max() > 1
+    np.testing.assert_allclose((back + there)[inside], 0, atol=0.1)
+    assert not between(lambda position: steps[position], 2, 2).any()

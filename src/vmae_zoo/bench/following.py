@@ -17,9 +17,9 @@ import torch
 
 from vmae_zoo.bench.silhouettes import SIZE, Scene, encoded, scenes
 from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.data.motion import Motion
 from vmae_zoo.data.transforms import centre_crop
 from vmae_zoo.flow import dis_flow
-from vmae_zoo.flow.codec import codec_flow
 from vmae_zoo.flow.raft import RaftFlow
 from vmae_zoo.masking import MotionGuide, TokenGrid, topk_split, tube_split
 from vmae_zoo.randomness import sample_key
@@ -45,10 +45,12 @@ def estimators(raft_weights: str | None) -> dict[str, Estimator]:
         return scene.flow(pairs)
 
     def codec(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
-        return codec_flow(path, ids, pairs, size=half)
+        motion = Motion()
+        read_clip(path, ids, motion=motion)
+        return motion.flow(pairs, half)
 
     def codec_of_quick(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
-        return codec_flow(quick_copy(path, FRAMES), ids, pairs, size=half)
+        return codec(quick_copy(path, FRAMES), scene, pairs)
 
     def dis(preset: str, shrink: int) -> Estimator:
         return lambda path, scene, pairs: dis_flow(scene.video, pairs, shrink, preset)

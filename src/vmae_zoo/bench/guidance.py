@@ -14,7 +14,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,19 @@ import cv2
 import numpy as np
 import torch
 
-from vmae_zoo.bench.following import GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
+from vmae_zoo.bench.following import GRID, GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
 from vmae_zoo.bench.silhouettes import SIZE
 from vmae_zoo.data.decode import probe, read_clip
+from vmae_zoo.data.motion import Motion
 from vmae_zoo.data.sampling import dense_ids, dense_start
-from vmae_zoo.data.transforms import multi_scale_crop
-from vmae_zoo.flow.codec import codec_flow
+from vmae_zoo.data.transforms import Cut, cut_out, multi_scale_box
 from vmae_zoo.flow.raft import RaftFlow
+from vmae_zoo.masking import MotionGuide
 from vmae_zoo.randomness import Draws, sample_key
 
 TARGET = 1500  # clips a second
+PARTS = ("decode", "dis", "dis_flow", "vectors", "codec")
+BY_CODEC = MotionGuide(GRID, flow="codec")
 
 
 def cost(clips: Path, repeats: int) -> dict[str, Any]:
@@ -46,46 +50,60 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
             copied = Path(shutil.copy(path, folder))
             quick = quick_copy(copied, min(info.frames, 300))
             rows.append({"file": path.name, "as found": timed(path, repeats), "re-encoded": timed(quick, repeats)})
-    totals = {}
-    for kind in ("as found", "re-encoded"):
-        columns = {part: [row[kind][part]["median"] for row in rows] for part in ("decode", "guide", "flow", "codec")}
-        ratios = [guide / decode for guide, decode in zip(columns["guide"], columns["decode"], strict=True)]
-        totals[kind] = {
-            **{f"{part}_ms": spread(values) for part, values in columns.items()},
+    return {"files": rows, "totals": {kind: total([row[kind] for row in rows]) for kind in ("as found", "re-encoded")}}
+
+
+def total(files: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """What guidance costs over all files, beside their decoding: DIS and the codec's vectors."""
+    columns = {part: [file[part]["median"] for file in files] for part in PARTS}
+    decoding = sum(columns["decode"])
+    result: dict[str, Any] = {f"{part}_ms": spread(values) for part, values in columns.items()}
+    for source in ("dis", "codec"):
+        ratios = [ours / decode for ours, decode in zip(columns[source], columns["decode"], strict=True)]
+        result[source] = {
             "share_of_decode": spread(ratios),
-            "share_of_all_decode": round(sum(columns["guide"]) / sum(columns["decode"]), 4),
-            f"cores_at_{TARGET}_clips_a_second": round(TARGET * statistics.mean(columns["guide"]) / 1000, 2),
+            "share_of_all_decode": round(sum(columns[source]) / decoding, 4),
+            f"cores_at_{TARGET}_clips_a_second": round(TARGET * statistics.mean(columns[source]) / 1000, 2),
         }
-    return {"files": rows, "totals": totals}
+    return result
 
 
 def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Milliseconds of this thread's processor time for one clip of a file.
 
-    "flow" is a part of "guide". "codec" is the flow of the file's motion vectors, which decodes it once more, from its
-    first frame on.
+    * decode: frames without vectors.
+    * dis: guidance by DIS, flow and maps.
+    * dis_flow: the flow alone.
+    * vectors: how much longer the same decoding takes that hands out vectors too.
+    * codec: guidance by them, all of it: vectors, flow and maps.
     """
-    total = probe(path).frames
-    times: dict[str, list[float]] = {"decode": [], "guide": [], "flow": [], "codec": []}
+    frames = probe(path).frames
+    times: dict[str, list[float]] = {part: [] for part in PARTS}
     for repeat in range(repeats):
         key = sample_key(0, 0, repeat)
-        ids = dense_ids(total, 16, 4, dense_start(total, 16, 4, Draws(key, "start")))
-        marks = [time.thread_time()]
-        clip = read_clip(path, ids, 256)
-        marks.append(time.thread_time())
-        clip = multi_scale_crop(clip, SIZE, Draws(key, "crop"))
-        marks.append(time.thread_time())
-        GUIDE(clip, key)
-        marks.append(time.thread_time())
+        ids = dense_ids(frames, 16, 4, dense_start(frames, 16, 4, Draws(key, "start")))
+        motion = Motion()
+        plainly, noting = partial(read_clip, path, ids, 256), partial(read_clip, path, ids, 256, motion=motion)
+        reading = [[milliseconds(noting), milliseconds(plainly)], [milliseconds(plainly), milliseconds(noting)]]
+        decode, with_vectors = reading[1][0] + reading[0][1], reading[1][1] + reading[0][0]  # each first and second
+        whole = plainly()
+        box = multi_scale_box(whole.shape[1:3], SIZE, Draws(key, "crop"), (1, 0.875, 0.75, 0.66))
+        cut = Cut(whole.shape[1:3], box, mirrored=False)
+        clip, seen = cut_out(whole, cut, SIZE), motion.cropped(cut)
+        times["decode"].append(decode / 2)
+        times["dis"].append(milliseconds(partial(GUIDE, clip, key)))
         pairs = GUIDE.pairs(torch.tensor([key]))[0].numpy()
-        GUIDE.estimate(clip, pairs)
-        marks.append(time.thread_time())
-        codec_flow(path, ids, pairs, size=(SIZE // 4, SIZE // 4))
-        marks.append(time.thread_time())
-        decode, _, guide, flow, codec = 1000 * np.diff(marks)
-        for part, value in (("decode", decode), ("guide", guide), ("flow", flow), ("codec", codec)):
-            times[part].append(float(value))
+        times["dis_flow"].append(milliseconds(partial(GUIDE.estimate, clip, pairs)))
+        times["vectors"].append((with_vectors - decode) / 2)
+        times["codec"].append(times["vectors"][-1] + milliseconds(partial(BY_CODEC, clip, key, seen)))
     return {part: spread(values) for part, values in times.items()}
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """This thread's processor time."""
+    start = time.thread_time()
+    work()
+    return 1000 * (time.thread_time() - start)
 
 
 def raft_calls(clips: Path, repeats: int, batch: int) -> dict[str, Any]:

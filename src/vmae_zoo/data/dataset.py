@@ -15,6 +15,8 @@ from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.decode import VideoError, VideoInfo
 from vmae_zoo.data.listening import probe_heard, read_heard
+from vmae_zoo.data.motion import Motion
+from vmae_zoo.data.motion_check import check_motion
 from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import (
     clip_span,
@@ -28,10 +30,10 @@ from vmae_zoo.data.sampling import (
     window_end,
     window_ids,
 )
-from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
+from vmae_zoo.data.transforms import Cut, centre_box, cut_out, mirrored, multi_scale_box, random_box
 from vmae_zoo.randomness import Draws, hash_text, sample_key
 
-Extras = Mapping[str, Callable[[np.ndarray, int], np.ndarray]]
+Extras = Mapping[str, Callable[..., np.ndarray]]
 Item = dict[str, Any]
 
 CROPS = ("multi_scale", "random_resized", "centre")
@@ -54,7 +56,8 @@ class ClipDataset(Patient):
         flip: mirror every other training clip.
         short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
         seed: of all keys.
-        extras: arrays to compute for each cropped clip: name -> function of (uint8 (T, H, W, C), key).
+        extras: arrays to compute for each cropped clip: name -> function of (uint8 (T, H, W, C), key), and of the
+            `Motion` that its decoding told and its crop shows where the function's ``wants_motion`` is True.
         views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
         same_clip: the second view is another crop of the same clip.
         area: lowest and highest share of the frame that the random resized crop takes.
@@ -101,6 +104,9 @@ class ClipDataset(Patient):
         self.sampling, self.rand_augment = sampling, rand_augment
         self.refuse_corrupt, self.fps = refuse_corrupt, tuple(fps)
         self.same_clip, self.area = same_clip, (area[0], area[1])
+        self.wants_motion = any(_wants_motion(compute) for compute in self.extras.values())
+        if self.wants_motion:
+            check_motion(rows, self.rand_augment if train else 0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -116,6 +122,7 @@ class ClipDataset(Patient):
         keys = self.keys(index, epoch, copy)
         replacements = Draws(keys[0], "replacement")
         bad: list[dict[str, Any]] = []
+        motion = Motion() if self.wants_motion else None
         for _ in range(TRIES + 1):
             row = self.rows[index]
             told: dict[str, Any] = {"path": str(row.path), "reason": None, "replacement": None}
@@ -124,7 +131,7 @@ class ClipDataset(Patient):
                 items: list[Item] = [{"index": index, "label": row.label, "key": key} for key in keys]
                 for purpose, name in zip(("", " other")[: self.views], ("video", "other"), strict=False):
                     if name == "video" or not self.same_clip:
-                        clip, made_up = self._read(row, keys[0], purpose)
+                        clip, made_up = self._read(row, keys[0], purpose, motion if name == "video" else None)
                         told["reason"] = told["reason"] or made_up
                     for item in items:
                         item[name] = self._cropped(clip, item["key"], purpose)
@@ -136,7 +143,7 @@ class ClipDataset(Patient):
             if told["reason"]:
                 bad.append(told)
             for item in items:
-                item.update({name: compute(item["video"], item["key"]) for name, compute in self.extras.items()})
+                self._add_extras(item, motion, clip.shape[1:3])
             if bad:
                 items[0]["bad"] = bad
             return items
@@ -148,7 +155,15 @@ class ClipDataset(Patient):
         when = epoch if self.train else 0
         return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
 
-    def _read(self, row: Row, key: int, purpose: str) -> tuple[np.ndarray, str | None]:
+    def _add_extras(self, item: Item, motion: Motion | None, frame: tuple[int, int]) -> None:
+        """What is to be computed of a cropped clip; ``frame`` has the rows and columns of the whole one."""
+        seen = motion and motion.cropped(self._cut(frame, item["key"], ""))
+        for name, compute in self.extras.items():
+            item[name] = compute(item["video"], item["key"], *([seen] if _wants_motion(compute) else []))
+        if seen:
+            item["vectors"] = seen.has_vectors
+
+    def _read(self, row: Row, key: int, purpose: str, motion: Motion | None = None) -> tuple[np.ndarray, str | None]:
         info = probe_heard(row.path)
         first, total = segment_of(row, info)
         stride = row.stride_frames or self.stride_frames
@@ -158,7 +173,7 @@ class ClipDataset(Patient):
             ids = first + self._by_time(total, clip_span(self.frames, stride, rate_of(row, info), target), draws)
         else:
             ids = first + self._ids(total, stride, draws)
-        return read_heard(row.path, ids, self._short_side(info), self.refuse_corrupt)
+        return read_heard(row.path, ids, self._short_side(info), self.refuse_corrupt, motion=motion)
 
     def _ids(self, total: int, stride: int, draws: Draws | None) -> np.ndarray:
         """Frames of a random clip, of the middle one without draws."""
@@ -184,18 +199,25 @@ class ClipDataset(Patient):
         return self.short_side if larger else None
 
     def _cropped(self, clip: np.ndarray, key: int, purpose: str) -> np.ndarray:
-        draws = Draws(key, "crop" + purpose)
+        cut = self._cut(clip.shape[1:3], key, purpose)
         if self.train and self.rand_augment:
             clip = rand_augment(clip, Draws(key, "augment" + purpose), self.rand_augment)
+        return cut_out(clip, cut, self.size)
+
+    def _cut(self, frame: tuple[int, int], key: int, purpose: str) -> Cut:
+        """What a clip shows of a frame of so many rows and columns."""
+        draws = Draws(key, "crop" + purpose)
         if not self.train or self.crop == "centre":
-            clip = centre_crop(clip, self.size)
+            box = centre_box(frame, self.size)
         elif self.crop == "multi_scale":
-            clip = multi_scale_crop(clip, self.size, draws, self.scales)
+            box = multi_scale_box(frame, self.size, draws, self.scales)
         else:
-            clip = random_resized_crop(clip, self.size, draws, self.area)
-        if self.train and self.flip:
-            clip = horizontal_flip(clip, Draws(key, "flip" + purpose))
-        return clip
+            box = random_box(frame, draws, self.area)
+        return Cut(frame, box, self.train and self.flip and mirrored(Draws(key, "flip" + purpose)))
+
+
+def _wants_motion(compute: Callable[..., np.ndarray]) -> bool:
+    return getattr(compute, "wants_motion", False)
 
 
 def rate_of(row: Row, info: VideoInfo) -> float:
@@ -222,8 +244,9 @@ def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:
     """One batch of the items of several rows, in their order.
 
     Returns:
-        "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the extras by name; and where
-        a video was unreadable "bad", a list of dicts. Where no replacement was found, nothing but "bad"; where a folder
+        "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the extras by name; "vectors"
+        bool (B,) where one wants motion: whether the file told any; and where a video was unreadable "bad", a list of
+        dicts. Where no replacement was found, nothing but "bad"; where a folder
         is gone, "gone" and "places".
     """
     if "gone" in samples[0][0]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import av
@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmae_zoo.data.cache.reading import Place, header_of, read_frames
+from vmae_zoo.data.motion import Motion
 from vmae_zoo.data.pixels import display_matrix, to_pixels
 from vmae_zoo.data.timeline import DisprovedError, Timeline, decode_run, read_timeline
 from vmae_zoo.data.video import VideoError, VideoInfo
@@ -44,6 +45,7 @@ def read_clip(
     frame_ids: Sequence[int] | np.ndarray,
     short_side: int | None = None,
     refuse_corrupt: bool = False,
+    motion: Motion | None = None,
 ) -> np.ndarray:
     """Decode frames of a video.
 
@@ -55,6 +57,7 @@ def read_clip(
             number. None keeps the native size.
         refuse_corrupt: raise `VideoError` where the decoder marked a wanted frame, or one between it and the keyframe
             before it, as damaged (FFmpeg conceals most damage and carries on).
+        motion: is filled with the motion of blocks between the frames; the frames themselves stay the same.
 
     Returns:
         uint8 (T, H, W, 3), RGB as PyAV converts by default, display rotation applied.
@@ -73,6 +76,8 @@ def read_clip(
     place = Place.of(os.fspath(path))
     if place is not None:
         return read_frames(place, wanted, short_side)
+    collect = partial(_collect, wanted=wanted, short_side=short_side, refuse_corrupt=refuse_corrupt, motion=motion)
+    vectors = motion is not None
     identity = _identity(path)
     memory = _memory(*identity)
     name, last = identity[0], int(wanted.max())
@@ -80,16 +85,17 @@ def read_clip(
         if last >= memory.timeline.frames:
             raise _past_the_end(name, last, memory.timeline.frames)
         try:
-            with opened(name) as (container, stream):
-                runs = memory.timeline.runs(np.unique(wanted).tolist())
-                frames = (found for run in runs for found in decode_run(container, stream, memory.timeline, run))
-                return _collect(frames, wanted, name, short_side, refuse_corrupt)
+            with opened(name, vectors) as (container, stream):
+                timeline = memory.timeline
+                runs = timeline.runs(np.unique(wanted).tolist())
+                frames = (found for run in runs for found in decode_run(container, stream, timeline, run, vectors))
+                return collect(frames, name)
         except (DisprovedError, av.FFmpegError):
             memory.timeline = memory.info = None
             _info.cache_clear()
     try:
-        with opened(name) as (container, stream):
-            return _collect(_counted(container, stream, name), wanted, name, short_side, refuse_corrupt)
+        with opened(name, vectors) as (container, stream):
+            return collect(_counted(container, stream, name), name)
     except av.FFmpegError as error:
         raise VideoError(f"{name} has frames that FFmpeg cannot convert: {error.strerror}") from None
 
@@ -172,8 +178,13 @@ def _past_the_end(name: str, position: int, frames: int) -> IndexError:
 
 
 @contextmanager
-def opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file and its first video stream, to be decoded with one thread; `VideoError` where there is none."""
+def opened(name: str, vectors: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file and its first video stream, to be decoded with one thread; `VideoError` where there is none.
+
+    Args:
+        name: the file.
+        vectors: frames bring their motion vectors, where the codec has some that FFmpeg hands out.
+    """
     try:
         container = av.open(f"file:{name}", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
@@ -187,6 +198,8 @@ def opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise VideoError(f"{name} is in a codec that this FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
+        if vectors:
+            stream.codec_context.options = {"flags2": "+export_mvs"}
         yield container, stream
 
 
@@ -208,14 +221,18 @@ def _counted(container: InputContainer, stream: VideoStream, name: str) -> Itera
 
 def _collect(
     frames: Iterator[tuple[int, VideoFrame]],
-    wanted: np.ndarray,
     name: str,
+    wanted: np.ndarray,
     short_side: int | None,
     refuse_corrupt: bool,
+    motion: Motion | None,
 ) -> np.ndarray:
     """Convert the wanted frames, which come in ascending order, into their places in the clip."""
     clip, matrix, damaged, position, last = None, None, False, -1, int(wanted.max())
+    if motion is not None:
+        motion.begin(wanted)
     for position, frame in frames:
+        known = motion is None or motion.note(position, frame)
         damaged = frame.is_corrupt or (damaged and not frame.key_frame)
         places = np.flatnonzero(wanted == position)
         if places.size:
@@ -229,6 +246,8 @@ def _collect(
             elif clip.shape[1:] != pixels.shape:
                 raise VideoError(f"{name} changes its frame size from {clip.shape[1:3]} to {pixels.shape[:2]}")
             clip[places] = pixels
-        if position == last and clip is not None:
-            return clip
-    raise _past_the_end(name, last, position + 1)
+        if position >= last and known:
+            break
+    if position < last or clip is None:
+        raise _past_the_end(name, last, position + 1)
+    return clip

@@ -10,6 +10,7 @@ import av.logging
 import numpy as np
 
 from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.data.motion import Motion
 
 _heard: dict[str, str] = {}  # of files whose packets were read in this process
 MOST = 4096
@@ -108,7 +109,11 @@ def probe_heard(path: str | Path) -> VideoInfo:
 
 
 def read_heard(
-    path: str | Path, frame_ids: Sequence[int] | np.ndarray, short_side: int | None = None, refuse_corrupt: bool = False
+    path: str | Path,
+    frame_ids: Sequence[int] | np.ndarray,
+    short_side: int | None = None,
+    refuse_corrupt: bool = False,
+    motion: Motion | None = None,
 ) -> tuple[np.ndarray, str | None]:
     """`read_clip`, and what is made up in it.
 
@@ -117,6 +122,7 @@ def read_heard(
         frame_ids: as of `read_clip`.
         short_side: as of `read_clip`.
         refuse_corrupt: raise `VideoError` where the decoder had to make something up.
+        motion: as of `read_clip`.
 
     Returns:
         The clip, and a sentence on what the decoder made up, None where nothing.
@@ -124,11 +130,11 @@ def read_heard(
     reason = None
     with listening() as complaints:
         try:
-            clip = read_clip(path, frame_ids, short_side, refuse_corrupt=True)
+            clip = read_clip(path, frame_ids, short_side, refuse_corrupt=True, motion=motion)
         except VideoError as error:
             if refuse_corrupt:
                 raise
-            clip, reason = read_clip(path, frame_ids, short_side), str(error)
+            clip, reason = read_clip(path, frame_ids, short_side, motion=motion), str(error)
     said = complaints[0] if complaints else _heard.get(str(path))
     if said and reason is None:
         reason = f"{path} is damaged: the decoder had to conceal errors (FFmpeg: {said})"

@@ -126,16 +126,23 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | 
 
 
 def decode_run(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, run: Run
+    container: InputContainer, stream: VideoStream, timeline: Timeline, run: Run, beyond: bool = False
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Frames of a run with their positions, ascending, the wanted ones among them.
+
+    Args:
+        container: the opened file.
+        stream: its video.
+        timeline: of its packets.
+        run: what to decode.
+        beyond: go on after the last wanted frame with later ones that it was predicted from.
 
     Raises:
         DisprovedError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
             mends with what it has seen before.
     """
     sent = [k for k in range(run.first, run.last + 1) if k in run.needed or not timeline.spare[k]]
-    promised = timeline.promised(sent, run.first)
+    promised, reached = timeline.promised(sent, run.first), False
     for frame in _decoded(container, stream, timeline, run, frozenset(sent)):
         if frame.pts is None or frame.pts < timeline.pts[run.first]:
             continue  # shown before the keyframe, and not whole without what lies before it
@@ -143,9 +150,11 @@ def decode_run(
         if frame.pts != pts or frame.is_corrupt:
             raise DisprovedError
         yield position, frame
-        if position == run.positions[-1]:
+        reached = position >= run.positions[-1]
+        if reached and not beyond:
             return
-    raise DisprovedError
+    if not reached:
+        raise DisprovedError
 
 
 def _decoded(

@@ -11,12 +11,35 @@ and its area mode takes longer.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from vmae_zoo.randomness import Draws
+
+Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+
+
+class Cut(NamedTuple):
+    """What part of a frame a clip shows.
+
+    Args:
+        frame: rows and columns of the frame.
+        box: the part.
+        mirrored: left and right are exchanged.
+    """
+
+    frame: tuple[int, int]
+    box: Box
+    mirrored: bool
+
+
+def cut_out(clip: np.ndarray, cut: Cut, size: int) -> np.ndarray:
+    """The part of every frame, resized to ``size`` x ``size``."""
+    part = resize(crop(clip, *cut.box), size, size)
+    return np.ascontiguousarray(part[:, :, ::-1]) if cut.mirrored else part
 
 
 def resize(clip: np.ndarray, height: int, width: int, antialias: bool = True) -> np.ndarray:
@@ -51,18 +74,22 @@ def multi_scale_sizes(
 def multi_scale_crop(
     clip: np.ndarray, size: int, draws: Draws, scales: Sequence[float] = (1, 0.875, 0.75, 0.66)
 ) -> np.ndarray:
-    """Crop one of several sizes at one of 13 places, then resize to ``size`` x ``size``.
+    """Crop to a `multi_scale_box`, then resize to ``size`` x ``size``."""
+    return resize(crop(clip, *multi_scale_box(clip.shape[1:3], size, draws, scales)), size, size)
+
+
+def multi_scale_box(frame: Sequence[int], size: int, draws: Draws, scales: Sequence[float]) -> Box:
+    """A box of one of several sizes at one of 13 places of a frame of so many rows and columns.
 
     Height and width are neighbours at most in the list of `multi_scale_sizes` (10 pairs of 4 scales). The places are
     the corners, the centre, the middles of the edges and the centres of the quarters.
     """
-    rows, columns = clip.shape[1:3]
+    rows, columns = frame
     sides = multi_scale_sizes(rows, columns, size, scales)
     pairs = [(high, wide) for i, high in enumerate(sides) for j, wide in enumerate(sides) if abs(i - j) <= 1]
     height, width = draws.choice(pairs)
     down, right = draws.choice(_PLACES)
-    box = crop(clip, down * ((rows - height) // 4), right * ((columns - width) // 4), height, width)
-    return resize(box, size, size)
+    return down * ((rows - height) // 4), right * ((columns - width) // 4), height, width
 
 
 # steps down and right, each a quarter of the room that the crop leaves
@@ -77,25 +104,26 @@ def random_resized_crop(
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     antialias: bool = True,
 ) -> np.ndarray:
-    """Crop a random share of the frame at a random aspect ratio, then resize to ``size`` x ``size``.
+    """Crop to a `random_box`, then resize to ``size`` x ``size``; for ``antialias`` see `resize`."""
+    return resize(crop(clip, *random_box(clip.shape[1:3], draws, scale, ratio)), size, size, antialias)
+
+
+def random_box(
+    frame: Sequence[int],
+    draws: Draws,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Box:
+    """A box of a random share of the frame and a random aspect ratio.
 
     Args:
-        clip: uint8 (T, H, W, 3).
-        size: side of the result in pixels.
+        frame: its rows and columns.
         draws: source of the random numbers.
         scale: lowest and highest share of the frame's area.
         ratio: lowest and highest width / height, drawn log-uniformly. After 10 boxes that do not fit, the largest
             centred box within the ratio.
-        antialias: see `resize`.
     """
-    rows, columns = clip.shape[1:3]
-    top, left, height, width = _random_box(rows, columns, draws, scale, ratio)
-    return resize(crop(clip, top, left, height, width), size, size, antialias)
-
-
-def _random_box(
-    rows: int, columns: int, draws: Draws, scale: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[int, int, int, int]:
+    rows, columns = frame
     for _ in range(10):
         area = rows * columns * draws.uniform(*scale)
         aspect = math.exp(draws.uniform(math.log(ratio[0]), math.log(ratio[1])))
@@ -115,9 +143,14 @@ def short_side_scale(clip: np.ndarray, size: int, antialias: bool = True) -> np.
 
 
 def centre_crop(clip: np.ndarray, size: int) -> np.ndarray:
-    """The centred ``size`` x ``size`` box, offsets rounded half to even; ``ValueError`` for a smaller frame."""
-    rows, columns = clip.shape[1:3]
-    return np.ascontiguousarray(crop(clip, round((rows - size) / 2), round((columns - size) / 2), size, size))
+    """The `centre_box`; ``ValueError`` for a smaller frame."""
+    return np.ascontiguousarray(crop(clip, *centre_box(clip.shape[1:3], size)))
+
+
+def centre_box(frame: Sequence[int], size: int) -> Box:
+    """The centred ``size`` x ``size`` box of a frame of so many rows and columns, offsets rounded half to even."""
+    rows, columns = frame
+    return round((rows - size) / 2), round((columns - size) / 2), size, size
 
 
 def crop_view(clip: np.ndarray, size: int, view: int, views: int = 3) -> np.ndarray:
@@ -142,4 +175,9 @@ def crop_view(clip: np.ndarray, size: int, view: int, views: int = 3) -> np.ndar
 
 def horizontal_flip(clip: np.ndarray, draws: Draws, probability: float = 0.5) -> np.ndarray:
     """Mirror the clip with this probability."""
-    return np.ascontiguousarray(clip[:, :, ::-1]) if draws.uniform() < probability else clip
+    return np.ascontiguousarray(clip[:, :, ::-1]) if mirrored(draws, probability) else clip
+
+
+def mirrored(draws: Draws, probability: float = 0.5) -> bool:
+    """Whether to mirror a clip."""
+    return draws.uniform() < probability

@@ -20,6 +20,7 @@ import torch
 from einops import reduce
 from torch import Tensor
 
+from vmae_zoo.data.motion import Motion
 from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
 from vmae_zoo.flow.dense import largest_shrink
 from vmae_zoo.flow.warp import backward_warp, fetch, forward_splat
@@ -50,7 +51,8 @@ class MotionGuide:
             from it.
         hole_filling: what enters where the flow points out of the frame: "consist", the base frame's map; "previous",
             the neighbour's; "none", nothing.
-        flow: name of the workers' estimator or the function itself, see `vmae_zoo.flow`.
+        flow: name of the workers' estimator or the function itself, see `vmae_zoo.flow`; or "codec", the motion that
+            the clip's decoding told.
     """
 
     grid: TokenGrid
@@ -67,10 +69,21 @@ class MotionGuide:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is not known: choose one of {', '.join(known)}")
 
-    def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
-        """Scores of one clip, float32 (N,), from uint8 (T, H, W, 3): those of `scores`, without torch's cost a call."""
+    @property
+    def wants_motion(self) -> bool:
+        """Whether the motion vectors of a clip's file are needed, see `vmae_zoo.data.ClipDataset`."""
+        return self.flow == "codec"
+
+    def __call__(self, clip: np.ndarray, key: int, motion: Motion | None = None) -> np.ndarray:
+        """Scores of one clip, float32 (N,): those of `scores`, without torch's cost a call.
+
+        Args:
+            clip: uint8 (T, H, W, 3).
+            key: of the clip.
+            motion: as the clip's crop shows it, where ``flow`` is "codec".
+        """
         key_1, frames = torch.tensor([key]), self.grid.pixels[0]
-        flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy())
+        flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy(), motion)
         if self.warp == "forward":
             return self.scores(key_1, torch.from_numpy(flow_Phw2)[None])[0].numpy()
         first_hw = self.first_map(key_1, flow_Phw2.shape[1:3])[0].numpy()
@@ -85,11 +98,16 @@ class MotionGuide:
             volume_Thw[new] = moved_hw
         return self.per_token(volume_Thw[None])[0]
 
-    def estimate(self, clip: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """The workers' flow; DIS as small as whole pixels a token allow, as it searches no finer anyway."""
-        if self.flow == "dis":
+    def estimate(self, clip: np.ndarray, pairs: np.ndarray, motion: Motion | None = None) -> np.ndarray:
+        """The workers' flow; as small as whole pixels a token allow where nothing is searched or stored any finer."""
+        if self.flow in ("dis", "codec"):
             _, height, width = self.grid.cube
-            return dis_flow(clip, pairs, shrink=largest_shrink(clip.shape[1:3], math.gcd(height, width)))
+            shrink = largest_shrink(clip.shape[1:3], math.gcd(height, width))
+            if self.flow == "dis":
+                return dis_flow(clip, pairs, shrink)
+            if motion is None:
+                raise ValueError("flow = codec needs clips that are read from their videos: choose another flow (dis)")
+            return motion.flow(pairs, (clip.shape[1] // shrink, clip.shape[2] // shrink))
         return (flow_function(self.flow) if isinstance(self.flow, str) else self.flow)(clip, pairs)
 
     def base(self, key_B: Tensor) -> Tensor:

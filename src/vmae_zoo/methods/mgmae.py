@@ -4,14 +4,15 @@ VideoMAE whose visible volume follows the motion: a hidden thing stays hidden wh
 in another slice. See `vmae_zoo.masking.motion`. Encoder, target and loss are VideoMAE's, decoders 4 blocks deep.
 
 The official program runs RAFT-small on the device, as ``flow: raft`` does here in one pass; the default is DIS flow in
-the workers, which needs no weights and costs the device nothing. Frames before the base frame are warped in the
-direction of the motion, unlike in the release.
+the workers, which needs no weights and costs the device nothing; ``flow: codec`` searches for nothing at all. Frames
+before the base frame are warped in the direction of the motion, unlike in the release.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from vmae_zoo.flow import flow_function
@@ -27,8 +28,9 @@ class MGMAE(VideoMAE):
 
     Args:
         size: encoder and decoder as published: tiny (ours), small, base; large, huge and giant have V2's decoders.
-        flow: "dis", computed by the data workers; "raft", on the device (the paper's); or "package.module.function" of
-            one's own, for the workers, see `vmae_zoo.flow`.
+        flow: "dis", computed by the data workers; "codec", the motion vectors of the videos, which their decoding hands
+            out; "raft", on the device (the paper's); or "package.module.function" of one's own, for the workers, see
+            `vmae_zoo.flow`.
         flow_weights: of RAFT: the path of a file of torchvision's ``raft_small``, or C_T_V1 (the original weights) or
             C_T_V2, which torchvision downloads.
         flow_iterations: of RAFT (6 in the paper's program).
@@ -64,6 +66,7 @@ class MGMAE(VideoMAE):
         competition(self.grid, mask_ratio, rounding, topk)  # a bad choice is told before any data is read
         self.guide = MotionGuide(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
         self._raft: RaftFlow | None = None
+        self._told = False
         if flow != "raft":
             self.clip_extras = {"scores": self.guide}
         elif flow_weights is None:
@@ -76,8 +79,26 @@ class MGMAE(VideoMAE):
         """Find the flow before any clip is read."""
         if self.hparams["flow"] == "raft":
             self.raft()
-        else:
+        elif self.hparams["flow"] != "codec":
             flow_function(self.hparams["flow"])
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Keep count of the clips that no motion guided."""
+        if "vectors" in batch:
+            still = 1 - batch["vectors"].float().mean()
+            kept: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+            self.log("without_vectors", still, batch_size=len(batch["key"]), **kept)
+        return super().training_step(batch, batch_idx)
+
+    def on_train_epoch_end(self) -> None:
+        """Say once how many clips no motion guided."""
+        share = self.trainer.callback_metrics.get("without_vectors")
+        if share and not self._told:
+            self._told = True
+            rank_zero_warn(
+                f"{share:.1%} of the clips of this epoch have no motion vectors, so that their masks are tubes: "
+                "flow = dis guides them all"
+            )
 
     def raft(self) -> RaftFlow:
         """The flow network, loaded when first asked for: reading a checkpoint does not need it."""
