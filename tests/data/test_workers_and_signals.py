@@ -26,7 +26,8 @@ if __name__ == "__main__":
         signal.signal(getattr(signal, name), lambda *_: None)
     trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")))
     batches = [[index] for index in range(40)]
-    loader = make_loader(Slow(), batches, trainer, workers=2, collate=torch.stack)
+    workers = 2 if sys.argv[1] == "fork" else 1  # each spawned one imports everything anew
+    loader = make_loader(Slow(), batches, trainer, workers=workers, collate=torch.stack)
     loader.multiprocessing_context = sys.argv[1]
     for number, batch in enumerate(loader):
         if number == 2:
