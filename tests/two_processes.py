@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from vmae_zoo.bench.fault_lab import PRELOAD
 
@@ -52,6 +53,7 @@ def _run(program: str | Path, arguments: list[str], folder: Path, log: Path, giv
     sys.stdout.reconfigure(line_buffering=True)  # in the order of what standard error says
     os.chdir(folder)
     os.environ.update(given)
+    rank_zero_only.rank = int(given.get("RANK", 0))  # Lightning asks the environment when it is imported
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)

@@ -160,6 +160,6 @@ def test_two_processes_find_what_one_finds(strategy, one_process, videos, tmp_pa
     arguments = ["--data.root", str(videos), "--data.max_bad_share", "0.5", "--data.batch_size", "2"]
     two = ["--trainer.devices", "2", "--trainer.strategy", strategy]
     started("vmae_zoo", "fit", "-c", "small.yaml", *arguments, *two, folder=tmp_path)
-    run = next((tmp_path / "runs" / "small").iterdir())
+    (run,) = (tmp_path / "runs" / "small").iterdir()
     metrics = [json.loads((folder / "summary.json").read_text())["metrics"] for folder in (run, one_process)]
     assert metrics[0]["probe/top1"] == metrics[1]["probe/top1"]

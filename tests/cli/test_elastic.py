@@ -1,9 +1,6 @@
 """A run that goes from two processes to one and back sees the clips, and has the losses, of one that never did."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -34,24 +31,17 @@ SETTINGS = SMALL_RUN | {
     "trainer.limit_val_batches": 0,
     "pictures.every_n_steps": 100,
 }
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vmae_zoo"]
 
 
-def fit(folder, diary, *arguments, processes=1, stop_at=None, resume=False, torchrun=False):
+def fit(folder, diary, *arguments, processes=1, stop_at=None, resume=False):
     folder.mkdir(exist_ok=True)
     (folder / "diaries.py").write_text(DIARY)
     given = [f"--{name}={value}" for name, value in SETTINGS.items()]
     given += ["--trainer.callbacks+=diaries.Diary", f"--trainer.callbacks.file={diary}"]
     given += [f"--trainer.callbacks.stop_at={stop_at}"] if stop_at else []
     given += ["--ckpt_path", "last"] if resume else []
-    command = ["fit", *given, *map(str, arguments)]
-    if not torchrun:
-        return started("vmae_zoo", *command, folder=folder, processes=processes, code=143 if stop_at else 0)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        [*TORCHRUN, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert bool(done.returncode) is bool(stop_at), done.stdout[-2000:] + done.stderr[-3000:]
+    code = 143 if stop_at else 0
+    started("vmae_zoo", "fit", *given, *arguments, folder=folder, processes=processes, code=code)
 
 
 def steps(folder, *diaries):
@@ -81,7 +71,7 @@ def test_from_two_sharded_processes_to_one_and_to_two_by_ddp(tmp_path, encode):
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(whole, "d", *root, "--data.batch_size", "4")
-    fit(parts, "a", *root, *two, "--trainer.strategy", "fsdp", stop_at=2, torchrun=True)
+    fit(parts, "a", *root, *two, "--trainer.strategy", "fsdp", processes=2, stop_at=2)
     stopped = last(parts)["global_step"]
     assert stopped == 3, "told after its second step, both ended after the next"
     fit(parts, "b", *root, "--data.batch_size", "4", stop_at=6, resume=True)
