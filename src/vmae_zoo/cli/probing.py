@@ -178,12 +178,12 @@ def run_probe(
                         if fraction == largest:
                             raise
                         left_out.append({"features": name, **line, "reason": str(error)})
-                        print(f"{name:<16} {label(line)} left out: {error}", flush=True)
+                        print(f"{name:<16} {label(line)}left out: {error}", flush=True)
                         continue
                     found[name].append({**line, **scores.asdict(), **more})
                     if confusion is None and fraction == largest:
                         confusion = matrix.tolist()
-                    print(f"{name:<16} {label(line)} {scores.line()}", flush=True)
+                    print(f"{name:<16} {label(line)}{scores.line()}", flush=True)
     tested = [row.id for _, test_rows in rows_by_split for row in test_rows]
     apart = len(catalogs) > 1 and len(set(tested)) == len(tested)
     means = {
@@ -249,7 +249,7 @@ def mean_of(lines: Sequence[dict[str, Any]], apart: bool = False) -> dict[str, f
 
 
 def label(line: dict[str, Any]) -> str:
-    """Which of several runs a line is of."""
+    """Which of several runs a line is of; empty where there is one."""
     split = "" if line["split"] is None else f"split {line['split']} "
     share = "" if line["fraction"] == 1 else f"{100 * line['fraction']:g} % of the training set, draw {line['draw']} "
-    return (split + share).strip()
+    return split + share
