@@ -29,16 +29,22 @@ class PlacedLoader(DataLoader):
         """Nothing to load."""
 
     def __iter__(self) -> Any:
-        """Workers start with SIGTERM held back in all of their threads, also those that libraries start at import."""
+        """Workers start with SIGTERM held back in all of their threads, also those that libraries start at import.
+
+        OpenCV's threads end first: a forked worker that ends them itself waits for ever.
+        """
         if not hasattr(signal, "sigwaitinfo"):
             return super().__iter__()
         context: Any = self.multiprocessing_context or multiprocessing
         if context.get_start_method() != "fork":
             resource_tracker.ensure_running()  # when it starts, it lets SIGTERM through again
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             return super().__iter__()
         finally:
+            cv2.setNumThreads(threads)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
