@@ -1,15 +1,12 @@
 """Motion vectors painted and added up, against loops."""
 
+import av
 import numpy as np
 import pytest
 
-from vmae_zoo.flow.codec import between, block_field, look_up
+from vmae_zoo.flow.codec import VECTOR, between, block_fields, look_up
 
 RNG = np.random.default_rng(0)
-VECTOR = np.dtype(
-    [(name, np.int32) for name in ("source", "motion_x", "motion_y", "motion_scale")]
-    + [(name, np.int16) for name in ("dst_x", "dst_y", "w", "h")]
-)
 
 
 def blocks(height, width):
@@ -25,18 +22,33 @@ def blocks(height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (50, 70), (8, 8)])
 def test_each_block_has_its_vector(height, width):
-    found = list(blocks(height, width))
-    vectors = np.zeros(len(found), VECTOR)
-    expected = np.zeros((height + 16, width + 16, 2))
-    for vector, (y, x, high, wide, move, source) in zip(vectors, found, strict=True):
-        vector["source"], vector["motion_scale"] = source, 4
-        vector["motion_x"], vector["motion_y"] = move
-        vector["dst_y"], vector["dst_x"], vector["h"], vector["w"] = y + high // 2, x + wide // 2, high, wide
-        if source < 0:
-            expected[y : y + high, x : x + wide] = move / 4 / 8  # quarter pixels, in blocks
-    field = block_field(vectors, height, width)
-    assert field.shape == (-(-height // 8), -(-width // 8), 2)
-    np.testing.assert_allclose(field, expected[4 : height + 4 : 8, 4 : width + 4 : 8][: len(field), : field.shape[1]])
+    fields, frames = [], []
+    for scale in (4, 2):
+        found = list(blocks(height, width))
+        vectors = np.zeros(len(found), VECTOR)
+        expected = np.zeros((height + 16, width + 16, 2))
+        for vector, (y, x, high, wide, move, source) in zip(vectors, found, strict=True):
+            vector["source"], vector["motion_scale"] = source, scale
+            vector["motion"] = np.array(move, np.int32).view(np.int64)[0]
+            vector["dst_y"], vector["dst_x"], vector["h"], vector["w"] = y + high // 2, x + wide // 2, high, wide
+            if source < 0:
+                expected[y : y + high, x : x + wide] = move / scale / 8  # in blocks
+        frames.append(vectors.tobytes())
+        fields.append(expected[4 : height + 4 : 8, 4 : width + 4 : 8][: -(-height // 8), : -(-width // 8)])
+    np.testing.assert_allclose(block_fields(frames, height, width), fields)
+
+
+def test_a_vector_is_what_pyav_reads(tmp_path, encode):
+    path = encode(tmp_path / "video.mp4")
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.options = {"flags2": "+export_mvs"}
+        vectors = [frame.side_data.get("MOTION_VECTORS") for frame in container.decode(video=0)][5]
+    ours, theirs = np.frombuffer(vectors, VECTOR), vectors.to_ndarray()
+    for name in ("source", "w", "h", "dst_x", "dst_y", "motion_scale"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    both = ours["motion"].copy().view(np.int32).reshape(-1, 2)
+    np.testing.assert_array_equal(both, np.stack([theirs["motion_x"], theirs["motion_y"]], axis=1))
+    assert both.any()
 
 
 def at(field, y, x):

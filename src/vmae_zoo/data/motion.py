@@ -15,7 +15,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from vmae_zoo.data.pixels import display_matrix
 from vmae_zoo.data.transforms import Cut
-from vmae_zoo.flow.codec import BLOCK, between, block_field, look_up
+from vmae_zoo.flow.codec import BLOCK, between, block_fields, look_up
 
 
 class Motion:
@@ -33,12 +33,12 @@ class Motion:
         """
         self.frame_ids = frame_ids
         self._positions: list[int] = []  # of the frames that have vectors, with those and the frames that share them
-        self._vectors: list[np.ndarray] = []
+        self._vectors: list[bytes] = []
         self._since: list[int] = []
         self._last: int | None = None
         self._coded = (BLOCK, BLOCK)
         self._turn = np.eye(2, dtype=np.int64)
-        self._steps: dict[int, np.ndarray] = {}
+        self._steps: np.ndarray | None = None
         self._flows: dict[tuple[int, int], np.ndarray] = {}
 
     def note(self, position: int, frame: VideoFrame) -> bool:
@@ -61,7 +61,7 @@ class Motion:
             if position <= self.frame_ids.min():  # only for frames without vectors that may follow
                 self._positions, self._vectors, self._since = [], [], []
             self._positions.append(position)
-            self._vectors.append(vectors.to_ndarray().copy())
+            self._vectors.append(bytes(vectors))
             self._since.append(since)
         return True
 
@@ -114,13 +114,14 @@ class Motion:
 
     def _step(self, position: int) -> np.ndarray:
         """Flow in blocks from a frame to the one before it."""
+        if self._steps is None:
+            shared = np.array(self._since, np.float32)[:, None, None, None]
+            self._steps = block_fields(self._vectors, *self._coded) / shared
         number = bisect_left(self._positions, position)
         if number == len(self._positions) or self._positions[number] - self._since[number] >= position:
             number -= 1
         if number < 0:
-            return np.zeros([-(-side // BLOCK) for side in self._coded] + [2], np.float32)
-        if number not in self._steps:
-            self._steps[number] = block_field(self._vectors[number], *self._coded) / self._since[number]
+            return np.zeros_like(self._steps[0])
         return self._steps[number]
 
 

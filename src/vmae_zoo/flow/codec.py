@@ -7,7 +7,7 @@ FFmpeg does not tell). `vmae_zoo.data.motion` notes the vectors while a clip is 
 Shapes: h, w = blocks of 8 pixels along height and width; fields hold (x, y) in blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -15,33 +15,48 @@ import numpy as np
 BLOCK = 8  # pixels; FFmpeg exports no smaller blocks
 
 
-def block_field(vectors: np.ndarray, height: int, width: int) -> np.ndarray:
-    """FFmpeg's list of a frame's vectors as a field: where each block came from.
+VECTOR = np.dtype(  # FFmpeg's AVMotionVector; (x, y) as one number, which moves faster
+    {
+        "names": ["source", "w", "h", "dst_x", "dst_y", "motion", "motion_scale"],
+        "formats": ["i4", "u1", "u1", "i2", "i2", "i8", "u2"],
+        "offsets": [0, 4, 5, 10, 12, 24, 32],
+        "itemsize": 40,
+    }
+)
+
+
+def block_fields(vectors: Sequence[bytes], height: int, width: int) -> np.ndarray:
+    """Where the blocks of some frames came from.
 
     Args:
-        vectors: structured array of PyAV's ``MotionVectors.to_ndarray``.
-        height: of the frame in pixels.
-        width: of the frame in pixels.
+        vectors: of each frame, one `VECTOR` after the other, at least one.
+        height: of a frame in pixels.
+        width: of a frame in pixels.
 
     Returns:
-        float32 (h, w, 2), 0 where a block has no vector.
+        float32 (frames, h, w, 2), 0 where a block has no vector.
     """
     rows, columns = (2 * -(-side // (2 * BLOCK)) for side in (height, width))  # of whole macroblocks
-    moves = np.zeros(rows * columns, np.complex64)
-    back = vectors["source"] < 0
-    if not back.all():
-        vectors = vectors[back]
-    high, wide = vectors["h"].astype(np.intp), vectors["w"].astype(np.intp)
-    top, left = (vectors["dst_y"] - high // 2) // BLOCK, (vectors["dst_x"] - wide // 2) // BLOCK
-    move = (vectors["motion_x"] + 1j * vectors["motion_y"]) / (BLOCK * vectors["motion_scale"])
-    for down in (0, 1):
-        for right in (0, 1):
-            row, column = top + down, left + right
-            held = (high > BLOCK * down) & (wide > BLOCK * right)
-            held &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            moves[(row * columns + column)[held]] = move[held]
-    field = moves.view(np.float32).reshape(rows, columns, 2)
-    return field[: -(-height // BLOCK), : -(-width // BLOCK)]
+    moves = np.zeros(len(vectors) * rows * columns, np.int64)
+    counts = [len(part) // VECTOR.itemsize for part in vectors]
+    first = np.repeat(np.arange(len(vectors)) * (rows * columns), counts)
+    found = np.frombuffer(b"".join(vectors), VECTOR)
+    high, wide = found["h"].astype(np.int32), found["w"].astype(np.int32)
+    top, left = (found["dst_y"] - (high >> 1)) >> 3, (found["dst_x"] - (wide >> 1)) >> 3
+    good = (found["source"] < 0) & (top >= 0) & (left >= 0) & (top + (high >> 3) <= rows)
+    good &= left + (wide >> 3) <= columns
+    place, move, right, down = (
+        (first + top * columns + left)[good],
+        found["motion"][good],
+        wide[good] > 8,
+        high[good] > 8,
+    )
+    moves[place] = move
+    for larger, step in ((right, 1), (down, columns), (right & down, columns + 1)):
+        moves[place[larger] + step] = move[larger]
+    fields = moves.view(np.int32).reshape(-1, rows, columns, 2)[:, : -(-height // BLOCK), : -(-width // BLOCK)]
+    scales = BLOCK * found["motion_scale"][np.cumsum(counts) - 1].astype(np.float32)  # the same for all of a frame
+    return fields.astype(np.float32, order="C") / scales[:, None, None, None]
 
 
 def between(step: Callable[[int], np.ndarray], here: int, there: int) -> np.ndarray:
@@ -52,18 +67,20 @@ def between(step: Callable[[int], np.ndarray], here: int, there: int) -> np.ndar
         here: position of the frame whose blocks are followed.
         there: position of the frame they are followed to.
     """
-    total = np.zeros_like(step(max(here, there)))
-    if here >= there:
-        for position in range(here, there, -1):
-            total = total + _fetch(step(position), total)
-        return total
-    for position in range(here + 1, there + 1):
-        back = step(position)
-        forward = -back
-        for _ in range(2):  # the step back from where it leads, not from here
-            forward = -_fetch(back, forward)
-        total = total + _fetch(forward, total)
-    return total
+    positions = range(here, there, -1) if here >= there else range(here + 1, there + 1)
+    total = None
+    for position in positions:
+        move = step(position) if here >= there else ahead(step(position))
+        total = move if total is None else total + _fetch(move, total)
+    return np.zeros_like(step(here)) if total is None else total
+
+
+def ahead(back: np.ndarray) -> np.ndarray:
+    """Flow to a frame from the one before it, of the flow back: the step back from where it leads, not from here."""
+    forward = -back
+    for _ in range(2):
+        forward = -_fetch(back, forward)
+    return forward
 
 
 def look_up(field: np.ndarray, where: np.ndarray, mode: int = cv2.INTER_LINEAR) -> np.ndarray:
