@@ -107,7 +107,7 @@ class Encoder(nn.Module):
             Patch tokens (B, V, D); with ``return_cls`` the pair of them and the class token (B, D).
         """
         if return_cls and self.cls_token is None:
-            raise ValueError("this encoder has no class token: call it without return_cls, and pool its patch tokens")
+            raise ValueError("this encoder has no class token: take the mean of its patch tokens (pool: mean)")
         if self.attention == "divided" and visible is not None:
             check_tubes(visible, self.grid)
         tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
