@@ -3,7 +3,9 @@
 import itertools
 import json
 import sys
+import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,9 @@ def read(file):
 def test_batches_are_filled_across_videos_by_any_number_of_workers(place, tmp_path, monkeypatch):
     sizes, encode = [], Run.__call__
     monkeypatch.setattr(Run, "__call__", lambda run, clips: sizes.append(len(clips)) or encode(run, clips))
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 0)  # its threads run, then wait: workers are not to
+    time.sleep(0.3)
     for workers in ("0", "2"):
         assert call(place, tmp_path / workers, "--hop", "10", "--batch-size", "4", "--workers", workers) == 0
     assert sizes[:2] in ([4, 2], [3, 3])  # 5 windows of one video and 1 of the other; a broken one takes a place

@@ -19,7 +19,7 @@ from vmae_zoo.data.decode import Recall, ask_first
 
 
 class PlacedLoader(DataLoader):
-    """A loader whose sampler knows its place; says so to Lightning, which would warn that it cannot be resumed."""
+    """A loader whose workers start cleanly; its sampler knows its place, which Lightning would warn of not knowing."""
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the data module keeps the place."""

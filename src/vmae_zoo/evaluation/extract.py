@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.decode import VideoError
-from vmae_zoo.data.loader import start_worker
+from vmae_zoo.data.loader import PlacedLoader, start_worker
 from vmae_zoo.evaluation.features import Run
 from vmae_zoo.evaluation.windows import Stream, Windows, collate_windows
 from vmae_zoo.models.fingerprint import fingerprint
@@ -90,7 +89,7 @@ def extract(
             except (VideoError, OSError) as error:
                 index[row.id] = {"video": row.id, "reason": str(error)}
     run, parts = Run(encoder, pool, device, half), defaultdict(list)
-    loader = DataLoader(
+    loader = PlacedLoader(
         Stream(todo, settings, hop),
         batch_size=batch_size,
         num_workers=min(workers, len(todo)),

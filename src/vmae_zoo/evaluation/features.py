@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import ClipDataset
-from vmae_zoo.data.loader import start_worker
+from vmae_zoo.data.loader import PlacedLoader, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation.cache import Store, cache_root
 from vmae_zoo.models.fingerprint import fingerprint
@@ -153,7 +153,7 @@ def compute_features(
     unreadable: list[dict[str, Any]] = []
     if missing:
         run = Run(encoder, pool, device, half)
-        loader = DataLoader(
+        loader = PlacedLoader(
             views.dataset(missing, settings),  # type: ignore[arg-type]
             batch_size=max(batch_size // views.count, 1),
             num_workers=workers,

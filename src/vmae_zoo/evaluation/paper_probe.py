@@ -15,11 +15,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.loader import start_worker
+from vmae_zoo.data.loader import PlacedLoader, start_worker
 from vmae_zoo.data.views import collate_views
 from vmae_zoo.evaluation.features import Features, Run, Views
 from vmae_zoo.evaluation.probe import Chosen, Sweep, batches
@@ -106,5 +105,5 @@ def _epoch(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) 
 def _loader(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) -> Iterator[dict]:
     dataset = Views(augmented=1).dataset(rows, run.encoder.preprocessing, epoch)
     start = partial(start_worker, None)
-    loader = DataLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start)
+    loader = PlacedLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start)
     return iter(loader)
