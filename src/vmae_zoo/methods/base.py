@@ -126,7 +126,7 @@ class Method(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Note which frames the data makes clips of: the encoder is evaluated on such."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if hasattr(data, "sampling"):
+        if hasattr(data, "sampling") and hasattr(data, "fps"):  # as ours; others may have neither
             seen = replace(self.encoder.preprocessing, sampling=data.sampling, fps=float(data.fps[0]))
             self.encoder.preprocessing = seen
 
