@@ -90,7 +90,7 @@ class Data(lightning.LightningDataModule):
     """What the classifier asks of the data module."""
 
     classes = NAMES
-    frames, stride_frames, size, sampling, test_clips, test_crops = 16, 4, 32, "dense", 2, 3
+    frames, stride_frames, size, sampling, fps, test_clips, test_crops = 16, 4, 32, "dense", (30.0,), 2, 3
 
     def __init__(self, classes=NAMES):
         super().__init__()

@@ -42,7 +42,7 @@ class Results:
         rank: int = 0,
     ):
         self.name, self.folder, self.rank = name, folder, rank
-        self.made_from = made_from or {}
+        self.made_from = json.loads(json.dumps(made_from or {}))  # as the files give it back
         self.videos: dict[str, Line] = {}
         for file in sorted(folder.glob(f"{name}.*.jsonl")) if folder else ():
             self._go_on(file)
