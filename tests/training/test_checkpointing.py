@@ -150,6 +150,24 @@ def test_told_to_end_in_a_series_of_skipped_steps_it_ends_after_the_series(tmp_p
     assert step_of(tmp_path) == ended_at
 
 
+def test_asked_to_save_in_a_series_of_skipped_steps_it_does_not(tmp_path):
+    class Unsound(lightning.Callback):
+        def unsound(self, trainer):
+            return trainer.global_step in (2, 3)
+
+    class AskAndFail(lightning.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step in (1, 3):
+                keep.save_last(trainer)
+            if trainer.global_step == 3:
+                raise KeyError
+
+    keep = LastCheckpoint(every_n_steps=1000)
+    with pytest.raises(KeyError):
+        train(tmp_path, keep, Unsound(), AskAndFail())
+    assert step_of(tmp_path) == 1
+
+
 def test_training_that_comes_to_its_end_in_a_series_of_skipped_steps_is_saved(tmp_path):
     class Unsound(lightning.Callback):
         def unsound(self, trainer):

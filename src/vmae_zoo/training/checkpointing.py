@@ -79,7 +79,7 @@ class LastCheckpoint(Checkpoint):
         self._due |= bool(overdue) or (stepped and trainer.global_step % self.every_n_steps == 0)
         if told:
             self._end(trainer, told)
-        if self._due and stepped and not _unsound(trainer):
+        if self._due and stepped:
             self.save_last(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -104,15 +104,17 @@ class LastCheckpoint(Checkpoint):
             NotSavedError: it could not be written.
         """
         self._agree.heard()
-        self.save_last(trainer)
+        self.save_last(trainer, at_the_end=True)
         if self.failed and trainer.global_step != self._saved_at:
             there = f"last.ckpt holds step {self._saved_at}" if self._saved_at else "there is no earlier one"
             raise NotSavedError(
                 f"the end of training is lost: {self.failed}; {there}: make room, then --ckpt_path last"
             )
 
-    def save_last(self, trainer: Trainer) -> None:
-        """Write ``last.ckpt``, unless it holds this step already."""
+    def save_last(self, trainer: Trainer, at_the_end: bool = False) -> None:
+        """Write ``last.ckpt``, unless it holds this step already, or this is no step to come back to."""
+        if _unsound(trainer) and not at_the_end:
+            return
         self._due = False
         if trainer.global_step != self._saved_at and not _trial(trainer) and self._save(trainer, "last.ckpt"):
             self._saved_at = trainer.global_step
@@ -134,8 +136,7 @@ class LastCheckpoint(Checkpoint):
     def heed(self, trainer: Trainer) -> None:
         """Save and end here where told to: for whoever waits between two steps, in a run of one process."""
         if self._signals.number:
-            if not _unsound(trainer):
-                self.save_last(trainer)
+            self.save_last(trainer)
             stop(trainer, self._signals.number)
 
     def _end(self, trainer: Trainer, told: int) -> None:
