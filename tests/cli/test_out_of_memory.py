@@ -3,11 +3,13 @@
 import os
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.two_processes import started
 
+from vmae_zoo.callbacks import fitting_batch
 from vmae_zoo.callbacks.fitting_batch import fitting
 from vmae_zoo.cli.advice import advice_on
 
@@ -94,6 +96,15 @@ def test_two_batches_that_fit_say_which_fills_the_memory(room, fits, tried):
     device = Device(room)
     assert fitting(64, device.peak, room) == fits
     assert device.tried == tried
+
+
+def test_moments_that_are_not_there_yet_are_reckoned_with():
+    weights = [torch.nn.Parameter(torch.zeros(count)) for count in (100, 300)]
+    optimizer = torch.optim.AdamW(weights)
+    trainer = SimpleNamespace(optimizers=[optimizer])
+    assert fitting_batch._moments_to_come(trainer) == 2 * 4 * 400
+    optimizer.state[weights[0]] = {"exp_avg": torch.zeros(100)}  # memory ran out behind it
+    assert fitting_batch._moments_to_come(trainer) == 4 * 100 + 2 * 4 * 300
 
 
 def test_where_memory_is_not_counted_the_batch_that_went_through_is_named():

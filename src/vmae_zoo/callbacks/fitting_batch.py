@@ -119,9 +119,13 @@ def _free(trainer: Trainer) -> int | None:
 
 
 def _moments_to_come(trainer: Trainer) -> int:
-    """Bytes that the optimisers will take at their first step: two numbers a weight, as Adam does."""
-    fresh = [optimizer for optimizer in trainer.optimizers if not optimizer.state]
-    return 2 * sum(p.nbytes for optimizer in fresh for group in optimizer.param_groups for p in group["params"])
+    """Bytes that the optimisers take at their first step and do not hold yet: two numbers a weight, as Adam does."""
+    to_come = 0
+    for optimizer in trainer.optimizers:
+        for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+            held = sum(value.nbytes for value in optimizer.state.get(weight, {}).values() if isinstance(value, Tensor))
+            to_come += max(2 * weight.nbytes - held, 0)
+    return to_come
 
 
 def _let_go(error: BaseException, module: LightningModule) -> None:
