@@ -69,6 +69,17 @@ def test_vectors_add_up_to_the_motion_between_the_frames_asked_for(tmp_path, tex
         np.testing.assert_allclose(middle(flow), (3 * frames, -2 * frames), atol=0.5)
 
 
+@pytest.mark.parametrize(("codec", "options"), [("libx264", B_FRAMES | {"bf": "2"}), ("mpeg4", {"bf": "2"})])
+@pytest.mark.parametrize("ids", [(0, 3), (3, 6, 9), (24, 27, 30)])
+def test_the_last_frames_step_is_its_own_where_the_speed_changes(tmp_path, texture, codec, options, ids):
+    speeds = [(2 if t // 3 % 2 else -2, 0) for t in range(36)]
+    path = encode(tmp_path / "video.mp4", moving(texture, 36, (192, 256), speeds.__getitem__), codec, options, gop=12)
+    pairs = [(place, place - 1) for place in range(1, len(ids))]
+    for flow, (here, there) in zip(flow_of(path, ids, pairs), pairs, strict=True):
+        exact = -sum(speed[0] for speed in speeds[ids[there] + 1 : ids[here] + 1])
+        np.testing.assert_allclose(middle(flow), (exact, 0), atol=0.7)
+
+
 def plain_flow(path, ids, pairs):
     """The same by a decode from the start and loops: each pixel of a frame is followed from block to block.
 

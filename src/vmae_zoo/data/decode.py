@@ -57,7 +57,8 @@ def read_clip(
             number. None keeps the native size.
         refuse_corrupt: raise `VideoError` where the decoder marked a wanted frame, or one between it and the keyframe
             before it, as damaged (FFmpeg conceals most damage and carries on).
-        motion: is filled with the motion of blocks between the frames; the frames themselves stay the same.
+        motion: is filled with the motion of blocks between the frames. The frames stay the same, but FFmpeg may conceal
+            damage in MPEG-2 otherwise.
 
     Returns:
         uint8 (T, H, W, 3), RGB as PyAV converts by default, display rotation applied.

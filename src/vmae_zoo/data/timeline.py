@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from av.container import InputContainer
@@ -135,12 +135,16 @@ def decode_run(
         stream: its video.
         timeline: of its packets.
         run: what to decode.
-        beyond: go on after the last wanted frame with later ones that it was predicted from.
+        beyond: frames come with their motion vectors; go on after the last wanted one with later ones that it was
+            predicted from.
 
     Raises:
         DisprovedError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
             mends with what it has seen before.
     """
+    if beyond and stream.codec_context.codec.canonical_name != "h264":  # others hold a P frame's vectors till the next
+        later = np.flatnonzero(~timeline.spare[run.last + 1 :])
+        run = replace(run, last=run.last + 1 + int(later[0])) if later.size else run
     sent = [k for k in range(run.first, run.last + 1) if k in run.needed or not timeline.spare[k]]
     promised, reached = timeline.promised(sent, run.first), False
     for frame in _decoded(container, stream, timeline, run, frozenset(sent)):
