@@ -47,7 +47,7 @@ def test_going_on_in_a_store(small_set, caches, capsys):
 
 
 class Remembering(MemoryFileSystem):
-    """A store that keeps its listings where it is not told otherwise, as s3fs does."""
+    """A store that keeps its listings until it is told to forget them, as s3fs does."""
 
     protocol = "remembering"
 
@@ -61,6 +61,9 @@ class Remembering(MemoryFileSystem):
         else:
             found = self.dircache[path]
         return found if detail else [entry["name"] for entry in found]
+
+    def invalidate_cache(self, path=None):
+        self.dircache.clear()
 
 
 def test_what_others_write_to_a_store_is_seen():

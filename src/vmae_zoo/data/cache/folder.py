@@ -121,10 +121,11 @@ def _system(place: Path) -> Iterator[tuple[Any, str]]:
 
     url = _URL.sub(r"\1://", os.fspath(place))
     try:
-        system, name = fsspec.core.url_to_fs(url, use_listings_cache=False)  # others write there too
+        system, name = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are packages of their own
         raise ValueError(f"{url} cannot be reached: {error}") from None
     try:
+        system.invalidate_cache()  # others write there too
         yield system, name
     except OSError:
         raise
