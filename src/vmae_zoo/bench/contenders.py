@@ -70,17 +70,15 @@ def build(name: str, setting: Setting) -> Contender:
     return _theirs(name, setting) if name.startswith("transformers-") else _ours(name, setting)
 
 
-def clips(grid: Any, setting: Setting) -> dict[str, Any]:
-    """A batch such as the data module gives, of noise."""
+def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> dict[str, Any]:
+    """A batch such as the data module gives, of noise: with a second view, and with MGMAE's scores, where wanted."""
     generator = torch.Generator().manual_seed(0)
     shape = (setting.batch, 3, *grid.pixels)
-    batch = {
-        "video": torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
-        "other": torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
-        "key": torch.arange(setting.batch),
-        "label": torch.zeros(setting.batch, dtype=torch.int64),
-        "scores": torch.rand(setting.batch, grid.tokens, generator=generator),
-    }
+    batch = {"key": torch.arange(setting.batch), "label": torch.zeros(setting.batch, dtype=torch.int64)}
+    for name in ("video", "other")[:views]:
+        batch[name] = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    if scored:
+        batch["scores"] = torch.rand(setting.batch, grid.tokens, generator=generator)
     return {name: value.to(setting.device) for name, value in batch.items()}
 
 
@@ -91,7 +89,7 @@ def _ours(name: str, setting: Setting) -> Contender:
     method = getattr(vmae_zoo.methods, name)(size=setting.size, compile=setting.compile, **settings)
     method = method.to(setting.device).train()
     method.configure_model()
-    batch = clips(method.grid, setting)
+    batch = clips(method.grid, setting, method.views, scored="scores" in method.clip_extras)
 
     def loss() -> Any:
         if name == "Classifier":
