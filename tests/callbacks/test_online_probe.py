@@ -84,26 +84,31 @@ def test_the_number_is_that_of_k_nn_on_the_encoder(videos, tmp_path):
 class Outage(lightning.Callback):
     """Takes the folder away just before the probe of step 3."""
 
-    def __init__(self, root, seconds=None):
-        self.root, self.seconds = root, seconds
+    def __init__(self, root):
+        self.root, self.waited = root, False
 
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == 3:
             self.root.rename(self.root.with_name("away"))
-            if self.seconds is not None:
-                threading.Timer(self.seconds, lambda: self.root.with_name("away").rename(self.root)).start()
+
+    def back(self, line):
+        """Brings it back, once somebody says to wait for it."""
+        if "cannot be reached: waiting" in line:
+            self.waited = True
+            threading.Timer(0.2, lambda: self.root.with_name("away").rename(self.root)).start()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_folder_that_is_gone_meanwhile_is_waited_for(workers, videos, tmp_path, monkeypatch, capfd):
+def test_a_folder_that_is_gone_meanwhile_is_waited_for(workers, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(outage, "POLL_SECONDS", 0.05)
     shutil.copytree(videos, tmp_path / "set")
     whole, *_ = train(tmp_path / "set", tmp_path, OnlineProbe(every_n_steps=3), workers=workers)
-    callbacks = Outage(tmp_path / "set", seconds=0.5), OnlineProbe(every_n_steps=3)
-    waited, model, _ = train(tmp_path / "set", tmp_path, *callbacks, workers=workers)
+    taken = Outage(tmp_path / "set")
+    monkeypatch.setattr(outage, "_say", taken.back)
+    waited, model, _ = train(tmp_path / "set", tmp_path, taken, OnlineProbe(every_n_steps=3), workers=workers)
     assert waited.callback_metrics["probe/top1"] == whole.callback_metrics["probe/top1"]
     assert all(module.training for module in model.modules())
-    assert "cannot be reached: waiting" in capfd.readouterr().err
+    assert taken.waited
 
 
 def test_past_the_datas_patience_the_run_is_saved_and_ends(videos, tmp_path, monkeypatch):
