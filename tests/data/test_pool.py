@@ -11,9 +11,10 @@ import pytest
 from vmae_zoo.data import pool
 
 SCRIPT = """
-import importlib.util, sys, time
+import importlib.util, signal, sys, time
 from concurrent.futures import as_completed
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 spec = importlib.util.spec_from_file_location("pool", sys.argv[1])  # without the package, which takes seconds
 pool = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pool)

@@ -55,7 +55,7 @@ def test_an_estimator_is_found_by_name():
 @pytest.mark.parametrize("name", ["farneback", "no_such_package.flow", "vmae_zoo.flow.dense.nothing"])
 def test_an_unknown_estimator_is_told_with_the_choices(name):
     with pytest.raises(
-        ValueError, match=f"flow = '{name}' is not known .*choose dis, raft, or package.module.function"
+        ValueError, match=f"flow = '{name}' is not known .*choose dis, codec, raft, or package.module.function"
     ):
         flow_function(name)
 
