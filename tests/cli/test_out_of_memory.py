@@ -5,6 +5,7 @@ import re
 import sys
 from types import SimpleNamespace
 
+import lightning
 import pytest
 import torch
 from tests.two_processes import started
@@ -117,3 +118,43 @@ def test_another_fault_of_a_trial_is_not_taken_for_a_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="a bug"):
         fitting(64, fail, None)
+
+
+class Step(lightning.LightningModule):
+    """One weight; steps of more than ``fits`` clips lack memory."""
+
+    def __init__(self, fits):
+        super().__init__()
+        self.fits, self.weight = fits, torch.nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch, batch_idx):
+        if len(batch["key"]) > self.fits:
+            raise MemoryError
+        return (self.weight * batch["video"]).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Data(lightning.LightningDataModule):
+    batch_size = 4
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader([{"video": torch.ones(1), "key": n} for n in range(8)], self.batch_size)
+
+
+class Greedy(lightning.Callback):
+    def on_train_batch_end(self, *_):
+        raise MemoryError
+
+
+@pytest.mark.parametrize(("fits", "others", "found"), [(2, [], 2), (4, [Greedy()], None)])
+def test_batches_are_tried_where_the_step_itself_lacks_memory(tmp_path, fits, others, found):
+    trial = fitting_batch.FittingBatch()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, callbacks=[*others, trial],
+    )  # fmt: skip
+    with pytest.raises(MemoryError):
+        trainer.fit(Step(fits), datamodule=Data())
+    assert trial.fits == found
