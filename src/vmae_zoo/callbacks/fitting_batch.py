@@ -38,7 +38,7 @@ class FittingBatch(Callback):
         """Try less, where that may help."""
         batch, self._batch = self._batch, None
         size = getattr(trainer.datamodule, "batch_size", None)  # type: ignore[attr-defined]
-        steps = trainer.fit_loop.epoch_loop.batch_progress.current
+        steps: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         if steps.processed >= steps.started:
             return  # it was another callback that lacked memory, after the step
         if not (lacks_memory(exception) and isinstance(batch, dict) and size and trainer.world_size == 1):
