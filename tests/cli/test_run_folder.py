@@ -86,6 +86,26 @@ def test_last_is_the_newest_run_that_has_a_checkpoint(here):
     assert found == here / "runs" / "mgmae" / "20260301-000000" / "checkpoints" / "last.ckpt"
 
 
+def test_the_saved_recipe_of_a_run_goes_on_in_that_run(here):
+    for name in ("20260101-000000", "20260301-000000"):
+        folder = here / "runs" / "mgmae" / name
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / runs.LAST).touch()
+        (folder / runs.RECIPE).touch()
+    older = here / "runs" / "mgmae" / "20260101-000000"
+    assert runs.newest_checkpoint(here / "runs", "mgmae", older / runs.RECIPE) == older / runs.LAST
+
+
+@pytest.mark.parametrize(
+    ("before", "cure"), [("root: /videos", "add --data.root /videos"), ("sources: [{root: a}]", "add its data.sources")]
+)
+def test_going_on_on_other_videos_unasked_is_refused(here, before, cure):
+    (here / runs.RECIPE).write_text(f"data: {{{before}}}\n")
+    with pytest.raises(ValueError, match=cure):
+        runs.same_videos(here, {"root": None})
+    runs.same_videos(here, {"root": "/moved"})
+
+
 def test_two_runs_of_one_second_have_their_own_folders(here):
     folders = {runs.new_run(here, "toy") for _ in range(3)}
     assert len(folders) == 3

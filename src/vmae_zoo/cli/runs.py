@@ -2,8 +2,12 @@
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
 
@@ -27,8 +31,16 @@ def new_run(root: Path, recipe: str) -> Path:
             return folder
 
 
-def newest_checkpoint(root: Path, recipe: str) -> Path:
-    """``last.ckpt`` of the newest run of this recipe that has one; ``ValueError`` when none has."""
+def newest_checkpoint(root: Path, recipe: str, own: Path | None = None) -> Path:
+    """``last.ckpt`` of the newest run of this recipe that has one; ``ValueError`` when none has.
+
+    Args:
+        root: folder of all runs.
+        recipe: what the runs go by.
+        own: file of the recipe; the ``recipe.yaml`` of a run means that run.
+    """
+    if own and own.name == RECIPE and (own.resolve().parent / LAST).exists():
+        return own.resolve().parent / LAST
     found = sorted((root / recipe).glob(f"*/{LAST}"))
     if not found:
         raise ValueError(
@@ -44,6 +56,26 @@ def requeued_run(root: Path, recipe: str) -> Path | None:
     summaries = sorted((root / recipe).glob(f"*/{SUMMARY}"), reverse=True)
     same_job = (file for file in summaries if json.loads(file.read_text())["slurm_job"] == os.environ["SLURM_JOB_ID"])
     return next((file.parent for file in same_job), None)
+
+
+def same_videos(run: Path, data: Mapping[str, Any]) -> None:
+    """Refuse to go on in a run without naming its videos: the embedded clips would take their place, unasked.
+
+    Args:
+        run: its folder.
+        data: settings of the data that are to be trained on now.
+
+    Raises:
+        ValueError: the run has a root, or sources, and ``data`` has neither.
+    """
+    before = yaml.safe_load((run / RECIPE).read_text()).get("data") or {}
+    root = before.get("root")
+    if (root or before.get("sources")) and not (data.get("root") or data.get("sources")):
+        what = f"--data.root {root}" if root else "its data.sources"
+        raise ValueError(
+            f"{run} was trained on videos that this command does not name: add {what}, or give all its "
+            f"settings by -c {run / RECIPE}"
+        )
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -21,7 +21,7 @@ from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
 from vmae_zoo.cli.advice import advice_on
 from vmae_zoo.cli.parser import recipes_of
 from vmae_zoo.cli.quiet import quieten
-from vmae_zoo.cli.runs import LAST, new_run, newest_checkpoint, recipe_name, requeued_run, run_of
+from vmae_zoo.cli.runs import LAST, new_run, newest_checkpoint, recipe_name, requeued_run, run_of, same_videos
 from vmae_zoo.cli.settings import SettingsCLI
 from vmae_zoo.training.full_disk import AtomicCheckpointIO
 
@@ -48,13 +48,15 @@ class ZooCLI(SettingsCLI):
         if not self.fits:
             self.save_config_callback = None
         if wanted == "last":
-            self.checkpoint = newest_checkpoint(self.root, self.recipe)
+            self.checkpoint = newest_checkpoint(self.root, self.recipe, recipes[0] if recipes else None)
         elif wanted and not Path(wanted).exists():
             raise ValueError(f"--ckpt_path {wanted}: there is no such file")
         elif wanted:
             self.checkpoint = Path(wanted)
         if self.fits and self.checkpoint:
             self.folder = run_of(self.checkpoint)
+            if self.folder:
+                same_videos(self.folder, given.get("data") or {})
         elif self.fits and (left := requeued_run(self.root, self.recipe)):
             self.folder = left  # Lightning looks there for the checkpoint that it made when it requeued the job
             self.checkpoint = left / LAST if (left / LAST).exists() and not any(left.glob("hpc_ckpt_*")) else None
