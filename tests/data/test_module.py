@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vmae_zoo.data import ClipDataModule
+from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.data.catalog.rows import list_videos
 
 SMALL = {"frames": 2, "stride_frames": 2, "size": 16, "batch_size": 4, "workers": 0}
@@ -170,16 +171,37 @@ def test_bad_files_are_replaced_listed_and_counted(small_set, tmp_path, workers)
         method = fit(clips, tmp_path, max_epochs=3)
     assert all("bad" not in batch for batch in method.batches)
     lines = [json.loads(line) for line in (tmp_path / "bad_samples.jsonl").read_text().splitlines()]
-    assert len(lines) == clips.bad_samples.count > 0
+    assert len(lines) > 1
+    assert clips.bad_samples.unreadable == {str(tmp_path / "set/bad0.mp4")}
     assert set(lines[0]) == {"path", "reason", "replacement", "epoch", "key"}
     assert {line["path"] for line in lines} == {str(tmp_path / "set/bad0.mp4")}
+
+
+def test_a_bad_file_is_no_replacement_of_its_own(small_set, tmp_path):
+    clips = ClipDataModule(spoiled(small_set, tmp_path / "set", 1), **SMALL)
+    with pytest.warns(UserWarning, match="replaced by"):
+        fit(clips, tmp_path, max_epochs=12)
+    lines = [json.loads(line) for line in (tmp_path / "bad_samples.jsonl").read_text().splitlines()]
+    assert len(lines) > 6
+    assert all(line["replacement"] != line["path"] for line in lines)
+
+
+def test_a_bad_file_counts_once_however_often_it_is_met(tmp_path):
+    bad, file = BadSamples(0.1, videos=13), tmp_path / "bad_samples.jsonl"
+    met = [{"path": f"{number}.mp4", "reason": "empty", "replacement": "9.mp4"} for number in range(2)]
+    with pytest.warns(UserWarning, match="replaced by"):
+        bad.note([met[0], met[0]], 12, file)
+    for _ in range(5):
+        bad.note([met[0], met[0]], 12, file)
+    with pytest.raises(ValueError, match=r"2 of 13 videos cannot be read, .* `vmae-zoo index` finds all such"):
+        bad.note([met[1]], 12, file)
 
 
 def test_too_many_bad_files_stop_the_run(small_set, tmp_path):
     clips = ClipDataModule(spoiled(small_set, tmp_path / "set", 8), **SMALL)
     with (
         pytest.warns(UserWarning, match="replaced by"),
-        pytest.raises(ValueError, match=r"of [23]\d videos cannot be read, more than data.max_bad_share = 0.1: "),
+        pytest.raises(ValueError, match=r"of \d\d videos cannot be read, more than data.max_bad_share = 0.1: "),
     ):
         fit(clips, tmp_path, max_epochs=5)
 

@@ -19,14 +19,15 @@ class BadSamples:
 
     Args:
         max_share: share of unreadable videos from which a run stops.
-        videos: of the data set; the share counts from this many tried, or from `ENOUGH`.
+        videos: of the data set; the share counts from this many tried, or from `ENOUGH`. None: each is read once, and
+            the share counts from the first.
     """
 
-    def __init__(self, max_share: float, videos: int):
+    def __init__(self, max_share: float, videos: int | None):
         self.max_share = max_share
-        self.enough = min(ENOUGH, videos)
+        self.videos = videos
         self.tried = 0
-        self.count = 0
+        self.unreadable: set[str] = set()
         self.made_up = 0
 
     def note(self, entries: Sequence[dict[str, Any]], read: int, file: Path) -> None:
@@ -45,13 +46,14 @@ class BadSamples:
         if not entries:
             return
         replaced = [entry for entry in entries if entry["replacement"]]
-        if replaced and not self.count:
+        if replaced and not self.unreadable:
             rank_zero_warn(f"{replaced[0]['reason']}: replaced by {replaced[0]['replacement']}; all such are in {file}")
         if len(replaced) < len(entries) and not self.made_up:
             reason = next(entry["reason"] for entry in entries if not entry["replacement"])
             rank_zero_warn(f"{reason}: used all the same (data.refuse_corrupt replaces such); all such are in {file}")
-        self.count += len(replaced)
-        self.tried += len(replaced)
+        before = len(self.unreadable)
+        self.unreadable |= {entry["path"] for entry in replaced}
+        self.tried += len(self.unreadable) - before
         self.made_up += len(entries) - len(replaced)
         with suppress(OSError):  # a full disk: no reason to end a run
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +63,11 @@ class BadSamples:
             raise ValueError(
                 f"{len(entries)} videos in a row cannot be read ({entries[-1]['reason']}): all are listed in {file}"
             )
-        if self.tried >= self.enough and self.count > self.max_share * self.tried:
+        bad, of = len(self.unreadable), min(self.tried, self.videos or self.tried)
+        if self.tried >= min(ENOUGH, self.videos or 1) and bad > self.max_share * of:
             raise ValueError(
-                f"{self.count} of {self.tried} videos cannot be read, more than data.max_bad_share = {self.max_share}: "
-                f"the files and reasons are in {file}"
+                f"{bad} of {of} videos cannot be read, more than data.max_bad_share = {self.max_share}: the files and "
+                f"reasons are in {file}; `vmae-zoo index` finds all such, and training leaves them out"
             )
 
 

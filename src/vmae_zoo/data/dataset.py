@@ -137,7 +137,8 @@ class ClipDataset(Patient):
                         item[name] = self._cropped(clip, item["key"], purpose)
             except (VideoError, IndexError, OSError) as error:
                 self.check_there(row.path)
-                index = replacements.integer(0, len(self.rows))
+                others = max(len(self.rows) - 1, 1)
+                index = (index + 1 + replacements.integer(0, others)) % len(self.rows)
                 bad.append({**told, "reason": str(error), "replacement": str(self.rows[index].path)})
                 continue
             if told["reason"]:

@@ -114,7 +114,7 @@ class ClipDataModule(LightningDataModule):
         self.test_clips, self.test_crops = test_clips, test_crops
         self.wait_minutes, self.fps = wait_minutes, tuple(fps)
         self.accumulation = 1
-        self.bad_samples = BadSamples(max_bad_share, 1)
+        self.bad_samples = BadSamples(max_bad_share, None)
         self._wanted_batch = global_batch
         self._sampler: PlacedBatchSampler | None = None
         self._place: dict[str, Any] | None = None
