@@ -64,3 +64,9 @@ def test_timed_test_views_begin_where_space_time_mae_begins_them(row):
 def test_rates_are_positive():
     with pytest.raises(ValueError, match=r"data.fps = \[0\]: give one or more positive rates"):
         ClipDataModule(fps=[0])
+
+
+def test_rates_without_time_are_told():
+    with pytest.raises(ValueError, match=r"data.fps = \[10\] counts only .* add --data.sampling span"):
+        ClipDataModule(fps=[10])
+    assert ClipDataModule(fps=[10], sampling="span").fps == (10,)

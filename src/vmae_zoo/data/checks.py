@@ -27,3 +27,5 @@ def check_settings(
         raise ValueError(f"data.area = {tuple(area)} is not a range of shares: choose 0 < lowest <= highest <= 1")
     if not fps or min(fps) <= 0:
         raise ValueError(f"data.fps = {list(fps)}: give one or more positive rates")
+    if sampling != "span" and tuple(fps) != (30.0,):
+        raise ValueError(f"data.fps = {list(fps)} counts only where clips are taken by time: add --data.sampling span")
