@@ -115,46 +115,44 @@ def test_it_saves_by_the_clock_where_steps_are_slow(tmp_path, monkeypatch):
     assert saved[-1] == 12
 
 
-def test_no_save_in_a_series_of_skipped_steps(tmp_path):
-    class Unsound(lightning.Callback):
-        def unsound(self, trainer):
-            return trainer.global_step in (2, 3)
+class Unsound(lightning.Callback):
+    """Would rather not come back to some steps, as `FiniteSteps` in a series that it skips."""
 
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def unsound(self, trainer):
+        return trainer.global_step in self.steps
+
+
+def test_no_save_in_a_series_of_skipped_steps(tmp_path):
     saved = []
 
     class Note(lightning.Callback):
         def on_save_checkpoint(self, trainer, module, checkpoint):
             saved.append(trainer.global_step)
 
-    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(), Note(), steps=6)
+    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(2, 3), Note(), steps=6)
     assert saved == [4, 6]
     saved.clear()
-    train(tmp_path / "late", LastCheckpoint(every_n_steps=3), Unsound(), Note(), steps=5)
+    train(tmp_path / "late", LastCheckpoint(every_n_steps=3), Unsound(2, 3), Note(), steps=5)
     assert saved == [4, 5], "made up for at the first sound step"
 
 
 @pytest.mark.parametrize(("at", "ended_at"), [(1, 1), (2, 4)])
 def test_told_to_end_in_a_series_of_skipped_steps_it_ends_after_the_series(tmp_path, at, ended_at):
-    class Unsound(lightning.Callback):
-        def unsound(self, trainer):
-            return trainer.global_step in (2, 3)
-
     class Tell(lightning.Callback):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step == at:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(SystemExit) as end:
-        train(tmp_path, LastCheckpoint(), Unsound(), Tell())
+        train(tmp_path, LastCheckpoint(), Unsound(2, 3), Tell())
     assert end.value.code == 143
     assert step_of(tmp_path) == ended_at
 
 
 def test_asked_to_save_in_a_series_of_skipped_steps_it_does_not(tmp_path):
-    class Unsound(lightning.Callback):
-        def unsound(self, trainer):
-            return trainer.global_step in (2, 3)
-
     class AskAndFail(lightning.Callback):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step in (1, 3):
@@ -164,16 +162,12 @@ def test_asked_to_save_in_a_series_of_skipped_steps_it_does_not(tmp_path):
 
     keep = LastCheckpoint(every_n_steps=1000)
     with pytest.raises(KeyError):
-        train(tmp_path, keep, Unsound(), AskAndFail())
+        train(tmp_path, keep, Unsound(2, 3), AskAndFail())
     assert step_of(tmp_path) == 1
 
 
 def test_training_that_comes_to_its_end_in_a_series_of_skipped_steps_is_saved(tmp_path):
-    class Unsound(lightning.Callback):
-        def unsound(self, trainer):
-            return trainer.global_step > 4
-
-    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound())
+    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(5, 6))
     assert step_of(tmp_path) == 6
 
 

@@ -22,7 +22,7 @@ from vmae_zoo.data.dataset import Item
 from vmae_zoo.data.loader import PlacedLoader, cores, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.evaluation import linear_probe
-from vmae_zoo.evaluation.features import Features, clip_of
+from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.probe import choose, judge
 from vmae_zoo.evaluation.subsets import low_shot
@@ -120,7 +120,7 @@ def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
     each = -(-len(rows) // world)  # every process as many: sharded weights make them run side by side
     mine = [rows[(trainer.global_rank + world * place) % len(rows)] for place in range(each)]
     collection = getattr(data, "collection", None)  # a data module of the user's own may have none
-    dataset = ViewDataset(mine, **clip_of(settings), anchors=collection.anchors if collection else ())
+    dataset = ViewDataset(mine, **settings.clip, anchors=collection.anchors if collection else ())
     collate = partial(_whole, settings)
     loader = PlacedLoader(
         dataset,
@@ -128,7 +128,7 @@ def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
         sampler=[(place,) for place in range(each)],
         num_workers=_workers(trainer),
         collate_fn=collate,
-        worker_init_fn=partial(start_worker, collection.indexes.recall if collection else None),
+        worker_init_fn=partial(start_worker, recall=collection.indexes.recall if collection else None),
         generator=torch.Generator(),  # else the loader draws from the generator of training
     )
     normaliser = Normaliser(settings).to(method.device)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from vmae_zoo.data.dataset import CROPS, SAMPLINGS
+from vmae_zoo.data.sampling import FPS
 
 
 def check_settings(
@@ -27,5 +28,5 @@ def check_settings(
         raise ValueError(f"data.area = {tuple(area)} is not a range of shares: choose 0 < lowest <= highest <= 1")
     if not fps or min(fps) <= 0:
         raise ValueError(f"data.fps = {list(fps)}: give one or more positive rates")
-    if sampling != "span" and tuple(fps) != (30.0,):
+    if sampling != "span" and tuple(fps) != (FPS,):
         raise ValueError(f"data.fps = {list(fps)} counts only where clips are taken by time: add --data.sampling span")

@@ -19,6 +19,7 @@ from vmae_zoo.data.motion import Motion
 from vmae_zoo.data.motion_check import check_motion
 from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import (
+    FPS,
     clip_span,
     dense_ids,
     dense_start,
@@ -90,7 +91,7 @@ class ClipDataset(Patient):
         rand_augment: int = 0,
         refuse_corrupt: bool = False,
         anchors: Sequence[Path] = (),
-        fps: Sequence[float] = (30.0,),
+        fps: Sequence[float] = (FPS,),
     ):
         super().__init__(anchors)
         for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):

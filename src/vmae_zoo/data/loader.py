@@ -78,7 +78,7 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
-        worker_init_fn=partial(start_worker, recall),
+        worker_init_fn=partial(start_worker, recall=recall),
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
     )
@@ -89,7 +89,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(recall: Recall | None, worker: int) -> None:
+def start_worker(worker: int, recall: Recall | None = None) -> None:
     """What a worker begins with: signals to the group are not for it, and its frames are its own work."""
     _leave_signals_to_main()
     ask_first(recall)

@@ -22,6 +22,7 @@ from vmae_zoo.data.loader import make_loader
 from vmae_zoo.data.outage import Patient, read_again
 from vmae_zoo.data.place import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
+from vmae_zoo.data.sampling import FPS
 from vmae_zoo.data.views import ViewDataset, collate_views
 
 Collate = Callable[[Any], dict[str, Any]]
@@ -97,7 +98,7 @@ class ClipDataModule(LightningDataModule):
         test_crops: int = 1,
         sources: list[dict[str, Any]] | None = None,
         wait_minutes: float = 60.0,
-        fps: Sequence[float] = (30.0,),
+        fps: Sequence[float] = (FPS,),
     ):
         super().__init__()
         counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}

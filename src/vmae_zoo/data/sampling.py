@@ -13,6 +13,8 @@ import numpy as np
 
 from vmae_zoo.randomness import Draws
 
+FPS = 30.0  # frames a second that strides count at where clips are taken by time (space-time MAE)
+
 
 def _check(total: int, **counts: int) -> None:
     for name, value in {"total": total, **counts}.items():

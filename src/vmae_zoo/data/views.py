@@ -14,7 +14,7 @@ from vmae_zoo.data.dataset import Item, collate, rate_of, segment_of
 from vmae_zoo.data.decode import VideoError
 from vmae_zoo.data.listening import probe_heard, read_heard
 from vmae_zoo.data.outage import Patient
-from vmae_zoo.data.sampling import clip_span, dense_view_ids, segment_view_ids, span_ids, span_view_start
+from vmae_zoo.data.sampling import FPS, clip_span, dense_view_ids, segment_view_ids, span_ids, span_view_start
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.randomness import hash_text, sample_key
 
@@ -49,7 +49,7 @@ class ViewDataset(Patient):
         seed: int = 0,
         refuse_corrupt: bool = False,
         anchors: Sequence[Path] = (),
-        fps: Sequence[float] = (30.0,),
+        fps: Sequence[float] = (FPS,),
     ):
         super().__init__(anchors)
         self.fps = tuple(fps)

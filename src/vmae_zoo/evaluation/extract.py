@@ -9,7 +9,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ def extract(
         batch_size=batch_size,
         num_workers=min(workers, len(todo)),
         collate_fn=collate_windows,
-        worker_init_fn=partial(start_worker, None),
+        worker_init_fn=start_worker,
     )
     with tqdm(total=len(rows), initial=len(index), unit="video", disable=None) as bar:
         for batch in loader:

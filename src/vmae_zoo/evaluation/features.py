@@ -8,7 +8,6 @@ Shapes: R videos, V views of each, N tokens, D = width.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,6 @@ from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
 POOLS = ("mean", "cls", "tokens")
-
-
-def clip_of(settings: Preprocessing) -> dict[str, Any]:
-    """What an encoder expects of its clips, as the data sets' arguments."""
-    clip = {name: getattr(settings, name) for name in ("frames", "stride_frames", "size", "sampling")}
-    return {**clip, "fps": (settings.fps,)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class Views:
     def dataset(self, rows: Sequence[Row], settings: Preprocessing, epoch: int = 0) -> Dataset:
         """The views of these videos; augmented ones are new in every epoch."""
         if not self.augmented:
-            return ViewDataset(rows, clips=self.clips, crops=self.crops, **clip_of(settings))
+            return ViewDataset(rows, clips=self.clips, crops=self.crops, **settings.clip)
         return AugmentedViews(rows, settings, self, epoch)
 
 
@@ -71,7 +64,7 @@ class AugmentedViews(Dataset):
     """Random views of each video, as `vmae_zoo.data.views.ViewDataset` gives its fixed ones."""
 
     def __init__(self, rows: Sequence[Row], settings: Preprocessing, views: Views, epoch: int):
-        self.clips = ClipDataset(rows, flip=views.flip, **clip_of(settings))
+        self.clips = ClipDataset(rows, flip=views.flip, **settings.clip)
         self.count, self.epoch = views.augmented, epoch
 
     def __len__(self) -> int:
@@ -158,7 +151,7 @@ def compute_features(
             batch_size=max(batch_size // views.count, 1),
             num_workers=workers,
             collate_fn=collate_views,
-            worker_init_fn=partial(start_worker, None),
+            worker_init_fn=start_worker,
         )
         part = None
         bar = tqdm(total=len(missing), desc=progress, unit="video", disable=None if progress else True)

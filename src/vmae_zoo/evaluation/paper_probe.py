@@ -10,7 +10,6 @@ Shapes: R videos, D = width, K classes.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +103,6 @@ def _epoch(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) 
 
 def _loader(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) -> Iterator[dict]:
     dataset = Views(augmented=1).dataset(rows, run.encoder.preprocessing, epoch)
-    start = partial(start_worker, None)
-    loader = PlacedLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start)
-    return iter(loader)
+    return iter(
+        PlacedLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start_worker)
+    )

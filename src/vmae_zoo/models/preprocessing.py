@@ -1,9 +1,12 @@
 """What an encoder expects of its input."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from vmae_zoo.data.sampling import FPS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,7 +33,13 @@ class Preprocessing:
     stride_frames: int = 4
     size: int = 224
     sampling: str = "dense"
-    fps: float = 30.0
+    fps: float = FPS
+
+    @property
+    def clip(self) -> dict[str, Any]:
+        """Which frames of a video to read, and how large: arguments of the data sets."""
+        names = ("frames", "stride_frames", "size", "sampling")
+        return {**{name: getattr(self, name) for name in names}, "fps": (self.fps,)}
 
 
 class Normaliser(nn.Module):

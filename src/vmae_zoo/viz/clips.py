@@ -25,18 +25,13 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
     for video in videos:
         if not video.is_file():
             raise ValueError(f"--video {video}: there is no such file")
-    wanted = method.encoder.preprocessing
     dataset = ClipDataset(
         [Row(video.name, video, -1, "test") for video in videos],
-        wanted.frames,
-        wanted.stride_frames,
-        wanted.size,
-        sampling=wanted.sampling,
-        fps=[wanted.fps],
         train=False,
         seed=seed,
         extras=method.clip_extras,
         views=method.views,
+        **method.encoder.preprocessing.clip,
     )
     batch = collate([dataset[place] for place in range(len(videos))])
     if batch.get("bad"):
