@@ -9,8 +9,10 @@ import vmae_zoo
 
 PACKAGE = Path(vmae_zoo.__file__).parent
 ORDER = [  # rooms of one line do not import each other
-    {"packaged"},
-    {"randomness", "flow"},
+    {"resources"},
+    {"randomness"},
+    {"flow", "video"},
+    {"datasets"},
     {"data"},
     {"masking"},
     {"models"},
@@ -38,7 +40,7 @@ def imported_rooms(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
             names = [node.module]
-            if node.module == "vmae_zoo":  # `from vmae_zoo import packaged`; only the version lives in the face itself
+            if node.module == "vmae_zoo":  # `from vmae_zoo import resources`; only the version lives in the face itself
                 names = [f"vmae_zoo.{alias.name}" for alias in node.names if alias.name != "__version__"]
         for name in names:
             if name.startswith("vmae_zoo."):

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import torch
+from benchmarks.fault_harness import PRELOAD
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-
-from vmae_zoo.bench.fault_lab import PRELOAD
 
 
 def started(program: str | Path, *arguments: object, folder: Path, processes: int = 2, code: int = 0) -> str:

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from vmae_zoo.bench import contenders, step_memory, train
+from vmae_zoo.bench import candidates, step_memory, train
 from vmae_zoo.cli.main import main
 
-SETTING = contenders.Setting("tiny", 1, "cpu", "float32", False)
+SETTING = candidates.Setting("tiny", 1, "cpu", "float32", False)
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def fakes(monkeypatch):
         "MoCoV3": iter([20.0]),
     }
     monkeypatch.setattr(
-        contenders, "build", lambda name, setting: SimpleNamespace(name=name, step=lambda: None, model=None, batch=None)
+        candidates, "build", lambda name, setting: SimpleNamespace(name=name, step=lambda: None, model=None, batch=None)
     )
     monkeypatch.setattr(train, "timed", lambda contender: train.Seconds(0.0, 0.1, next(clock[contender.name])))
     monkeypatch.setattr("vmae_zoo.training.flops.flops_per_clip", lambda model, batch: 3e9)
@@ -53,7 +53,7 @@ def test_a_step_is_split_into_moving_the_batch_asking_and_waiting(monkeypatch):
         clock[0] += seconds
 
     contender = SimpleNamespace(
-        setting=contenders.Setting("tiny", 1, "cuda", "float32", False),
+        setting=candidates.Setting("tiny", 1, "cuda", "float32", False),
         move=lambda: takes(1.0),
         step=lambda: takes(2.0),
     )
@@ -64,8 +64,8 @@ def test_a_step_is_split_into_moving_the_batch_asking_and_waiting(monkeypatch):
 
 
 def test_memory_is_weights_gradients_moments_and_activations():
-    setting = contenders.Setting("tiny", 1, "cpu", "float32", False)
-    weights = sum(p.nbytes for p in contenders.build("VideoMAE", setting).model.parameters()) / 1e6
+    setting = candidates.Setting("tiny", 1, "cpu", "float32", False)
+    weights = sum(p.nbytes for p in candidates.build("VideoMAE", setting).model.parameters()) / 1e6
     found = step_memory.measure("VideoMAE", setting)
     assert found["mb"] > 4 * weights
     assert found["mb"] - found["mb_beside_weights"] == pytest.approx(4 * weights, rel=0.2)

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmae_zoo.callbacks.ema import EMA
-from vmae_zoo.callbacks.finite import FiniteSteps
+from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 ROWS = torch.linspace(-1, 1, 32).view(8, 4)
@@ -146,7 +146,7 @@ def test_load_pretrained_takes_the_average(tmp_path):
 def test_sharded_weights_are_refused(tmp_path):
     from types import SimpleNamespace
 
-    from vmae_zoo.training.strategy import FSDP2Strategy
+    from vmae_zoo.training.fsdp2 import FSDP2Strategy
 
     with pytest.raises(ValueError, match="use ddp, or leave it out"):
         EMA(0.9).setup(SimpleNamespace(strategy=FSDP2Strategy(), precision="32-true"), Line(), "fit")

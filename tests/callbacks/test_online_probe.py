@@ -13,7 +13,7 @@ from tests.two_processes import started
 
 from vmae_zoo.callbacks import OnlineProbe
 from vmae_zoo.cli.main import main
-from vmae_zoo.data import ClipDataModule, outage
+from vmae_zoo.data import ClipDataModule, storage_retry
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.methods import Classifier
@@ -100,11 +100,11 @@ class Outage(lightning.Callback):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_folder_that_is_gone_meanwhile_is_waited_for(workers, videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(outage, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(storage_retry, "POLL_SECONDS", 0.05)
     shutil.copytree(videos, tmp_path / "set")
     whole, *_ = train(tmp_path / "set", tmp_path, OnlineProbe(every_n_steps=3), workers=workers)
     taken = Outage(tmp_path / "set")
-    monkeypatch.setattr(outage, "_say", taken.back)
+    monkeypatch.setattr(storage_retry, "_say", taken.back)
     waited, model, _ = train(tmp_path / "set", tmp_path, taken, OnlineProbe(every_n_steps=3), workers=workers)
     assert waited.callback_metrics["probe/top1"] == whole.callback_metrics["probe/top1"]
     assert all(module.training for module in model.modules())
@@ -112,7 +112,7 @@ def test_a_folder_that_is_gone_meanwhile_is_waited_for(workers, videos, tmp_path
 
 
 def test_past_the_datas_patience_the_run_is_saved_and_ends(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(outage, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(storage_retry, "POLL_SECONDS", 0.05)
     shutil.copytree(videos, tmp_path / "set")
     callbacks = Outage(tmp_path / "set"), OnlineProbe(every_n_steps=3), LastCheckpoint()
     with pytest.raises(ValueError, match=r"set cannot be reached .* go on with --ckpt_path last"):

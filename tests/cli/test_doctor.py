@@ -22,7 +22,7 @@ def script(folder, text):
 
 
 def test_a_sound_installation_is_reported_in_full(path, tmp_path, capsys):
-    script(path, "#!/usr/bin/python\nfrom vmae_zoo.cli.shim import main\n")
+    script(path, "#!/usr/bin/python\nfrom vmae_zoo.cli.lightning_command import main\n")
     assert main(["doctor", "--json", str(tmp_path / "report.json")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["problems"] == []

@@ -25,7 +25,7 @@ def python(code, **environment):
 def test_nothing_heavy_is_imported_before_a_verb_runs():
     verbs = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
     out = python(
-        f"import sys, vmae_zoo, vmae_zoo.cli.shim\nfrom vmae_zoo.cli.main import main\n"
+        f"import sys, vmae_zoo, vmae_zoo.cli.lightning_command\nfrom vmae_zoo.cli.main import main\n"
         f"for verb in {verbs}:\n    assert main(verb) == 0, verb\n"
         f"    heavy = [name for name in {HEAVY} if name in sys.modules]\n    assert not heavy, (verb, heavy)\n"
     )
@@ -42,7 +42,7 @@ def test_help_takes_under_a_fifth_of_a_second_of_processor_time():
     assert min(seconds() for _ in range(3)) < 0.2
 
 
-@pytest.mark.parametrize("start", ["vmae_zoo.cli.main", "vmae_zoo.cli.shim", "vmae_zoo.__main__"])
+@pytest.mark.parametrize("start", ["vmae_zoo.cli.main", "vmae_zoo.cli.lightning_command", "vmae_zoo.__main__"])
 def test_threads_that_wait_sleep_soon_unless_told_otherwise(start):
     code = f"""
 import contextlib, os, runpy, sys

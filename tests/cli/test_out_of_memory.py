@@ -12,7 +12,7 @@ from tests.two_processes import started
 
 from vmae_zoo.callbacks import fitting_batch
 from vmae_zoo.callbacks.fitting_batch import fitting
-from vmae_zoo.cli.advice import advice_on
+from vmae_zoo.cli.error_hints import advice_on
 
 SCRIPT = """
 import resource, sys

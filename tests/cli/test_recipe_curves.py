@@ -6,7 +6,7 @@ import json
 import pytest
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.packaged import packaged
+from vmae_zoo.resources import packaged
 
 STEPS = 10  # all of them in the warm-up, so that a short run has the rates of the whole
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vmae_zoo import packaged
+from vmae_zoo import resources
 from vmae_zoo.cli.compose import compose
 from vmae_zoo.cli.main import main
 from vmae_zoo.cli.parser import with_recipes
-from vmae_zoo.packaged import find_recipe
+from vmae_zoo.resources import find_recipe
 
 
 @pytest.fixture(params=["wheel", "checkout"])
@@ -21,7 +21,7 @@ def home(request, tmp_path, monkeypatch):
         (recipes / name).parent.mkdir(parents=True, exist_ok=True)
         (recipes / name).write_text(f"# {name}: what it is\nsize: 8\n")
     package.mkdir(parents=True, exist_ok=True)
-    monkeypatch.setattr(packaged, "_HOMES", (package, tmp_path))
+    monkeypatch.setattr(resources, "_HOMES", (package, tmp_path))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return recipes
@@ -83,6 +83,6 @@ def test_the_recipes_verb_lists_them_with_their_first_line(home, capsys, tmp_pat
     assert all(line.endswith("what it is") for line in lines if line.startswith(" "))
 
 
-@pytest.mark.parametrize("part", sorted(packaged.packaged("recipes").glob("*/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("part", sorted(resources.packaged("recipes").glob("*/*.yaml")), ids=lambda path: path.stem)
 def test_every_packaged_part_is_a_mapping(part):
     assert isinstance(yaml.safe_load(part.read_text()), dict)

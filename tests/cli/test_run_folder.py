@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from vmae_zoo.cli import runs
+from vmae_zoo.cli import run_folders
 
 
 def steps_of(folder):
@@ -64,7 +64,7 @@ def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(vmae, here):
     vmae("fit", "-c", "toy.yaml", "--trainer.max_epochs", "3", "--trainer.default_root_dir", "whole")
     vmae("fit", "-c", "toy.yaml", "--trainer.max_epochs", "2")
     vmae("fit", "-c", "toy.yaml", "--trainer.max_epochs", "3", "--ckpt_path", "last")
-    whole, parts = (torch.load(only_run(root) / runs.LAST, weights_only=True) for root in (here / "whole", here))
+    whole, parts = (torch.load(only_run(root) / run_folders.LAST, weights_only=True) for root in (here / "whole", here))
     assert torch.equal(whole["state_dict"]["layer.weight"], parts["state_dict"]["layer.weight"])
 
 
@@ -82,7 +82,7 @@ def test_last_is_the_newest_run_that_has_a_checkpoint(here):
         folder.mkdir(parents=True)
         if saved:
             (folder / "last.ckpt").touch()
-    found = runs.newest_checkpoint(here / "runs", "mgmae")
+    found = run_folders.newest_checkpoint(here / "runs", "mgmae")
     assert found == here / "runs" / "mgmae" / "20260301-000000" / "checkpoints" / "last.ckpt"
 
 
@@ -90,24 +90,24 @@ def test_the_saved_recipe_of_a_run_goes_on_in_that_run(here):
     for name in ("20260101-000000", "20260301-000000"):
         folder = here / "runs" / "mgmae" / name
         (folder / "checkpoints").mkdir(parents=True)
-        (folder / runs.LAST).touch()
-        (folder / runs.RECIPE).touch()
+        (folder / run_folders.LAST).touch()
+        (folder / run_folders.RECIPE).touch()
     older = here / "runs" / "mgmae" / "20260101-000000"
-    assert runs.newest_checkpoint(here / "runs", "mgmae", older / runs.RECIPE) == older / runs.LAST
+    assert run_folders.newest_checkpoint(here / "runs", "mgmae", older / run_folders.RECIPE) == older / run_folders.LAST
 
 
 @pytest.mark.parametrize(
     ("before", "cure"), [("root: /videos", "add --data.root /videos"), ("sources: [{root: a}]", "add its data.sources")]
 )
 def test_going_on_on_other_videos_unasked_is_refused(here, before, cure):
-    (here / runs.RECIPE).write_text(f"data: {{{before}}}\n")
+    (here / run_folders.RECIPE).write_text(f"data: {{{before}}}\n")
     with pytest.raises(ValueError, match=cure):
-        runs.same_videos(here, {"root": None})
-    runs.same_videos(here, {"root": "/moved"})
+        run_folders.same_videos(here, {"root": None})
+    run_folders.same_videos(here, {"root": "/moved"})
 
 
 def test_two_runs_of_one_second_have_their_own_folders(here):
-    folders = {runs.new_run(here, "toy") for _ in range(3)}
+    folders = {run_folders.new_run(here, "toy") for _ in range(3)}
     assert len(folders) == 3
 
 
@@ -117,9 +117,9 @@ def test_a_requeued_slurm_job_finds_its_run(here, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "summary.json").write_text(json.dumps({"slurm_job": job}))
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert runs.requeued_run(here, "toy") is None, "not requeued yet"
+    assert run_folders.requeued_run(here, "toy") is None, "not requeued yet"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert runs.requeued_run(here, "toy") == here / "toy" / "20260101-000000"
+    assert run_folders.requeued_run(here, "toy") == here / "toy" / "20260101-000000"
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(vmae, here, capsys):
@@ -194,7 +194,7 @@ def test_a_run_told_to_stop_in_a_validation_saves_and_goes_on_exactly(vmae, here
         assert vmae("fit", "-c", "toy.yaml", "--ema.decay", "0.5") == 143
     assert steps_of(only_run(here)) == 4
     assert vmae("fit", "-c", "toy.yaml", "--ema.decay", "0.5", "--ckpt_path", "last") == 0
-    whole, parts = (torch.load(only_run(root) / runs.LAST, weights_only=True) for root in (here / "whole", here))
+    whole, parts = (torch.load(only_run(root) / run_folders.LAST, weights_only=True) for root in (here / "whole", here))
     for part in ("state_dict", "current_model_state"):
         assert torch.equal(whole[part]["layer.weight"], parts[part]["layer.weight"])
 

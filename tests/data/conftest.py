@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmae_zoo.data.demo import encode
+from vmae_zoo.datasets.synthetic.demo import encode
 
 
 @pytest.fixture(scope="session")

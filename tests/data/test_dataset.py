@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataset, Row, collate, dataset, listening, read_clip
-from vmae_zoo.data.catalog.rows import list_videos
+from vmae_zoo.data import ClipDataset, Row, collate, dataset, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
+from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.video import ffmpeg_log
 
 CROPPED = {"frames": 3, "stride_frames": 2, "size": 16}
 
@@ -58,7 +59,7 @@ def test_epochs_and_seeds_give_other_clips(rows):
 
 def test_repeats_share_the_frames_and_decode_once(rows, monkeypatch):
     reads = []
-    monkeypatch.setattr(listening, "read_clip", lambda *given, **_: reads.append(given) or read_clip(*given))
+    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda *given, **_: reads.append(given) or read_clip(*given))
     clips = ClipDataset(rows, **CROPPED, repeats=4)
     items = clips[2, 1]
     assert len(reads) == 1
@@ -118,7 +119,7 @@ def test_segments_are_read_inside_their_seconds(rows):
 
 def test_larger_videos_are_read_smaller_and_smaller_ones_as_they_are(rows, monkeypatch):
     sides = []
-    monkeypatch.setattr(listening, "read_clip", lambda *given, **_: sides.append(given[2]) or read_clip(*given))
+    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda *given, **_: sides.append(given[2]) or read_clip(*given))
     for short_side in (None, 24, 32, 64):
         ClipDataset(rows, **CROPPED, short_side=short_side)[0, 0]
     assert sides == [None, 24, None, None]  # the videos are 40 x 32
@@ -174,7 +175,7 @@ def test_made_up_frames_are_told_and_count_as_unreadable_when_asked(rows, tmp_pa
             raise dataset.VideoError(f"{path} has a concealed frame")
         return read_clip(path, ids, short_side)
 
-    monkeypatch.setattr(listening, "read_clip", reads)
+    monkeypatch.setattr(ffmpeg_log, "read_clip", reads)
     (item,) = ClipDataset(rows, **CROPPED)[5, 0]
     (told,) = item["bad"]
     assert (told["path"], told["replacement"], item["index"]) == (str(rows[5].path), None, 5)

@@ -8,7 +8,7 @@ import torch
 
 from vmae_zoo.data import ClipDataModule
 from vmae_zoo.data.bad_samples import BadSamples
-from vmae_zoo.data.catalog.rows import list_videos
+from vmae_zoo.datasets.layouts.base import list_videos
 
 SMALL = {"frames": 2, "stride_frames": 2, "size": 16, "batch_size": 4, "workers": 0}
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, Row, listening
+from vmae_zoo.data import ClipDataModule, ClipDataset, Row
 from vmae_zoo.data import sampling as s
-from vmae_zoo.data.catalog.rows import list_videos
 from vmae_zoo.data.views import ViewDataset
+from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import Draws
+from vmae_zoo.video import ffmpeg_log
 
 
 def test_sparse_ids_follow_the_official_rule():
@@ -26,8 +27,8 @@ def row(small_set):
 
 @pytest.fixture
 def asked(monkeypatch):
-    ids, read = [], listening.read_clip
-    monkeypatch.setattr(listening, "read_clip", lambda path, *given, **_: ids.append(given[0]) or read(path, *given))
+    ids, read = [], ffmpeg_log.read_clip
+    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda path, *given, **_: ids.append(given[0]) or read(path, *given))
     return ids
 
 

@@ -8,8 +8,8 @@ import lightning as L
 import torch
 
 from vmae_zoo.data import ClipDataModule, loader
-from vmae_zoo.data.index import make_index
 from vmae_zoo.data.loader import PlacedLoader
+from vmae_zoo.datasets.index import make_index
 from vmae_zoo.methods import MGMAE
 
 

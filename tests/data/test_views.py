@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import read_clip
 from vmae_zoo.data.views import ViewDataset, collate_views
+from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.video.decode import read_clip
 
 
 def test_clips_of_a_video_are_the_golden_ones():

@@ -12,13 +12,13 @@ import torch
 from safetensors.numpy import load_file
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.data.decode import read_clip
 from vmae_zoo.evaluation.export import export
 from vmae_zoo.evaluation.features import Run
 from vmae_zoo.evaluation.windows import window_starts
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.video.decode import read_clip
 from vmae_zoo.zoo import load_pretrained
 
 TINY = {"frames": 4, "stride_frames": 2, "image_size": 32, "width": 24, "depth": 1, "num_heads": 2}

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from vmae_zoo.data.catalog import Row, open_catalog
-from vmae_zoo.data.decode import read_clip
+from vmae_zoo.datasets.layouts import Row, open_catalog
 from vmae_zoo.evaluation import Features, compute_features
 from vmae_zoo.evaluation.features import Views
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.video.decode import read_clip
 
 SETTINGS = Preprocessing(frames=4, stride_frames=2, size=32)
 

@@ -10,14 +10,14 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from vmae_zoo.data.catalog import Row
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.evaluation import attentive_probe, linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.linear_probe import Minima
 from vmae_zoo.evaluation.probe import Sweep, choose, judge
-from vmae_zoo.evaluation.subsets import hold_out, low_shot, source_of
-from vmae_zoo.training.scores import Scores, confusion, wilson
+from vmae_zoo.evaluation.splits import hold_out, low_shot, source_of
+from vmae_zoo.training.metrics import Scores, confusion, wilson
 
 CLASSES = 4
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.flow.warp import backward_warp, forward_splat, warp_on_device
+from vmae_zoo.flow.remap import backward_warp, forward_splat, warp_on_device
 
 
 def fetched(image, flow):

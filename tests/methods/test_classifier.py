@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset, default_collate
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from vmae_zoo.data.catalog import Row
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.methods import Classifier
 from vmae_zoo.training.parameter_groups import parameter_groups
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import lightning, torch
 from torch.utils.data import DataLoader
 from vmae_zoo.methods import MoCoV3
-from vmae_zoo.training.strategy import FSDP2Strategy
+from vmae_zoo.training.fsdp2 import FSDP2Strategy
 
 class Watch(lightning.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):

@@ -12,10 +12,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from vmae_zoo.training import checkpointing, full_disk, told
+from vmae_zoo.training import checkpoint_io, checkpointing, signals
+from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError
 from vmae_zoo.training.checkpointing import LastCheckpoint
-from vmae_zoo.training.full_disk import AtomicCheckpointIO, NotSavedError
-from vmae_zoo.training.told import Agreement, Signals, requeue, stop
+from vmae_zoo.training.signals import Agreement, Signals, requeue, stop
 
 
 class Line(lightning.LightningModule):
@@ -65,7 +65,7 @@ class FullDisk:
                     raise OSError(errno.ENOSPC, "No space left on device")
             real(number)
 
-        monkeypatch.setattr(full_disk.os, "fsync", fsync)
+        monkeypatch.setattr(checkpoint_io.os, "fsync", fsync)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
@@ -247,7 +247,7 @@ def test_sigusr1_under_slurm_requeues_and_ends(monkeypatch):
     from lightning.fabric.plugins.environments import SLURMEnvironment
 
     asked = []
-    monkeypatch.setattr(told, "requeue", lambda: asked.append(True))
+    monkeypatch.setattr(signals, "requeue", lambda: asked.append(True))
     for environment, queued in (
         (SLURMEnvironment(), True),
         (SLURMEnvironment(auto_requeue=False), False),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.finite import FiniteSteps
+from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
 from vmae_zoo.methods import VideoMAE
 
 SETTINGS = {"size": "tiny", "width": 48, "depth": 2, "num_heads": 2, "frames": 4, "image_size": 32}

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import vmae_zoo
-from vmae_zoo.data.demo.scene import CLASSES, frames_of
 from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.datasets.synthetic.scene import CLASSES, frames_of
 from vmae_zoo.randomness import hash_text
 from vmae_zoo.zoo import registry
 

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 import vmae_zoo
 from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
-from vmae_zoo.packaged import packaged
+from vmae_zoo.resources import packaged
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import construct
-from vmae_zoo.zoo.convert.described import Described
-from vmae_zoo.zoo.publish import save_weights
+from vmae_zoo.zoo.convert.spec import Described
+from vmae_zoo.zoo.push import save_weights
 
 ENTRIES = registry.table()
 MCG_NJU = [

@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from vmae_zoo.bench.readers import ours, readers
-from vmae_zoo.data.cache.making import make_shard
-from vmae_zoo.data.cache.reading import Place
-from vmae_zoo.data.catalog.rows import list_videos
-from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
-from vmae_zoo.data.index import find_index
-from vmae_zoo.data.reencode import reencode_file
 from vmae_zoo.data.sampling import dense_ids, dense_start
+from vmae_zoo.datasets.index import find_index
+from vmae_zoo.datasets.jpeg_shards.writer import make_shard
+from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.reencode import reencode_file
 from vmae_zoo.randomness import Draws, hash_text, sample_key
 from vmae_zoo.training.flops import PEAK_TFLOPS
+from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.video.jpeg_shards import Place
 
 NEEDED = {  # clips a second of VideoMAE pre-training on one H100 at 25 % of its bf16 peak, from the FLOPs of a step
     "small": 3670,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.data.decode import VideoError, read_clip
+from vmae_zoo.video.decode import VideoError, read_clip
 
 Reader = Callable[[Path, np.ndarray, tuple[int, int]], np.ndarray]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vmae_zoo.bench.contenders import Setting, build
+from vmae_zoo.bench.candidates import Setting, build
 
 
 def alone(name: str, setting: Setting) -> dict[str, float | None]:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Time the contenders and print a table."""
     import torch
 
-    from vmae_zoo.bench.contenders import Setting
+    from vmae_zoo.bench.candidates import Setting
     from vmae_zoo.bench.step_memory import measure
 
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -70,7 +70,7 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     """Times, ratios, arithmetic and memory of some contenders."""
     import torch
 
-    from vmae_zoo.bench.contenders import build
+    from vmae_zoo.bench.candidates import build
     from vmae_zoo.bench.step_memory import alone
     from vmae_zoo.training.flops import flops_per_clip, peak_flops
 

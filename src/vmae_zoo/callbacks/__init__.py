@@ -13,12 +13,12 @@
 
 from lightning import Callback
 
-from vmae_zoo.callbacks.finite import DivergedError, FiniteSteps
 from vmae_zoo.callbacks.fitting_batch import FittingBatch
+from vmae_zoo.callbacks.line_progress import ProgressLines
 from vmae_zoo.callbacks.online_probe import OnlineProbe
-from vmae_zoo.callbacks.pictures import Pictures
-from vmae_zoo.callbacks.progress import ProgressLines
+from vmae_zoo.callbacks.reconstruction_logger import Pictures
 from vmae_zoo.callbacks.run_folder import RunFolder
+from vmae_zoo.callbacks.skip_nonfinite import DivergedError, FiniteSteps
 from vmae_zoo.callbacks.throughput import Throughput
 
 __all__ = [

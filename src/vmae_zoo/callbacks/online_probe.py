@@ -16,18 +16,18 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from vmae_zoo.callbacks.progress import total_steps
-from vmae_zoo.data.catalog import Row
+from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.dataset import Item
 from vmae_zoo.data.loader import PlacedLoader, cores, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.probe import choose, judge
-from vmae_zoo.evaluation.subsets import low_shot
+from vmae_zoo.evaluation.splits import low_shot
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
-from vmae_zoo.training.scores import Scores
+from vmae_zoo.training.metrics import Scores
 
 
 class OnlineProbe(Callback):

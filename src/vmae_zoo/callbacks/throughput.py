@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vmae_zoo.callbacks.progress import total_steps
+from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.training.flops import flops_per_clip, peak_flops
 
 PATIENCE = 3  # readings above the limit before advice is given

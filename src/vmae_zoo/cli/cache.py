@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.cli.parts import add_shard, part_of
+from vmae_zoo.cli.shard_option import add_shard, part_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     """Make the shards that are missing; join them when none is."""
     from tqdm import tqdm
 
-    from vmae_zoo.data.cache.folder import as_path, is_remote
-    from vmae_zoo.data.cache.making import join, make_shards, sweep
-    from vmae_zoo.data.cache.plan import plan, shards_done
+    from vmae_zoo.datasets.jpeg_shards.shard_plan import plan, shards_done
+    from vmae_zoo.datasets.jpeg_shards.writer import join, make_shards, sweep
+    from vmae_zoo.video.storage import as_path, is_remote
 
     part, parts = part_of(args.shard)
     if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:

@@ -16,7 +16,7 @@ from typing import Any
 from jsonargparse import get_loader
 from yaml import MarkedYAMLError, YAMLError
 
-from vmae_zoo.packaged import find_recipe
+from vmae_zoo.resources import find_recipe
 
 PARTS = ("model", "data", "trainer", "checkpoint")
 

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the last line is the target."""
-    from vmae_zoo.zoo.rewrite import rewrite
+    from vmae_zoo.zoo.convert_checkpoint import rewrite
 
     keys = ("num_heads", "decoder_num_heads", "image_size", "frames", "method")
     told = {key: getattr(args, key) for key in keys if getattr(args, key) is not None}

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Audit, and print a table of what was found."""
-    from vmae_zoo.data.index import make_index, refused
+    from vmae_zoo.datasets.index import make_index, refused
 
     root = args.root.expanduser().absolute()
     if not root.exists():

@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 def paper(args: argparse.Namespace) -> Any:
     """The probe of ``--protocol videomae-paper``."""
-    from vmae_zoo.evaluation.paper_probe import paper_probe
     from vmae_zoo.evaluation.probe import judge
+    from vmae_zoo.evaluation.videomae_probe import paper_probe
 
     def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
         chosen = paper_probe(

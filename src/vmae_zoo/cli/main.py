@@ -32,7 +32,7 @@ VERBS = {  # verb: (module, what it does)
     "cache": ("vmae_zoo.cli.cache", "copy a data set as JPEG frames in tar shards"),
     "bench": ("vmae_zoo.cli.bench", "measure reading, training and motion guidance on this machine"),
     "recipes": ("vmae_zoo.cli.recipes", "list the recipes that come with the package, or check them"),
-    "runs": ("vmae_zoo.cli.list_runs", "list runs: state, steps, losses, checkpoint"),
+    "runs": ("vmae_zoo.cli.runs", "list runs: state, steps, losses, checkpoint"),
     "masks": ("vmae_zoo.cli.masks", "draw what a method sees of a video"),
     "reconstruct": ("vmae_zoo.cli.reconstruct", "draw what a checkpoint makes of the hidden parts of videos"),
     "linear-probe": ("vmae_zoo.cli.linear_probe", "measure frozen features by a linear map"),

@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from vmae_zoo.cli.compose import PARTS, compose
-from vmae_zoo.packaged import find_recipe
+from vmae_zoo.resources import find_recipe
 
 CONFIG = ("-c", "--config")
 

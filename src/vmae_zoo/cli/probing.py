@@ -88,7 +88,7 @@ def open_data(args: argparse.Namespace, split: int | None) -> Any:
     """The catalog that the arguments name; root, layout and split of the data's recipe count, no more of it."""
     from vmae_zoo.cli.compose import compose
     from vmae_zoo.data import demo_root, open_catalog
-    from vmae_zoo.packaged import find_recipe
+    from vmae_zoo.resources import find_recipe
 
     recipe = compose(find_recipe(args.data))
     root = args.root or recipe.get("root")
@@ -130,12 +130,12 @@ def run_probe(
         views_of: of the training videos, where they differ from the test's.
     """
     import vmae_zoo
-    from vmae_zoo.cli.runs import new_run
+    from vmae_zoo.cli.run_folders import new_run
     from vmae_zoo.evaluation import compute_features
     from vmae_zoo.evaluation.baselines import BASELINES
     from vmae_zoo.evaluation.features import Views
     from vmae_zoo.evaluation.report import write_report
-    from vmae_zoo.evaluation.subsets import low_shot
+    from vmae_zoo.evaluation.splits import low_shot
     from vmae_zoo.zoo import load_pretrained
 
     check_counts(args)
@@ -232,7 +232,7 @@ def mean_of(lines: Sequence[dict[str, Any]], apart: bool = False) -> dict[str, f
         apart: no video is tested twice, as where each split leaves one subject out: "videos" counts all of them, and
             the interval is that of all.
     """
-    from vmae_zoo.training.scores import wilson
+    from vmae_zoo.training.metrics import wilson
 
     means = {name: sum(line[name] for line in lines) / len(lines) for name in NUMBERS}
     if apart:

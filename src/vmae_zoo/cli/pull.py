@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch, and print where it lies; the last line is the path."""
     from vmae_zoo.zoo import registry
-    from vmae_zoo.zoo.locate import adopt, locate
+    from vmae_zoo.zoo.resolve import adopt, locate
 
     if args.given:
         located = adopt(registry.find(args.name), args.given)

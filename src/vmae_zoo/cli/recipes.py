@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.packaged import find_recipe, packaged, packaged_recipes
+from vmae_zoo.resources import find_recipe, packaged, packaged_recipes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     """Check recipes, one line each; 1 where one fails."""
-    from vmae_zoo.cli.check import check
+    from vmae_zoo.cli.recipe_check import check
 
     rows = []
     for recipe in map(find_recipe, args.names) if args.names else packaged_recipes():

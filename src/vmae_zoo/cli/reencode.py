@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.cli.parts import add_shard, part_of
+from vmae_zoo.cli.shard_option import add_shard, part_of
 
 SAMPLE = 4  # videos measured before the others are copied
 WORTH = 1.2  # times as fast
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure a sample, then copy what has no copy yet."""
     from tqdm import tqdm
 
-    from vmae_zoo.data.reencode import copy_others, gain, jobs_of, reencode, reencode_file
+    from vmae_zoo.datasets.reencode import copy_others, gain, jobs_of, reencode, reencode_file
 
     source, target = args.source.expanduser().absolute(), args.target.expanduser().absolute()
     if not source.is_dir():

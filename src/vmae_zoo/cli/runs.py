@@ -1,89 +1,45 @@
-"""Run folders: ``runs/<recipe>/<YYYYmmdd-HHMMSS>/`` below the current folder, and finding one again."""
+"""``vmae-zoo runs``: the runs below a folder, newest last, and where each stands."""
 
+import argparse
 import json
-import os
-from collections.abc import Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
+from vmae_zoo.cli.run_folders import LAST, SUMMARY
 
 
-def recipe_name(recipe: Path) -> str:
-    """The name a recipe's runs go by: its file's stem; for the ``recipe.yaml`` of a run, that run's recipe."""
-    saved = recipe.name == RECIPE and is_run(recipe.resolve().parent)
-    return recipe.resolve().parents[1].name if saved else recipe.stem
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the list to this file")
+    parser.epilog = "example: vmae-zoo runs"
 
 
-def new_run(root: Path, recipe: str) -> Path:
-    """A run folder named for this second, or for the next one that no other run has taken; it is created."""
-    moment = datetime.now()
-    while True:
-        folder = root / recipe / f"{moment:%Y%m%d-%H%M%S}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            moment += timedelta(seconds=1)
-        else:
-            return folder
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each run."""
+    rows = [read(summary) for summary in sorted(args.folder.glob(f"*/*/{SUMMARY}"), key=lambda file: file.parent.name)]
+    if not rows:
+        raise ValueError(f"no run below {args.folder}: give the folder that `fit` wrote its runs to")
+    width = max(len(row["run"]) for row in rows)
+    for row in rows:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
+        kept = "" if row["checkpoint"] else "  no checkpoint"
+        print(f"{row['run']:<{width}}  {row['state'] or '?':<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
 
 
-def newest_checkpoint(root: Path, recipe: str, own: Path | None = None) -> Path:
-    """``last.ckpt`` of the newest run of this recipe that has one; ``ValueError`` when none has.
-
-    Args:
-        root: folder of all runs.
-        recipe: what the runs go by.
-        own: file of the recipe; the ``recipe.yaml`` of a run means that run.
-    """
-    if own and own.name == RECIPE and (own.resolve().parent / LAST).exists():
-        return own.resolve().parent / LAST
-    found = sorted((root / recipe).glob(f"*/{LAST}"))
-    if not found:
-        raise ValueError(
-            f"--ckpt_path last: no run of {recipe} below {root} has a {LAST}: leave --ckpt_path out to start one"
-        )
-    return found[-1]
-
-
-def requeued_run(root: Path, recipe: str) -> Path | None:
-    """The run that this SLURM job left when it was requeued; None outside SLURM or when it starts the first time."""
-    if int(os.environ.get("SLURM_RESTART_COUNT", "0")) == 0:
-        return None
-    summaries = sorted((root / recipe).glob(f"*/{SUMMARY}"), reverse=True)
-    same_job = (file for file in summaries if json.loads(file.read_text())["slurm_job"] == os.environ["SLURM_JOB_ID"])
-    return next((file.parent for file in same_job), None)
-
-
-def same_videos(run: Path, data: Mapping[str, Any]) -> None:
-    """Refuse to go on in a run without naming its videos: the embedded clips would take their place, unasked.
-
-    Args:
-        run: its folder.
-        data: settings of the data that are to be trained on now.
-
-    Raises:
-        ValueError: the run has a root, or sources, and ``data`` has neither.
-    """
-    before = yaml.safe_load((run / RECIPE).read_text()).get("data") or {}
-    root = before.get("root")
-    if (root or before.get("sources")) and not (data.get("root") or data.get("sources")):
-        what = f"--data.root {root}" if root else "its data.sources"
-        raise ValueError(
-            f"{run} was trained on videos that this command does not name: add {what}, or give all its "
-            f"settings by -c {run / RECIPE}"
-        )
-
-
-def run_of(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint lies in; None for a file from elsewhere."""
-    folder = checkpoint.resolve().parent.parent
-    return folder if checkpoint.resolve().parent.name == "checkpoints" and is_run(folder) else None
-
-
-def is_run(folder: Path) -> bool:
-    """Whether this is a run folder."""
-    return (folder / RECIPE).is_file()
+def read(summary: Path) -> dict[str, Any]:
+    """What a run's summary says of it."""
+    keys = json.loads(summary.read_text())
+    losses = {name: value for name, value in keys.get("metrics", {}).items() if name.startswith("loss/")}
+    checkpoint = summary.parent / LAST
+    return {
+        "run": str(summary.parent),
+        "state": keys.get("state"),
+        "steps": keys.get("steps"),
+        "seconds": keys.get("seconds"),
+        "losses": losses,
+        "checkpoint": str(checkpoint) if checkpoint.exists() else None,
+    }

@@ -14,16 +14,16 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from vmae_zoo.callbacks.events import RunEvents
 from vmae_zoo.callbacks.fitting_batch import FittingBatch
-from vmae_zoo.callbacks.progress import ProgressLines
+from vmae_zoo.callbacks.line_progress import ProgressLines
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
-from vmae_zoo.cli.advice import advice_on
+from vmae_zoo.callbacks.tensorboard import RunEvents
+from vmae_zoo.cli.error_hints import advice_on
+from vmae_zoo.cli.lightning_cli import SettingsCLI
+from vmae_zoo.cli.log_filters import quieten
 from vmae_zoo.cli.parser import recipes_of
-from vmae_zoo.cli.quiet import quieten
-from vmae_zoo.cli.runs import LAST, new_run, newest_checkpoint, recipe_name, requeued_run, run_of, same_videos
-from vmae_zoo.cli.settings import SettingsCLI
-from vmae_zoo.training.full_disk import AtomicCheckpointIO
+from vmae_zoo.cli.run_folders import LAST, new_run, newest_checkpoint, recipe_name, requeued_run, run_of, same_videos
+from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO
 
 
 class ZooCLI(SettingsCLI):

@@ -1,10 +1,10 @@
 """From video files to batches of uint8 clips."""
 
-from vmae_zoo.data.catalog import Catalog, Row, open_catalog
 from vmae_zoo.data.dataset import ClipDataset, collate
-from vmae_zoo.data.decode import VideoError, VideoInfo, probe, read_clip
-from vmae_zoo.data.demo import demo_root
 from vmae_zoo.data.module import ClipDataModule
+from vmae_zoo.datasets.layouts import Catalog, Row, open_catalog
+from vmae_zoo.datasets.synthetic.demo import demo_root
+from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 
 __all__ = [
     "Catalog",

@@ -8,8 +8,8 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError, probe
+from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.video.decode import VideoError, probe
 
 ENOUGH = 100  # videos read before their share counts
 

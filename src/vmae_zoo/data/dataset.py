@@ -12,12 +12,7 @@ import torch
 from torch.utils.data import default_collate
 
 from vmae_zoo.data.augment import rand_augment
-from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError, VideoInfo
-from vmae_zoo.data.listening import probe_heard, read_heard
-from vmae_zoo.data.motion import Motion
 from vmae_zoo.data.motion_check import check_motion
-from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import (
     FPS,
     clip_span,
@@ -31,8 +26,13 @@ from vmae_zoo.data.sampling import (
     window_end,
     window_ids,
 )
+from vmae_zoo.data.storage_retry import Patient
 from vmae_zoo.data.transforms import Cut, centre_box, cut_out, mirrored, multi_scale_box, random_box
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.video.decode import VideoError, VideoInfo
+from vmae_zoo.video.ffmpeg_log import probe_heard, read_heard
+from vmae_zoo.video.motion_vectors import Motion
 
 Extras = Mapping[str, Callable[..., np.ndarray]]
 Item = dict[str, Any]

@@ -15,7 +15,7 @@ from lightning import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vmae_zoo.data.dataset import collate
-from vmae_zoo.data.decode import Recall, ask_first
+from vmae_zoo.video.decode import Recall, ask_first
 
 
 class PlacedLoader(DataLoader):

@@ -10,20 +10,20 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
 from vmae_zoo.data.bad_samples import BadSamples
-from vmae_zoo.data.catalog import Catalog, Row
 from vmae_zoo.data.checks import check_settings
-from vmae_zoo.data.collection import Collection
 from vmae_zoo.data.dataset import ClipDataset, collate
-from vmae_zoo.data.decode import ask_first
-from vmae_zoo.data.demo import demo_root
-from vmae_zoo.data.draw import Draw
 from vmae_zoo.data.global_batch import settle_batch
 from vmae_zoo.data.loader import make_loader
-from vmae_zoo.data.outage import Patient, read_again
-from vmae_zoo.data.place import epoch_of, go_on, place_of
+from vmae_zoo.data.resume import epoch_of, go_on, place_of
 from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
 from vmae_zoo.data.sampling import FPS
+from vmae_zoo.data.storage_retry import Patient, read_again
 from vmae_zoo.data.views import ViewDataset, collate_views
+from vmae_zoo.datasets.epoch_sampling import Draw
+from vmae_zoo.datasets.layouts import Catalog, Row
+from vmae_zoo.data.mixture import Collection
+from vmae_zoo.datasets.synthetic.demo import demo_root
+from vmae_zoo.video.decode import ask_first
 
 Collate = Callable[[Any], dict[str, Any]]
 
@@ -36,7 +36,7 @@ class ClipDataModule(LightningDataModule):
         layout: how the root is laid out (hmdb51, ucf101, kinetics, ssv2, csv, list, folder, flat); None detects it.
         split: number of the split where the layout has some (1, 2, 3 in HMDB51 and UCF101); None is the first.
         sources: several data sets at once, each a mapping of root, and any of layout, split, stride_frames, weight and
-            name (see `vmae_zoo.data.sources`); their roots are relative to ``root``.
+            name (see `vmae_zoo.datasets.sources`); their roots are relative to ``root``.
         frames: frames of a clip (16 in the papers).
         stride_frames: distance of the frames (4 in the papers, 2 for Something-Something V2).
         size: side of the square clip in pixels (224 in the papers).
@@ -287,7 +287,7 @@ class ClipDataModule(LightningDataModule):
         return batch
 
     def read_again(self, missed: dict[str, Any], dataset: Patient, collate: Collate) -> dict[str, Any]:
-        """A batch whose folder was gone, once it is back; saves before it waits. See `vmae_zoo.data.outage`."""
+        """A batch whose folder was gone, once it is back; saves before it waits. See `vmae_zoo.data.storage_retry`."""
         _ask(self.trainer, "save_last")
         return read_again(missed, dataset, collate, self.wait_minutes, lambda: _ask(self.trainer, "heed"))
 

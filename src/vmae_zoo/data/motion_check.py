@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vmae_zoo.data.cache.reading import Place
-from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError, probe, read_clip
-from vmae_zoo.data.motion import Motion
+from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.video.decode import VideoError, probe, read_clip
+from vmae_zoo.video.jpeg_shards import Place
+from vmae_zoo.video.motion_vectors import Motion
 
 FRAMES = 9  # of each video tried: I frames have no vectors, and encoders that use others seldom put two in a row
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
-from vmae_zoo.data.draw import Draw, all_rows
+from vmae_zoo.datasets.epoch_sampling import Draw, all_rows
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 
 Place = tuple[int, int, int]  # index of a row, epoch, which of the row's copies in it: what a data set is asked for

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import Item, collate, rate_of, segment_of
-from vmae_zoo.data.decode import VideoError
-from vmae_zoo.data.listening import probe_heard, read_heard
-from vmae_zoo.data.outage import Patient
 from vmae_zoo.data.sampling import FPS, clip_span, dense_view_ids, segment_view_ids, span_ids, span_view_start
+from vmae_zoo.data.storage_retry import Patient
 from vmae_zoo.data.transforms import crop_view
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.randomness import hash_text, sample_key
+from vmae_zoo.video.decode import VideoError
+from vmae_zoo.video.ffmpeg_log import probe_heard, read_heard
 
 
 class ViewDataset(Patient):

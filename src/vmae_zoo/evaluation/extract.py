@@ -19,13 +19,13 @@ from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
-from vmae_zoo.data.catalog import Row
-from vmae_zoo.data.decode import VideoError
 from vmae_zoo.data.loader import PlacedLoader, start_worker
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.evaluation.features import Run
 from vmae_zoo.evaluation.windows import Stream, Windows, collate_windows
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.video.decode import VideoError
 
 FORMATS = ("safetensors", "npz", "parquet")
 

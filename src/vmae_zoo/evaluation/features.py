@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import ClipDataset
 from vmae_zoo.data.loader import PlacedLoader, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
-from vmae_zoo.evaluation.cache import Store, cache_root
+from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.evaluation.feature_store import Store, cache_root
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
@@ -132,7 +132,7 @@ def compute_features(
         batch_size: views in a forward pass, at least one video's.
         workers: processes that decode.
         half: run the encoder in bfloat16.
-        cache: folder of the stores; None: `vmae_zoo.evaluation.cache.cache_root`.
+        cache: folder of the stores; None: `vmae_zoo.evaluation.feature_store.cache_root`.
         progress: what a progress bar is called; None shows none.
 
     Raises:

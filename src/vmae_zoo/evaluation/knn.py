@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.training.scores import Scores, confusion
+from vmae_zoo.training.metrics import Scores, confusion
 
 NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 TEMPERATURE = 0.07

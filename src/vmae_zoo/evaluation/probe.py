@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.evaluation.subsets import hold_out
+from vmae_zoo.evaluation.splits import hold_out
 from vmae_zoo.randomness import hash_text, random_order, sample_key
-from vmae_zoo.training.scores import Scores, confusion
+from vmae_zoo.training.metrics import Scores, confusion
 
 Settings = dict[str, float]
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from vmae_zoo.data.catalog import Row
 from vmae_zoo.data.dataset import rate_of, segment_of
-from vmae_zoo.data.decode import VideoError, probe, read_clip
 from vmae_zoo.data.sampling import span_ids
 from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.datasets.layouts import Row
 from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.video.decode import VideoError, probe, read_clip
 
 Piece = tuple[int, int, int, Tensor | str]  # place of the video, its windows, this one's first frame, clip or a reason
 

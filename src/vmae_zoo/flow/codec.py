@@ -2,7 +2,7 @@
 
 A vector belongs to a block of 8 or 16 pixels and says where the encoder found something similar, which need not be
 motion. A block's vector is taken to point into the I or P frame before its own (encoders may reach further back, and
-FFmpeg does not tell). `vmae_zoo.data.motion` notes the vectors while a clip is decoded.
+FFmpeg does not tell). `vmae_zoo.video.motion_vectors` notes the vectors while a clip is decoded.
 
 Shapes: h, w = blocks of 8 pixels along height and width; fields hold (x, y) in blocks.
 """

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.optical_flow import RAFT, Raft_Small_Weights, raft_small
 
-from vmae_zoo.flow.warp import pixel_grid
+from vmae_zoo.flow.remap import pixel_grid
 
 RANDOM = "random"
 

@@ -3,11 +3,11 @@
 from vmae_zoo.masking.clusters import ClusterOrder, cluster_order
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.motion import MotionGuide
+from vmae_zoo.masking.random import uniform_split
 from vmae_zoo.masking.running_cell import dual_split, running_cell
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.topk import topk_split
 from vmae_zoo.masking.tube import tube_split
-from vmae_zoo.masking.uniform import uniform_split
 
 __all__ = [
     "ClusterOrder",

@@ -20,13 +20,13 @@ import torch
 from einops import reduce
 from torch import Tensor
 
-from vmae_zoo.data.motion import Motion
 from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
 from vmae_zoo.flow.dense import largest_shrink
-from vmae_zoo.flow.warp import backward_warp, fetch, forward_splat
+from vmae_zoo.flow.remap import backward_warp, fetch, forward_splat
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.tube import hidden_places
 from vmae_zoo.randomness import random_bits, random_order
+from vmae_zoo.video.motion_vectors import Motion
 
 CHOICES = {
     "initial_map": ("mix_gauss", "pixel_rand", "token_rand"),

@@ -21,8 +21,8 @@ from vmae_zoo.masking.clusters import ClusterOrder, block_causal, cluster_order,
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method, Output, weighted_mse
 from vmae_zoo.models.cross_decoder import CrossDecoder
-from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.patchify import gather_cubes
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes

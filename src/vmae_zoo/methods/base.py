@@ -17,9 +17,9 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.positions import FixedPositions
 from vmae_zoo.models.sizes import encoder_size
+from vmae_zoo.training.fsdp2 import own_class, shard
 from vmae_zoo.training.parameter_groups import parameter_groups
-from vmae_zoo.training.schedule import Plan, plan, warmup_cosine
-from vmae_zoo.training.strategy import own_class, shard
+from vmae_zoo.training.schedules import Plan, plan, warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Method(lightning.LightningModule):
         return warmup_cosine(step, run.steps, run.warmup_steps, final)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with the published groups; the rate follows `vmae_zoo.training.schedule.warmup_cosine` step by step."""
+        """AdamW with the published groups; the rate follows `warmup_cosine` step by step."""
         settings = self.hparams
         run = plan(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
         lr, min_lr = settings["lr"], settings["min_lr"]

@@ -23,9 +23,9 @@ from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.positions import SeparablePositions
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from vmae_zoo.training.mixing import erase, mix, soft_cross_entropy, soft_targets
-from vmae_zoo.training.results import Results, scores_of, write_csv
-from vmae_zoo.training.schedule import Plan, steps_down
+from vmae_zoo.training.mixup import erase, mix, soft_cross_entropy, soft_targets
+from vmae_zoo.training.schedules import Plan, steps_down
+from vmae_zoo.training.test_predictions import Results, scores_of, write_csv
 
 
 class Classifier(Method):
@@ -43,7 +43,7 @@ class Classifier(Method):
         stride_frames: from one frame of the clip to the next; kept with the weights.
         sampling: "dense" (a window of the video; Kinetics, UCF101, HMDB51) or "uniform" (frames spread over all of it;
             Something-Something V2); kept with the weights.
-        attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided`.
+        attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided_attention`.
         pool: "mean" of the patch tokens, then a norm; or "cls", the class token behind the encoder's final norm.
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.

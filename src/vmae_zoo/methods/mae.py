@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.random import kept_tokens, uniform_split
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.masking.uniform import kept_tokens, uniform_split
 from vmae_zoo.methods.base import Method, Output, weighted_mse
 from vmae_zoo.models.blocks import init_linear, init_patch_projection
-from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.patchify import gather_cubes
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches

@@ -25,9 +25,9 @@ from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv
 from vmae_zoo.models.contrastive import head, info_nce
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.photometric import FIRST_VIEW, SECOND_VIEW, change_colours
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.training.schedule import plan
+from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, change_colours
+from vmae_zoo.training.schedules import plan
 
 
 class MoCoV3(Method):

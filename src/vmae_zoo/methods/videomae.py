@@ -16,9 +16,9 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import hidden_places, tube_split
 from vmae_zoo.methods.base import Method, Output, weighted_mse
-from vmae_zoo.models.cubes import gather_cubes
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.patchify import gather_cubes
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
@@ -38,7 +38,7 @@ class VideoMAE(Method):
         decoder_width: of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_num_heads: of the decoder.
-        attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided`.
+        attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided_attention`.
         final_norm: a layer norm after the encoder's last block; False only for weights that transformers pre-trained
             with its default ``use_mean_pooling``.
         **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.

@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, init_linear
-from vmae_zoo.models.cubes import CubeEmbed
-from vmae_zoo.models.divided import DividedBlock, check_tubes
+from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
+from vmae_zoo.models.patchify import CubeEmbed
 from vmae_zoo.models.positions import FixedPositions, positions, resize_learnt, with_position
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
 
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         preprocessing: what the encoder expects of its input.
         channels: colour channels C.
         eps: of the layer norms.
-        attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided`.
+        attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided_attention`.
         cls_token: a class token before the patch tokens.
         trained: rows and columns of tokens that the weights were trained with, where they are not the grid's: fixed
             positions are resized from them, see `vmae_zoo.models.positions`.

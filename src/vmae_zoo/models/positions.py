@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.cubes import gather_tokens
+from vmae_zoo.models.patchify import gather_tokens
 
 
 def sincos_1d(tokens: int, dim: int) -> Tensor:

@@ -13,8 +13,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from vmae_zoo.training.full_disk import NotSavedError, attempt, spare
-from vmae_zoo.training.told import Agreement, Signals, stop
+from vmae_zoo.training.checkpoint_io import NotSavedError, attempt, spare
+from vmae_zoo.training.signals import Agreement, Signals, stop
 
 RETRY_MINUTES = 5.0  # after a save that failed
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vmae_zoo.training.strategy import own_class
+from vmae_zoo.training.fsdp2 import own_class
 
 CLIPS = 2  # batch norms want more than one
 

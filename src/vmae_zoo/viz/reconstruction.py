@@ -20,7 +20,7 @@ from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.base import Method
-from vmae_zoo.models.cubes import gather_cubes, put_cubes
+from vmae_zoo.models.patchify import gather_cubes, put_cubes
 from vmae_zoo.models.targets import cubes_of_values, undo_normalised_cubes, undo_normalised_patches
 from vmae_zoo.viz.picture import Panel, chosen_frames
 

@@ -15,7 +15,7 @@ from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
-from vmae_zoo.zoo.convert.described import Described
+from vmae_zoo.zoo.convert.spec import Described
 
 LOG = logging.getLogger("vmae_zoo")
 

@@ -14,9 +14,9 @@ from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_downl
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm
 
-from vmae_zoo.zoo.files import SUFFIXES
 from vmae_zoo.zoo.hub_errors import OutOfReachError, explained, is_network, plain
-from vmae_zoo.zoo.seen import note, recall, sha256_of
+from vmae_zoo.zoo.pins import note, recall, sha256_of
+from vmae_zoo.zoo.safe_load import SUFFIXES
 
 PATIENCE = 5.0  # seconds until a Hub that does not answer counts as out of reach
 SIDE_FILES = ("config.json", "preprocessor_config.json")  # small, fetched with the weights

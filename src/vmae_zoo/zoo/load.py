@@ -11,9 +11,9 @@ from vmae_zoo.models.encoder import resized
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LOG, TASKS, build, resizing
 from vmae_zoo.zoo.convert import layout_of
-from vmae_zoo.zoo.convert.described import METHODS, Described, Told
-from vmae_zoo.zoo.files import Contents, read_json, read_weights
-from vmae_zoo.zoo.locate import Located, locate
+from vmae_zoo.zoo.convert.spec import METHODS, Described, Told
+from vmae_zoo.zoo.resolve import Located, locate
+from vmae_zoo.zoo.safe_load import Contents, read_json, read_weights
 
 WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
 

@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from vmae_zoo.models.sizes import DECODERS, ENCODERS
-from vmae_zoo.packaged import packaged
+from vmae_zoo.resources import packaged
 from vmae_zoo.zoo.convert import LAYOUTS
-from vmae_zoo.zoo.convert.described import METHODS
+from vmae_zoo.zoo.convert.spec import METHODS
 
 UNKNOWN = "unknown"
 BUNDLED = Path(__file__).parent / "bundled"

@@ -15,9 +15,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from vmae_zoo.models.sizes import ENCODERS
-from vmae_zoo.zoo.convert import mae, official, timesformer
-from vmae_zoo.zoo.convert.described import Described, Told
+from vmae_zoo.zoo.convert import mae, timesformer, videomae
 from vmae_zoo.zoo.convert.renames import Pairs, joined_qkv, renamed, split_qkv, turned
+from vmae_zoo.zoo.convert.spec import Described, Told
 
 NAME = "transformers"
 
@@ -147,7 +147,7 @@ def read_videomae(tensors: dict[str, Tensor], told: Told) -> Described:
             named[stem + "q_bias"], _, named[stem + "v_bias"] = value.chunk(3)
         elif not name.endswith(".attn.key.bias"):
             named[next((name.replace(old, new) for old, new in bias.items() if name.endswith(old)), name)] = value
-    described = official.read(named, told)
+    described = videomae.read(named, told)
     hparams = dict(described.hparams)
     if described.method != "Classifier":
         hparams["final_norm"] = "encoder.norm.weight" in named

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.models.positions import sincos_2d
 from vmae_zoo.zoo.convert import timm_vit
-from vmae_zoo.zoo.convert.described import (
+from vmae_zoo.zoo.convert.renames import renamed, turned
+from vmae_zoo.zoo.convert.spec import (
     Described,
     Told,
     decoder_heads_of,
@@ -21,7 +22,6 @@ from vmae_zoo.zoo.convert.described import (
     mlp_ratio_of,
     size_name,
 )
-from vmae_zoo.zoo.convert.renames import renamed, turned
 
 NAME = "mae"
 

@@ -8,7 +8,8 @@ from math import isqrt
 from torch import Tensor, nn
 
 from vmae_zoo.methods.mae_st import MEAN, STD
-from vmae_zoo.zoo.convert.described import (
+from vmae_zoo.zoo.convert.renames import joined_qkv, renamed, split_qkv, turned
+from vmae_zoo.zoo.convert.spec import (
     Described,
     Told,
     classes_of,
@@ -19,7 +20,6 @@ from vmae_zoo.zoo.convert.described import (
     mlp_ratio_of,
     size_name,
 )
-from vmae_zoo.zoo.convert.renames import joined_qkv, renamed, split_qkv, turned
 
 NAME = "mae_st"
 

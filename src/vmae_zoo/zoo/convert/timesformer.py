@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.zoo.convert import timm_vit
-from vmae_zoo.zoo.convert.described import Described, Told, classes_of
 from vmae_zoo.zoo.convert.renames import renamed, turned
+from vmae_zoo.zoo.convert.spec import Described, Told, classes_of
 
 NAME = "timesformer"
 

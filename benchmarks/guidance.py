@@ -1,0 +1,190 @@
+"""``vmae-zoo bench guidance``: how well masks follow a person, and what guiding them costs.
+
+* follow: see `benchmarks.mask_tracking`.
+* cost: processor time of the workers' guidance beside the decoding of the same clips.
+* raft: all pairs of a clip in one pass against a call of torchvision's network for each pair.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.mask_tracking import GRID, GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
+from benchmarks.silhouettes import SIZE
+from vmae_zoo.data.sampling import dense_ids, dense_start
+from vmae_zoo.data.transforms import Cut, cut_out, multi_scale_box
+from vmae_zoo.flow.raft import RaftFlow
+from vmae_zoo.masking import MotionGuide
+from vmae_zoo.randomness import Draws, sample_key
+from vmae_zoo.video.decode import probe, read_clip
+from vmae_zoo.video.motion_vectors import Motion
+
+TARGET = 1500  # clips a second
+PARTS = ("decode", "dis", "dis_flow", "vectors", "codec")
+BY_CODEC = MotionGuide(GRID, flow="codec")
+
+
+def cost(clips: Path, repeats: int) -> dict[str, Any]:
+    """Processor milliseconds of decoding and guiding one clip, file by file, as found and re-encoded for speed."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted(clips.rglob("*")):
+            info = readable(path)
+            if info is None or info.frames < 61 or min(info.height, info.width) < 144:
+                continue
+            tell(path.name)
+            copied = Path(shutil.copy(path, folder))
+            quick = quick_copy(copied, min(info.frames, 300))
+            rows.append({"file": path.name, "as found": timed(path, repeats), "re-encoded": timed(quick, repeats)})
+    return {"files": rows, "totals": {kind: total([row[kind] for row in rows]) for kind in ("as found", "re-encoded")}}
+
+
+def total(files: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """What guidance costs over all files, beside their decoding: DIS and the codec's vectors."""
+    columns = {part: [file[part]["median"] for file in files] for part in PARTS}
+    decoding = sum(columns["decode"])
+    result: dict[str, Any] = {f"{part}_ms": spread(values) for part, values in columns.items()}
+    for source in ("dis", "codec"):
+        ratios = [ours / decode for ours, decode in zip(columns[source], columns["decode"], strict=True)]
+        result[source] = {
+            "share_of_decode": spread(ratios),
+            "share_of_all_decode": round(sum(columns[source]) / decoding, 4),
+            f"cores_at_{TARGET}_clips_a_second": round(TARGET * statistics.mean(columns[source]) / 1000, 2),
+        }
+    return result
+
+
+def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of this thread's processor time for one clip of a file.
+
+    * decode: frames without vectors.
+    * dis: guidance by DIS, flow and maps.
+    * dis_flow: the flow alone.
+    * vectors: how much longer the same decoding takes that hands out vectors too.
+    * codec: guidance by them, all of it: vectors, flow and maps.
+    """
+    frames = probe(path).frames
+    times: dict[str, list[float]] = {part: [] for part in PARTS}
+    for repeat in range(repeats):
+        key = sample_key(0, 0, repeat)
+        ids = dense_ids(frames, 16, 4, dense_start(frames, 16, 4, Draws(key, "start")))
+        motion = Motion()
+        plainly, noting = partial(read_clip, path, ids, 256), partial(read_clip, path, ids, 256, motion=motion)
+        reading = [[milliseconds(noting), milliseconds(plainly)], [milliseconds(plainly), milliseconds(noting)]]
+        decode, with_vectors = reading[1][0] + reading[0][1], reading[1][1] + reading[0][0]  # each first and second
+        whole = plainly()
+        box = multi_scale_box(whole.shape[1:3], SIZE, Draws(key, "crop"), (1, 0.875, 0.75, 0.66))
+        cut = Cut(whole.shape[1:3], box, mirrored=False)
+        clip, seen = cut_out(whole, cut, SIZE), motion.cropped(cut)
+        times["decode"].append(decode / 2)
+        times["dis"].append(milliseconds(partial(GUIDE, clip, key)))
+        pairs = GUIDE.pairs(torch.tensor([key]))[0].numpy()
+        times["dis_flow"].append(milliseconds(partial(GUIDE.estimate, clip, pairs)))
+        times["vectors"].append((with_vectors - decode) / 2)
+        times["codec"].append(times["vectors"][-1] + milliseconds(partial(BY_CODEC, clip, key, seen)))
+    return {part: spread(values) for part, values in times.items()}
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """This thread's processor time."""
+    start = time.thread_time()
+    work()
+    return 1000 * (time.thread_time() - start)
+
+
+def raft_calls(clips: Path, repeats: int, batch: int) -> dict[str, Any]:
+    """Seconds for the flow of all 15 pairs of ``batch`` clips, in one pass and in 15 calls, by turns."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    video = torch.from_numpy(np.stack([backgrounds(clips, max(batch, 2))[n][::STRIDE] for n in range(batch)]))
+    video, keys = video.permute(0, 4, 1, 2, 3).to(device), torch.zeros(batch, dtype=torch.int64, device=device)
+    pairs, raft = GUIDE.pairs(keys), RaftFlow("random")
+
+    def one_pass() -> torch.Tensor:
+        return raft(video, pairs)
+
+    @torch.no_grad()
+    def a_call_each() -> torch.Tensor:
+        images = video / 127.5 - 1
+        flows = [raft.net(images[:, :, a], images[:, :, b], num_flow_updates=6)[-1] for a, b in pairs[0].tolist()]
+        return torch.stack(flows, 1).permute(0, 1, 3, 4, 2)
+
+    difference = (one_pass() - a_call_each()).abs().max().item()
+    times: dict[str, list[float]] = {"one_pass": [], "a_call_each": []}
+    for _ in range(repeats):
+        for name, compute in (("one_pass", one_pass), ("a_call_each", a_call_each)):
+            start = time.perf_counter()
+            compute().sum().item()  # waits for the device
+            times[name].append(time.perf_counter() - start)
+    ratio = statistics.median(times["a_call_each"]) / statistics.median(times["one_pass"])
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "clips": batch,
+        **{f"{name}_seconds": spread(values) for name, values in times.items()},
+        "times_as_fast": round(ratio, 3),
+        "largest_difference_pixels": round(difference, 6),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most."""
+    named = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {name: round(value, 4) for name, value in named.items()}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("what", nargs="*", choices=["follow", "cost", "raft", []], help="measures (default: all)")
+    parser.add_argument("--clips", required=True, type=Path, metavar="DIR", help="real videos")
+    parser.add_argument("--silhouettes", type=Path, metavar="FILE", help="Weizmann silhouettes as .npz, for follow")
+    parser.add_argument("--limit", type=int, metavar="N", help="scenes to follow (default: all)")
+    parser.add_argument("--raft-weights", default="random", help="of RAFT-small: a file, a name, or random (default)")
+    parser.add_argument("--raft-limit", type=int, default=20, metavar="N", help="scenes that RAFT follows (default 20)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="clips a file, calls of RAFT (default 5)")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="clips that RAFT gets at once (default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
+    parser.epilog = "example: vmae-zoo bench guidance cost --clips videos --json guidance.json"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    wanted = args.what or ["follow", "cost", "raft"]
+    if "follow" in wanted and args.silhouettes is None:
+        raise ValueError("follow needs --silhouettes: the .npz of the Weizmann silhouettes")
+    results: dict[str, Any] = {"machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}}
+    if "follow" in wanted:
+        results["follow"] = follow(args.silhouettes, args.clips, args.limit, args.raft_weights, args.raft_limit)
+    if "cost" in wanted:
+        results["cost"] = cost(args.clips, args.repeats)
+    if "raft" in wanted:
+        results["raft"] = raft_calls(args.clips, args.repeats, args.batch)
+    print(json.dumps(results, indent=2))
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; the exit code."""
+    parser = argparse.ArgumentParser(prog="guidance", description=__doc__)
+    configure(parser)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""``vmae-zoo bench memory``: how much one worker grows while it reads many clips.
+
+One worker process reads random clips of the given videos and of small ones in many codecs that are made first. The
+videos are linked under many names, so that the worker meets new files all the time, as in a large data set.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from benchmarks.sample_videos import write_specimens
+from vmae_zoo.data.dataset import ClipDataset, Item, collate
+from vmae_zoo.datasets.layouts.base import Row, list_videos
+
+NAMES = 3000  # links to the videos
+
+
+class Weighed(ClipDataset):
+    """Clips, and with each the resident memory in bytes of the process that read it."""
+
+    def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
+        """The clips of a row in an epoch."""
+        items = super().__getitem__(place)
+        items[0]["memory"] = np.int64(resident())
+        return items
+
+
+def resident() -> int:
+    """Resident memory of this process in bytes; its peak where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "roots", nargs="*", type=Path, metavar="DIR", help="folders of videos (default: made ones only)"
+    )
+    parser.add_argument("--clips", type=int, default=10_000, metavar="N", help="clips to read (default: 10000)")
+    parser.add_argument("--limit-mb", type=float, default=20.0, metavar="MB", help="most growth allowed (default: 20)")
+    parser.add_argument("--size", type=int, default=112, metavar="PIXELS", help="side of a clip (default: 112)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
+    parser.epilog = "example: vmae-zoo bench memory /data/hmdb51\nexit code 1 where the worker grew more than allowed"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and judge."""
+    from tqdm import tqdm
+
+    if args.clips < 20:
+        raise ValueError(f"--clips {args.clips}: at least 20 are needed to see whether memory grows")
+    with tempfile.TemporaryDirectory() as folder:
+        videos = write_specimens(Path(folder) / "made")
+        for root in args.roots:
+            videos += list_videos(root.expanduser().absolute()) if root.is_dir() else _missing(root)
+        bar = tqdm(desc="bench memory", total=args.clips, unit="clip", disable=None, file=sys.stderr)
+        began = time.perf_counter()
+        with bar:
+            result = grow(videos, Path(folder) / "links", args.clips, args.size, bar.update)
+        result["seconds"] = round(time.perf_counter() - began, 1)
+    for clips, megabytes in result["resident_mb"].items():
+        print(f"{clips:>8} clips  {megabytes:8.1f} MB")
+    verdict = "within" if result["growth_mb"] <= args.limit_mb else "MORE THAN"
+    print(
+        f"one worker, {len(videos)} videos under {result['names']} names, {result['unreadable']} clips unreadable: it "
+        f"grew {result['growth_mb']:.1f} MB after its first {result['warm_up']} clips, {verdict} {args.limit_mb:g} MB"
+    )
+    if args.json:
+        args.json.write_text(json.dumps({**result, "limit_mb": args.limit_mb}, indent=2) + "\n")
+    return 0 if result["growth_mb"] <= args.limit_mb else 1
+
+
+def grow(
+    videos: list[Path], links: Path, clips: int, size: int = 112, tell: Callable[[int], Any] | None = None
+) -> dict[str, Any]:
+    """Read clips with one worker.
+
+    Args:
+        videos: files to read.
+        links: folder to make, for the many names of the files.
+        clips: how many to read.
+        size: side of a clip in pixels.
+        tell: called with the number of clips read since the last call.
+
+    Returns:
+        "resident_mb" by clips read; "growth_mb": the highest of the last tenth less that at the end of the "warm_up" (a
+        tenth); "names", "unreadable".
+    """
+    links.mkdir(parents=True)
+    rows = []
+    for number in range(min(NAMES, clips)):
+        video = videos[number % len(videos)]
+        link = links / f"{number}{video.suffix}"
+        link.symlink_to(video)
+        rows.append(Row(link.name, link))
+    dataset = Weighed(rows, frames=16, stride_frames=4, size=size)
+    places = [[(number % len(rows), number // len(rows))] for number in range(clips)]
+    loader: Iterable[dict[str, Any]] = DataLoader(dataset, batch_sampler=places, num_workers=1, collate_fn=collate)
+    memory, unreadable = [], 0
+    for batch in islice(loader, clips):
+        unreadable += len(batch.get("bad", ()))
+        memory.append(int(batch["memory"][0]))
+        if tell:
+            tell(1)
+    warm_up = clips // 10
+    marks = [*range(warm_up, clips, warm_up), clips]
+    return {
+        "clips": clips,
+        "warm_up": warm_up,
+        "names": len(rows),
+        "unreadable": unreadable,
+        "resident_mb": {mark: round(memory[mark - 1] / 1e6, 1) for mark in marks},
+        "growth_mb": round((max(memory[-warm_up:]) - memory[warm_up - 1]) / 1e6, 2),
+    }
+
+
+def _missing(root: Path) -> list[Path]:
+    raise ValueError(f"{root} is no folder: give folders of videos")

@@ -1,0 +1,95 @@
+"""``vmae-zoo recipes check``: every recipe parses, builds and takes a step.
+
+A recipe's model is built in full on the meta device (no memory, only shapes), which counts its parameters. Then `fit`
+runs one training and one validation batch of it in a shrunken form: embedded clips, two of them a step, one CPU
+process, and a width of 48 with two blocks; patch, masks, decoder depth and everything else stay the recipe's.
+"""
+
+import contextlib
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+from vmae_zoo.resources import packaged
+
+WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
+ELSEWHERE = {
+    "data.root": "null",
+    "data.sources": "null",
+    "data.layout": "null",
+    "data.split": "null",
+    "data.batch_size": "2",
+    "data.global_batch": "2",
+    "data.workers": "0",
+    "data.pin_memory": "false",
+    "trainer.accelerator": "cpu",
+    "trainer.devices": "1",
+    "trainer.num_nodes": "1",
+    "trainer.strategy": "auto",
+    "trainer.precision": "32-true",
+    "trainer.fast_dev_run": "true",
+    "trainer.enable_progress_bar": "false",
+}
+
+
+def parameters(recipe: Path) -> tuple[int, set[str]]:
+    """Parameters of a recipe's model, and the names of its settings."""
+    import torch
+
+    import vmae_zoo.methods
+    from vmae_zoo.cli.compose import compose
+    from vmae_zoo.cli.lightning_cli import LINKS
+
+    keys = compose(recipe)
+    method = getattr(vmae_zoo.methods, keys["model"]["class_path"].rpartition(".")[2])
+    settings: dict[str, Any] = dict(keys["model"].get("init_args", {}))
+    known = known_settings(method)
+    for source, target in LINKS.items():
+        value = keys.get("data", {}).get(source.partition(".")[2])
+        if target in known and value is not None:
+            settings.setdefault(target, value)
+    settings.pop("init_from", None)
+    with torch.device("meta"):
+        model = method(**settings)
+    return sum(parameter.numel() for parameter in model.parameters()), known
+
+
+def known_settings(method: type) -> set[str]:
+    """Names of a method's arguments, those it hands on to its bases included."""
+    import inspect
+
+    return {
+        name for base in method.__mro__[:-1] for name in inspect.signature(vars(base).get("__init__", base)).parameters
+    }
+
+
+def check(recipe: Path) -> dict[str, Any]:
+    """Build and try one recipe.
+
+    Returns:
+        Its name, parameters, and ``error``: None, or what went wrong.
+    """
+    from vmae_zoo.cli.main import main
+
+    home, file = packaged("recipes"), recipe.absolute()
+    name = f"recipes/{file.relative_to(home)}" if file.is_relative_to(home) else str(recipe)
+    row: dict[str, Any] = {"recipe": name, "parameters": None}
+    try:
+        row["parameters"], known = parameters(recipe)
+    except (ValueError, TypeError, AttributeError) as error:
+        return {**row, "error": " ".join(str(error).split())}
+    shrunk = {f"model.{name}": str(value) for name, value in WIDTHS.items() if name in known}
+    if "init_from" in known:
+        shrunk["model.init_from"] = "null"
+    overrides = [f"--{name}={value}" for name, value in {**shrunk, **ELSEWHERE}.items()]
+    said, lightning = io.StringIO(), logging.getLogger("lightning.pytorch")
+    level = lightning.level
+    lightning.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = main(["fit", "-c", str(recipe), *overrides])
+    finally:
+        lightning.setLevel(level)
+    last = said.getvalue().strip().splitlines()[-1:] or ["it said nothing"]
+    return {**row, "error": None if code == 0 else last[0]}

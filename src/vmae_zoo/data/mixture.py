@@ -1,0 +1,115 @@
+"""The clips of a run and what is known of their files: one data set or several, and their indexes."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vmae_zoo.data.bad_samples import check_readable
+from vmae_zoo.data.storage_retry import anchors_of
+from vmae_zoo.datasets.epoch_sampling import Draw, all_rows
+from vmae_zoo.datasets.index import Index, find_index, without_damaged
+from vmae_zoo.datasets.layouts import Row, open_catalog
+from vmae_zoo.datasets.sources import Source, join, read_sources
+from vmae_zoo.video.decode import VideoInfo
+from vmae_zoo.video.packet_index import Timeline
+
+
+class Collection:
+    """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged.
+
+    Args:
+        root: folder of the videos, or a list file; with ``sources`` the folder that theirs are relative to.
+        layout: how it is laid out; None detects it.
+        split: number of the split where the layout has some.
+        sources: several data sets instead, see `vmae_zoo.datasets.sources.Source`.
+        stride_frames: distance of the frames of sources that have none of their own.
+        refuse_corrupt: leave out videos with frames that the decoder made up, too.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        layout: str | None = None,
+        split: int | None = None,
+        sources: Sequence[Mapping[str, Any]] | None = None,
+        stride_frames: int = 4,
+        refuse_corrupt: bool = False,
+    ):
+        if sources and (layout is not None or split is not None):
+            raise ValueError("data.layout and data.split belong to each of data.sources: write them there")
+        self.sources: list[Source] = read_sources(sources or ())
+        base = Path(root).expanduser().absolute()
+        opened = [source.open(base) for source in self.sources] or [open_catalog(root, layout, split)]
+        found = [find_index(catalog.root) for catalog in opened]
+        self.indexes = Indexes([index for index in found if index is not None])
+        self.parts = [
+            catalog if index is None else without_damaged(catalog, index, refuse_corrupt)
+            for catalog, index in zip(opened, found, strict=True)
+        ]
+        self.catalog = join(self.sources, self.parts, base, stride_frames) if self.sources else self.parts[0]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The training clips, source by source."""
+        return self.catalog.of("train")
+
+    @cached_property
+    def validation_rows(self) -> list[Row]:
+        """The validation clips: those of the test split where there are no others."""
+        return self.catalog.of("val") or self.catalog.of("test")
+
+    @property
+    def test_rows(self) -> list[Row]:
+        """The test clips: the validation clips where there are no others."""
+        return self.catalog.of("test") or self.validation_rows
+
+    @cached_property
+    def anchors(self) -> tuple[Path, ...]:
+        """Folders without which nothing can be read."""
+        return tuple(anchor for part in self.parts for anchor in anchors_of(part.root, part.rows))
+
+    def draw(self, seed: int) -> Draw:
+        """The training clips of each epoch."""
+        if not self.sources:
+            return all_rows(len(self.rows))
+        names, weights = zip(*((source.called, source.weight) for source in self.sources), strict=True)
+        return Draw(names, [len(part.of("train")) for part in self.parts], weights, seed)
+
+    def describe(self) -> str:
+        """One line: layout, classes, clips of each split, what is odd, and of several sources what each of them is."""
+        line = self.catalog.describe()
+        return f"{line}; {len(self.draw(0))} clips an epoch" if self.sources else line
+
+    def check(self) -> None:
+        """``ValueError`` where there is no training clip, or of some source none that can be read."""
+        if not self.rows:
+            raise ValueError(
+                f"{self.catalog.root} lists no training clip (layout {self.catalog.layout}): check its splits"
+            )
+        for part in self.parts:
+            if rows := part.of("train"):
+                check_readable(rows, part.root)
+
+
+class Indexes:
+    """What the indexes of all sources know.
+
+    Args:
+        indexes: those that there are.
+    """
+
+    def __init__(self, indexes: Sequence[Index]):
+        self.indexes = indexes
+
+    def __bool__(self) -> bool:
+        return bool(self.indexes)
+
+    def recall(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, Timeline | None] | None:
+        """What one of them knows of a file of this size and time of change."""
+        return next((known for index in self.indexes if (known := index.recall(name, size, mtime_ns))), None)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """Of them all; None where there is none."""
+        return "+".join(index.fingerprint for index in self.indexes) or None

@@ -1,0 +1,1 @@
+"""Which clips there are: layouts, indexes, copies for fast reading, and the embedded sets."""

@@ -1,0 +1,83 @@
+"""Catalogs: what lies below a root, as rows of clips.
+
+Each layout is a file of this room; the first of `LAYOUTS` that is found is the one, unless it is named.
+"""
+
+from pathlib import Path
+
+from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout, Row
+from vmae_zoo.video.storage import as_path, is_remote
+
+__all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "Layout", "Row", "open_catalog"]
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        hmdb51.LAYOUT,
+        ucf101.LAYOUT,
+        ssv2.LAYOUT,
+        kinetics.LAYOUT,
+        csv_lists.CSV,
+        csv_lists.LIST,
+        folders.FOLDER,
+        folders.FLAT,
+        jpeg_shards.CACHE,
+    )
+}
+
+
+def open_catalog(root: str | Path, layout: str | None = None, split: int | None = None) -> Catalog:
+    """Read what lies below a root.
+
+    Args:
+        root: a folder, a list file, or the URL of a cache.
+        layout: one of `LAYOUTS`; None detects it.
+        split: number of the split where the layout has some (hmdb51, ucf101: 1, 2, 3); None is the usual one.
+
+    Raises:
+        ValueError: nothing of the kind is there; the sentence says what was expected and what was found.
+    """
+    root = as_path(root)
+    if is_remote(root) and not jpeg_shards.CACHE.found(root):
+        raise ValueError(
+            f"{root} holds no {jpeg_shards.LIST}: from a store only what `vmae-zoo cache` wrote there is read"
+        )
+    if not is_remote(root) and not root.exists():
+        raise ValueError(f"root = {root} does not exist: give the folder of the videos")
+    if layout is not None and layout not in LAYOUTS:
+        raise ValueError(
+            f"layout = {layout!r} is not known: choose one of {', '.join(LAYOUTS)}, or leave it out to detect it"
+        )
+    layout = jpeg_shards.CACHE.name if is_remote(root) else layout
+    candidates = LAYOUTS.values() if layout is None else [LAYOUTS[layout]]
+    chosen = next((candidate for candidate in candidates if candidate.found(root)), None)
+    if chosen is None:
+        expected = (
+            f"no videos ({', '.join(EXTENSIONS)})"
+            if layout is None
+            else f"not the layout {layout} ({LAYOUTS[layout].expects})"
+        )
+        raise ValueError(
+            f"{root} holds {expected}, but {_glimpse(root)}: check root{'' if layout is None else ' and layout'}"
+        )
+    if split is not None and split not in chosen.splits:
+        choices = (
+            f"has the splits {', '.join(map(str, chosen.splits))}"
+            if chosen.splits
+            else "has no numbered splits: leave it out"
+        )
+        raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
+    catalog = chosen.read(root, split)
+    if not catalog.rows:
+        raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
+    return catalog
+
+
+def _glimpse(root: Path) -> str:
+    if root.is_file():
+        return "is one file that is no list of videos"
+    names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
+    if not names:
+        return "is empty"
+    return f"{len(names)} other entr{'y' if len(names) == 1 else 'ies'}, such as {', '.join(names[:3])}"

@@ -1,0 +1,61 @@
+"""HMDB51 (Kuehne et al., ICCV 2011): ``<class>/<clip>.avi`` and split files ``<class>_test_split{1,2,3}.txt``.
+
+A line of a split file is ``name 1|2|0``: training, test, unused. The test clips are the validation set. The split files
+may lie in the root, in a folder in it (``splits``, ``testTrainMulti_7030_splits``) or in such a folder beside it. Files
+are matched by stem, so a re-encoded copy with another extension is the same data set with other ids. The embedded clips
+have this layout.
+"""
+
+from pathlib import Path
+
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note, subfolders
+
+_SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits")
+_MEANING = {"1": "train", "2": "val"}
+
+
+def _split_files(root: Path, split: int) -> list[Path]:
+    folders = [root, *(root / name for name in _SPLIT_FOLDERS), *(root.parent / name for name in _SPLIT_FOLDERS)]
+    for folder in folders:
+        files = sorted(folder.glob(f"*_test_split{split}.txt"))
+        if files:
+            return files
+    return []
+
+
+def _found(root: Path) -> bool:
+    return root.is_dir() and any(_split_files(root, split) for split in (1, 2, 3))
+
+
+def _read(root: Path, split: int | None) -> Catalog:
+    split = split or 1
+    files = _split_files(root, split)
+    if not files:
+        raise ValueError(
+            f"{root} has no file <class>_test_split{split}.txt: give another split, or complete the split files"
+        )
+    classes = [file.name.removesuffix(f"_test_split{split}.txt") for file in files]
+    folders = {folder.name: folder for parent in [*subfolders(root), root] for folder in subfolders(parent)}
+    rows, missing, listed = [], [], 0
+    for label, (name, file) in enumerate(zip(classes, files, strict=True)):
+        videos = {path.stem: path for path in list_videos(folders[name])} if name in folders else {}
+        for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            clip, _, use = line.strip().rpartition(" ")
+            if use not in _MEANING:
+                continue
+            listed += 1
+            path = videos.get(Path(clip.strip()).stem)
+            if path is None:
+                missing.append(f"{name}/{clip.strip()}")
+            else:
+                rows.append(Row.below(root, path, label, _MEANING[use]))
+    return Catalog(root, "hmdb51", classes, rows, split, missing_note(missing, listed, root), tuple(missing))
+
+
+LAYOUT = Layout(
+    "hmdb51",
+    "<class>/<clip> folders and <class>_test_split1.txt files in the root or in splits/",
+    _found,
+    _read,
+    (1, 2, 3),
+)

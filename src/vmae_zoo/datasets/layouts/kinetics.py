@@ -1,0 +1,62 @@
+"""Kinetics-400/600/700 (Kay et al., 2017, arXiv 1705.06950) with its official CSV files.
+
+The CSVs have the columns ``label, youtube_id, time_start, time_end, split``; they lie in the root or in
+``annotations``. A clip's file is ``<youtube_id>_<start>_<end>`` (six digits each) or ``<youtube_id>``, anywhere below
+the root, with any video extension. Clips that YouTube has lost are normal: they are counted, not refused. Class folders
+``train/<class>``, ``val/<class>`` without CSVs are the layout "folder".
+"""
+
+import csv
+from pathlib import Path
+
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, Row, list_videos, missing_note
+
+_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
+
+
+def _tables(root: Path) -> list[Path]:
+    return [
+        file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.csv")) if _has_columns(file)
+    ]
+
+
+def _has_columns(file: Path) -> bool:
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
+        return set(next(csv.reader(lines), [])) >= _COLUMNS
+
+
+def _found(root: Path) -> bool:
+    return root.is_dir() and bool(_tables(root))
+
+
+def _read(root: Path, split: int | None) -> Catalog:
+    entries = []
+    for file in _tables(root):
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            for entry in csv.DictReader(lines):
+                kind = SPLITS.get((entry.get("split") or file.stem).strip().lower())
+                if kind is None:
+                    raise ValueError(
+                        f"{file}: its split column or its name should say train, val or test, "
+                        f"not {entry.get('split')!r}"
+                    )
+                entries.append((entry, kind))
+    classes = sorted({entry["label"] for entry, _ in entries if entry["label"]})
+    labels = {name: label for label, name in enumerate(classes)}
+    videos = {path.stem: path for path in list_videos(root)}
+    rows, missing = [], []
+    for entry, kind in entries:
+        stem = entry["youtube_id"]
+        timed = f"{stem}_{int(float(entry['time_start'])):06d}_{int(float(entry['time_end'])):06d}"
+        path = videos.get(timed) or videos.get(stem)
+        if path is None:
+            missing.append(timed)
+        else:
+            rows.append(Row.below(root, path, labels.get(entry["label"], -1), kind))
+    notes = missing_note(missing, len(entries), root)
+    return Catalog(root, "kinetics", classes, rows, None, notes, tuple(missing))
+
+
+LAYOUT = Layout(
+    "kinetics", "CSV files with label, youtube_id, time_start, time_end in the root or in annotations/", _found, _read
+)

@@ -1,0 +1,48 @@
+"""Something-Something V2 (Goyal et al., ICCV 2017, arXiv 1706.04261): numbered videos and JSON lists.
+
+``something-something-v2-{train,validation,labels}.json`` (or ``{train,validation,labels}.json``) in the root,
+``labels`` or ``annotations``; an entry of a list is ``{"id": "78687", "template": "Holding [something]", ...}`` and the
+labels file gives ``{"Holding something": "0", ...}``.
+"""
+
+import json
+from pathlib import Path
+
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note
+
+
+def _file(root: Path, kind: str) -> Path | None:
+    names = [f"{prefix}{kind}.json" for prefix in ("something-something-v2-", "")]
+    paths = (folder / name for folder in (root, root / "labels", root / "annotations") for name in names)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _found(root: Path) -> bool:
+    return root.is_dir() and _file(root, "labels") is not None and _file(root, "train") is not None
+
+
+def _read(root: Path, split: int | None) -> Catalog:
+    labels_file = _file(root, "labels")
+    assert labels_file is not None
+    labels = {name: int(label) for name, label in json.loads(labels_file.read_text()).items()}
+    videos = {path.stem: path for path in list_videos(root)}
+    rows, missing, listed = [], [], 0
+    for kind, name in (("train", "train"), ("val", "validation")):
+        file = _file(root, name)
+        if file is None:
+            continue
+        for entry in json.loads(file.read_text()):
+            template = entry["template"].replace("[", "").replace("]", "")
+            if template not in labels:
+                raise ValueError(f"{file}: the template {template!r} is not in {labels_file}")
+            listed += 1
+            path = videos.get(str(entry["id"]))
+            if path is None:
+                missing.append(str(entry["id"]))
+            else:
+                rows.append(Row.below(root, path, labels[template], kind))
+    classes = sorted(labels, key=labels.__getitem__)
+    return Catalog(root, "ssv2", classes, rows, None, missing_note(missing, listed, root), tuple(missing))
+
+
+LAYOUT = Layout("ssv2", "something-something-v2-train.json and -labels.json in the root or in labels/", _found, _read)

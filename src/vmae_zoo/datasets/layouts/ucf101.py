@@ -1,0 +1,47 @@
+"""UCF101 (Soomro et al., 2012, arXiv 1212.0402): ``<class>/v_*.avi`` with ``trainlist0N.txt`` and ``testlist0N.txt``.
+
+A line of a train list is ``Class/v_Class_g08_c01.avi 1``, of a test list the same without the number. The test clips
+are the validation set. The lists may lie in the root, in ``ucfTrainTestlist`` in it or beside it; the videos in the
+root or in a folder in it. Files are matched by stem, which is unique, so extensions may differ.
+"""
+
+from pathlib import Path
+
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note
+
+
+def _lists(root: Path) -> Path | None:
+    folders = (root, root / "ucfTrainTestlist", root.parent / "ucfTrainTestlist")
+    return next((folder for folder in folders if any(folder.glob("trainlist0[123].txt"))), None)
+
+
+def _found(root: Path) -> bool:
+    return root.is_dir() and _lists(root) is not None
+
+
+def _read(root: Path, split: int | None) -> Catalog:
+    split = split or 1
+    lists = _lists(root)
+    assert lists is not None
+    names: dict[str, str] = {}
+    for kind, file in (("train", lists / f"trainlist0{split}.txt"), ("val", lists / f"testlist0{split}.txt")):
+        if not file.is_file():
+            raise ValueError(f"{file} is missing: split = {split} needs it")
+        for line in file.read_text().splitlines():
+            if line.strip():
+                names[line.split()[0].replace("\\", "/")] = kind
+    classes = sorted({name.split("/")[0] for name in names})
+    videos = {path.stem: path for path in list_videos(root)}
+    rows, missing = [], []
+    for name, kind in names.items():
+        path = videos.get(Path(name).stem)
+        if path is None:
+            missing.append(name)
+        else:
+            rows.append(Row.below(root, path, classes.index(name.split("/")[0]), kind))
+    return Catalog(root, "ucf101", classes, rows, split, missing_note(missing, len(names), root), tuple(missing))
+
+
+LAYOUT = Layout(
+    "ucf101", "trainlist01.txt and testlist01.txt in the root or in ucfTrainTestlist/", _found, _read, (1, 2, 3)
+)

@@ -1,0 +1,76 @@
+"""Sequences of person masks as videos, with a split for each subject left out.
+
+``python -m vmae_zoo.datasets.synthetic.silhouettes weizmann.npz OUT`` writes videos and ``list.csv``, whose columns ``split1``,
+``split2``, ... each leave one subject out, and whose ``group`` is the subject. The npz holds ``frames``, uint8
+(N, H, W/8), bit-packed masks of all sequences one behind the other; ``lengths``, frames of each; ``label``, ``subject``
+and ``names`` of each; ``classes``. Meant for the silhouettes of Weizmann's actions (Gorelick, Blank, Shechtman, Irani,
+Basri, "Actions as Space-Time Shapes", TPAMI 2007): 93 sequences, 10 actions, 9 subjects. They are no part of this
+package.
+"""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vmae_zoo.datasets.synthetic.writer import write_data
+
+KEYS = ("frames", "lengths", "label", "subject", "classes", "names")
+
+
+def clip_of(packed_THW: np.ndarray, width: int) -> np.ndarray:
+    """uint8 (T, H, width, 3), white persons on black; sides are made even by leaving out a row or column."""
+    mask = np.unpackbits(packed_THW, axis=2)[:, : packed_THW.shape[1] // 2 * 2, : width // 2 * 2]
+    return np.repeat(mask[..., None] * np.uint8(255), 3, 3)
+
+
+def make(file: Path, out: Path, width: int = 180) -> None:
+    """Write a video of each sequence, and the list.
+
+    Args:
+        file: npz, see the module.
+        out: the folder to make.
+        width: of a frame in pixels; the packed bytes may hold a few more.
+
+    Raises:
+        ValueError: the file is not what it should be, or the folder is there.
+    """
+    with np.load(file) as arrays:
+        if missing := [key for key in KEYS if key not in arrays]:
+            raise ValueError(f"{file} holds no {', '.join(missing)}: it should have {', '.join(KEYS)}")
+        frames, lengths, label, subject, classes, names = (arrays[key] for key in KEYS)
+    if lengths.sum() != len(frames) or not 0 < width <= 8 * frames.shape[2]:
+        raise ValueError(
+            f"{file}: lengths count {lengths.sum()} frames of {len(frames)}, {width} of {8 * frames.shape[2]} columns"
+        )
+    ends = np.cumsum(lengths)
+    subjects = sorted({str(name) for name in subject})
+    videos, lines = {}, []
+    for end, length, number, who, name in zip(ends, lengths, label, subject, names, strict=True):
+        path = f"videos/{name}.mp4"
+        videos[path] = partial(clip_of, frames[end - length : end], width)
+        splits = {f"split{place}": "test" if who == left_out else "train" for place, left_out in enumerate(subjects, 1)}
+        lines.append({"path": path, "label": str(classes[number]), "group": str(who), **splits})
+    write_data(out, videos, {"list.csv": lines})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vmae_zoo.datasets.synthetic.silhouettes", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("npz", type=Path, help=", ".join(KEYS))
+    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("--width", type=int, default=180, metavar="PIXELS", help="of a frame (default 180)")
+    args = parser.parse_args(arguments)
+    try:
+        make(args.npz, args.out, args.width)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    print(args.out / "list.csv")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One video file: probe, packet index, decode, frame conversion."""

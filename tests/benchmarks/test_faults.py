@@ -1,0 +1,54 @@
+"""The short form of `vmae-zoo bench faults`: a real run killed twice, and what the command makes of its faults."""
+
+import json
+import sys
+
+import pytest
+from benchmarks.fault_harness import FaultError, Lab, differences
+from benchmarks.fault_injection import NotPossibleError
+
+from benchmarks import faults
+from vmae_zoo.cli.main import main
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no kill -9, no fork server")
+def test_two_kills_change_nothing(tmp_path):
+    lab = Lab(tmp_path, {"trainer.max_steps": 16, "trainer.limit_val_batches": 0})
+    assert faults.kill(lab, 2, 0).startswith("2 kills")
+
+
+def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(tmp_path, monkeypatch, capsys):
+    def kept(lab, count, seed):
+        return f"{count} kills"
+
+    def skipped(lab, count, seed):
+        raise NotPossibleError("no small disk here")
+
+    def broken(lab, count, seed):
+        raise FaultError("it ended otherwise")
+
+    monkeypatch.setattr(faults, "FAULTS", {"kill": kept, "full-disk": skipped, "nan": broken})
+    file = tmp_path / "f.json"
+    assert main(["bench", "faults", "kill", "full-disk", "--kills", "2", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["faults"]
+    assert [(row["fault"], row["promise"], row["detail"]) for row in rows] == [
+        ("kill", "kept", "2 kills"),
+        ("full-disk", "skipped", "no small disk here"),
+    ]
+    assert main(["bench", "faults"]) == 1
+    assert "broken" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_difference_of_one_bit_is_found():
+    import torch
+
+    one = {"global_step": 3, "state_dict": {"w": torch.ones(2)}, "optimizer_states": [{"state": {0: torch.ones(1)}}]}
+    two = {**one, "state_dict": {"w": torch.tensor([1.0, 1.0 + 1.2e-7])}}
+    assert list(differences(one, one)) == []
+    assert list(differences(one, two)) == ["state_dict['w']"]
+    assert list(differences(one, {**one, "global_step": 4})) == ["global_step"]
+
+
+def test_an_unknown_fault_is_named(capsys):
+    assert main(["bench", "faults", "flood"]) == 1
+    assert "no fault flood: choose of kill, told" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""No optimiser step on numbers that are not finite."""
+
+import json
+
+import lightning
+import pytest
+import torch
+from lightning import Callback
+from torch.utils.data import DataLoader
+
+from vmae_zoo.callbacks.skip_nonfinite import FILE, DivergedError, FiniteSteps, _Verdict
+from vmae_zoo.training.checkpointing import LastCheckpoint
+
+GOOD = [[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, -0.5, 3.0], [-2.0, 1.0, 0.75, 1.5], [0.1, 0.2, 0.3, 0.4]]
+BAD = [float("nan")] * 4
+
+
+class Line(lightning.LightningModule):
+    """A linear map learning to sum; batch rows hold a NaN where a step is to go wrong."""
+
+    def __init__(self, optimizer: str = "fused"):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(4, 1)
+        self.kind = optimizer
+
+    def training_step(self, batch, batch_idx):
+        x = batch["video"]
+        finite = torch.nan_to_num(x, posinf=0.0)
+        loss = (self.layer(torch.where(x.isinf(), finite, x)) - finite.sum(1, keepdim=True)).square().mean()
+        return loss + torch.where(x.isinf(), x, 0.0).sum()  # an inf makes the loss bad and leaves the gradient finite
+
+    def configure_optimizers(self):
+        if self.kind == "sgd":
+            return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        return torch.optim.AdamW(self.parameters(), lr=0.1, weight_decay=0.1, fused=self.kind == "fused")
+
+
+class Seen(Callback):
+    """Weights after each batch."""
+
+    def __init__(self):
+        self.weights = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.weights.append(pl_module.layer.weight.detach().clone())
+
+
+def train(folder, rows, *callbacks, model=None, **settings):
+    data = [{"video": torch.tensor(row), "index": torch.tensor(place)} for place, row in enumerate(rows)]
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=any(isinstance(callback, LastCheckpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        **settings,
+    )
+    model = model or Line()
+    trainer.fit(model, DataLoader(data, batch_size=1))
+    return model, trainer
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("optimizer", ["fused", "plain", "sgd"])
+@pytest.mark.parametrize("bad", [BAD, [1.0, 2.0, float("inf"), 0.0]], ids=["gradient", "loss only"])
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_a_bad_step_leaves_weights_and_moments_as_if_it_had_not_been(tmp_path, optimizer, bad):
+    with_bad, trainer = train(
+        tmp_path, [GOOD[0], bad, GOOD[1], bad, bad, GOOD[2]], FiniteSteps(), model=Line(optimizer)
+    )
+    without, other = train(tmp_path, GOOD[:3], model=Line(optimizer))
+    assert trainer.global_step == 6  # the schedule and the data moved on
+    for ours, theirs in zip(with_bad.parameters(), without.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+        states = [t.optimizers[0].state[p] for t, p in ((trainer, ours), (other, theirs))]
+        assert states[0].keys() == states[1].keys()
+        for name in states[0]:
+            assert torch.equal(states[0][name], states[1][name]), name
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_skipped_steps_are_written_with_their_clips(tmp_path):
+    counter = FiniteSteps()
+    _, trainer = train(tmp_path, [GOOD[0], BAD, GOOD[1], BAD], counter)
+    assert counter.skipped == 2
+    assert [(line["step"], line["clips"]) for line in lines(tmp_path)] == [(1, [1]), (3, [3])]
+    assert lines(tmp_path)[0]["loss"] == "nan"
+    assert trainer.callback_metrics["gradient/skipped_steps"] == 2
+
+
+def test_a_sound_run_writes_nothing_and_is_not_changed(tmp_path):
+    ours, _ = train(tmp_path, GOOD, FiniteSteps())
+    plain, _ = train(tmp_path, GOOD)
+    assert torch.equal(ours.layer.weight, plain.layer.weight)
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_one_bad_batch_spoils_the_whole_accumulated_step_only(tmp_path):
+    ours, trainer = train(tmp_path, [BAD, GOOD[0], GOOD[1], GOOD[2]], FiniteSteps(), accumulate_grad_batches=2)
+    without, _ = train(tmp_path, [GOOD[1], GOOD[2]], accumulate_grad_batches=2)
+    assert trainer.global_step == 2
+    assert torch.equal(ours.layer.weight, without.layer.weight)
+    assert lines(tmp_path)[0]["clips"] == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_a_series_of_bad_steps_goes_back_to_the_last_checkpoint_and_on_with_other_clips(tmp_path):
+    seen, counter = Seen(), FiniteSteps(patience=2)
+    rows = [*GOOD[:3], GOOD[3], BAD, BAD, GOOD[1]]  # saved after the third; the fourth moves on, then two bad ones
+    ours, trainer = train(tmp_path, rows, counter, seen, LastCheckpoint(every_n_steps=3), max_steps=7)
+    assert not torch.equal(seen.weights[3], seen.weights[2])
+    assert torch.equal(seen.weights[4], seen.weights[3])
+    assert torch.equal(seen.weights[5], seen.weights[2])
+    assert counter.rolled_back == 1
+    assert trainer.global_step == 7
+    without, _ = train(tmp_path / "other", [*GOOD[:3], GOOD[1]])
+    assert torch.equal(ours.layer.weight, without.layer.weight)  # the moments went back too
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_when_going_back_does_not_help_the_run_ends_with_a_sentence(tmp_path):
+    with pytest.raises(DivergedError, match=r"2 steps before step 5 .* after 1 returns .*lower the learning rate"):
+        train(
+            tmp_path, [GOOD[0], BAD, BAD, BAD, BAD, BAD], FiniteSteps(2, rollbacks=1), LastCheckpoint(every_n_steps=1)
+        )
+    with pytest.raises(DivergedError, match="after 0 returns"):
+        train(tmp_path / "none", [BAD, BAD, BAD], FiniteSteps(patience=2))
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_counts_go_on_in_a_resumed_run(tmp_path):
+    first = FiniteSteps(patience=4)
+    train(tmp_path, [BAD, GOOD[0], BAD], first)
+    second = FiniteSteps(patience=4)
+    second.load_state_dict(first.state_dict())
+    train(tmp_path, [BAD, BAD], second)
+    assert (second.skipped, second.in_a_row) == (4, 3)
+
+
+def test_verdicts_not_yet_read_are_counted_in_a_checkpoint():
+    counter, number = FiniteSteps(), torch.tensor(1.0)
+    counter._verdicts = [
+        _Verdict(step, torch.tensor(bad), number, number, ()) for step, bad in enumerate([1.0, 0, 1, 1])
+    ]
+    assert counter.state_dict() == {"skipped": 3, "in_a_row": 2, "rolled_back": 0}
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ValueError, match=r"finite\.patience"):
+        FiniteSteps(patience=0)

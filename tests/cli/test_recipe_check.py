@@ -1,0 +1,59 @@
+"""Every recipe that ships parses and builds in full; one of each method takes a step in the shrunken form.
+
+`vmae-zoo recipes check` does the step for all of them.
+"""
+
+import csv
+
+import pytest
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.cli.recipe_check import check, parameters
+from vmae_zoo.resources import packaged, packaged_recipes
+
+RECIPES = {str(path.relative_to(packaged("recipes"))): path for path in packaged_recipes()}
+
+PUBLISHED = {  # millions, as published or as the method descriptions calculate them
+    "paper/videomae_small.k400-1600.yaml": 24.0,
+    "paper/videomae_base.k400-800.yaml": 94.2,
+    "paper/videomae_large.k400-1600.yaml": 343.0,
+    "paper/videomae_huge.k400-1600.yaml": 692.5,
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_builds_its_model_in_full(name):
+    count, _ = parameters(RECIPES[name])
+    assert count > 1e5
+    if name in PUBLISHED:
+        assert count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "name", ["videomae.yaml", "paper/videomae_v2_giant.hybrid-1200.yaml", "paper/arvideo_base.k400-800.yaml"]
+)
+def test_recipe_takes_a_step_in_the_shrunken_form(name):
+    assert check(RECIPES[name])["error"] is None
+
+
+def test_a_recipe_that_cannot_be_is_told_in_one_line(tmp_path, capsys):
+    bad = packaged("recipes") / "videomae.yaml"
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(bad.read_text().replace("mask_ratio: 0.75", "mask_ratio: 1.0"))
+    assert main(["fit", "-c", str(broken), "--trainer.fast_dev_run=true", "--data.workers=0"]) == 1
+    assert "mask_ratio = 1.0 hides" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_opens_with_what_it_is_how_to_run_it_and_what_to_expect(name):
+    lines = RECIPES[name].read_text().splitlines()
+    assert all(line.startswith("# ") for line in lines[:3])
+    assert f"fit -c recipes/{name}" in lines[1]
+    assert len(lines) <= 40
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "/" not in name])
+def test_the_losses_shipped_beside_a_recipe_fall(name):
+    with (RECIPES[name].parent / "curves" / f"{RECIPES[name].stem}.csv").open() as file:
+        losses = [float(row["loss/train"]) for row in csv.DictReader(file) if row["loss/train"]]
+    assert sum(losses[-5:]) < 0.97 * sum(losses[:5])

@@ -1,0 +1,161 @@
+"""A data folder that goes away during training: the run waits, goes on with the same clips, or saves and stops."""
+
+import shutil
+import threading
+
+import lightning as L
+import pytest
+import torch
+
+from vmae_zoo.data import ClipDataModule, Row, storage_retry
+from vmae_zoo.data.storage_retry import anchors_of, gone
+from vmae_zoo.training.checkpointing import LastCheckpoint
+
+SMALL = {"frames": 2, "stride_frames": 1, "size": 16, "batch_size": 2, "global_batch": 4}
+
+
+class Diary(L.LightningModule):
+    """Writes down what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.clips, self.validated = [], []
+
+    def training_step(self, batch, batch_idx):
+        self.clips += zip(batch["key"].tolist(), batch["video"].sum((1, 2, 3, 4)).tolist(), strict=True)
+        return self.layer(batch["video"].float().mean().view(1)).sum()
+
+    def validation_step(self, batch, batch_idx):
+        self.validated += batch["key"].tolist()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 1e-9)
+
+
+class Outage(L.Callback):
+    """Takes the folder away after a step, and brings it back.
+
+    Args:
+        root: the folder.
+        step: after which.
+        seconds: until it is back; None: it stays away.
+        mount_point: whether an empty folder is left.
+        hook: where it happens.
+    """
+
+    def __init__(self, root, step=2, seconds=0.5, mount_point=False, hook="on_train_batch_end"):
+        self.root, self.away, self.step, self.seconds = root, root.with_name("away"), step, seconds
+        self.mount_point, self.back = mount_point, None
+        setattr(self, hook, self._happen)
+
+    def _happen(self, trainer, *_):
+        if trainer.global_step == self.step and self.back is None:
+            self.root.rename(self.away)
+            if self.mount_point:
+                self.root.mkdir()
+            self.back = threading.Timer(self.seconds or 0, self.restore)
+            if self.seconds is not None:
+                self.back.start()
+
+    def restore(self):
+        if self.root.exists():
+            self.root.rmdir()
+        self.away.rename(self.root)
+
+
+@pytest.fixture
+def root(small_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage_retry, "POLL_SECONDS", 0.05)
+    shutil.copytree(small_set, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def fit(root, tmp_path, *callbacks, checkpoint=None, workers=0, **settings):
+    module, data = Diary(), ClipDataModule(str(root), workers=workers, **{**SMALL, **settings})
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    callbacks = [LastCheckpoint(), *callbacks]
+    trainer = L.Trainer(accelerator="cpu", max_epochs=2, default_root_dir=tmp_path, callbacks=callbacks, **quiet)
+    trainer.fit(module, data, ckpt_path=checkpoint)
+    return module
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("mount_point", [False, True])
+def test_a_run_waits_and_goes_on_with_the_same_clips(root, tmp_path, workers, mount_point, capfd):
+    whole = fit(root, tmp_path / "whole")
+    outage = Outage(root, mount_point=mount_point)
+    module = fit(root, tmp_path / "run", outage, workers=workers)
+    assert storage_retry.back.finished.is_set()
+    assert module.clips == whole.clips
+    assert module.validated == whole.validated
+    assert not (tmp_path / "run/bad_samples.jsonl").exists()
+    said = capfd.readouterr().err
+    assert f"{root} cannot be reached: waiting up to 60 minutes" in said
+    assert f"{root} is back after 0.0 minutes" in said
+
+
+def test_a_validation_waits_too(root, tmp_path):
+    whole = fit(root, tmp_path / "whole")
+    module = fit(root, tmp_path / "run", Outage(root, 5, hook="on_validation_start"))
+    assert module.validated == whole.validated
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_past_its_patience_it_saves_where_it_is_and_is_gone_on_with(root, tmp_path, workers):
+    whole = fit(root, tmp_path / "whole")
+    outage = Outage(root, step=3, seconds=None)
+    with pytest.raises(
+        ValueError, match=r"set cannot be reached for .* minutes \(data.wait_minutes = 0.005\)"
+    ) as caught:
+        fit(root, tmp_path / "run", outage, workers=workers, wait_minutes=0.005)
+    assert "\n" not in str(caught.value)
+    storage_retry.restore()
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    saved = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert saved >= 3
+    assert fit(root, tmp_path / "run", checkpoint=checkpoint).clips == whole.clips[4 * saved :]
+
+
+def test_told_to_end_while_waiting_it_ends(root, tmp_path):
+    class Tell(L.Callback):
+        def heed(self, trainer):
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        fit(root, tmp_path / "run", Outage(root, seconds=None), Tell())
+
+
+def test_too_many_bad_videos_stop_a_run_that_is_saved(root, tmp_path):
+    class Spoil(L.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 2:
+                for path in sorted(root.rglob("*.mp4"))[:20]:
+                    path.write_bytes(b"")
+
+    with pytest.warns(UserWarning, match="replaced"), pytest.raises(ValueError, match="cannot be read"):
+        fit(root, tmp_path / "run", Spoil())
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] >= 2
+
+
+def test_one_missing_file_is_no_outage(root, tmp_path):
+    next(root.rglob("train/*/*.mp4")).unlink()
+    data = ClipDataModule(str(root), workers=0, **SMALL)
+    rows = [*data.rows, Row("x", root / "train/a/gone.mp4")]
+    data.trainer = None
+    assert data.dataset(rows, train=True)[len(rows) - 1, 0][0]["bad"]
+
+
+def test_anchors_are_the_root_and_what_lies_elsewhere(tmp_path):
+    (tmp_path / "far/a").mkdir(parents=True)
+    (tmp_path / "far/b").mkdir()
+    (tmp_path / "list.csv").write_text("")
+    below = Row("1", tmp_path / "set/1.mp4")
+    far = [Row("2", tmp_path / "far/a/2.mp4"), Row("3", tmp_path / "far/b/3.mp4")]
+    (tmp_path / "set").mkdir()
+    assert anchors_of(tmp_path / "set", [below]) == (tmp_path / "set",)
+    assert anchors_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")
+    assert anchors_of(tmp_path / "list.csv", far) == (tmp_path / "far",)
+    assert gone(tmp_path / "nowhere")
+    assert gone(tmp_path / "set")
+    assert not gone(tmp_path)

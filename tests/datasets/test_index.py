@@ -1,0 +1,225 @@
+"""The index says of every file what a decode of all of it finds, and training goes by it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import av
+import pytest
+from benchmarks.corrupt_files import write_sound
+
+from vmae_zoo.cli.main import main
+from vmae_zoo.data import ClipDataModule, probe
+from vmae_zoo.datasets import index as index_module
+from vmae_zoo.datasets.audit import Finding, audit
+from vmae_zoo.datasets.index import find_index, make_index
+from vmae_zoo.video import decode
+from vmae_zoo.video.packet_index import Timeline
+
+B_FRAMES = {"crf": "20", "bf": "3"}
+
+
+def _damage(path: Path, good: bytes, kind: str) -> None:
+    data = bytearray(good)
+    if kind == "no end":
+        data = data[: len(data) // 2]
+    elif kind == "zeros":
+        data[:] = bytes(len(data))
+    elif kind == "text":
+        data = bytearray(b"This is no video.\n" * 50)
+    elif kind == "empty":
+        data = bytearray()
+    path.write_bytes(data)
+
+
+def _conceal(path: Path, good: bytes) -> None:
+    """Flip bytes where the decoder notices and carries on."""
+    for place in range(len(good) // 2, len(good), 100):
+        path.write_bytes(good[:place] + bytes(255 - byte for byte in good[place : place + 60]) + good[place + 60 :])
+        try:
+            with av.open(str(path)) as container:
+                frames = [frame.is_corrupt for frame in container.decode(video=0)]
+        except av.FFmpegError:
+            continue
+        if any(frames) and len(frames) == 60:
+            return
+    raise AssertionError("no place found")
+
+
+@pytest.fixture(scope="module")
+def odd_root(tmp_path_factory, encode) -> Path:
+    """Good files, odd ones, and files damaged in ten ways."""
+    root = tmp_path_factory.mktemp("odd")
+    good = encode(root / "good.mp4", frames=60, options=B_FRAMES).read_bytes()
+    front = encode(root / "front.mp4", frames=60, container_options={"movflags": "+faststart"}).read_bytes()
+    matroska = encode(root / "good.mkv", frames=60, options=B_FRAMES).read_bytes()
+    avi = encode(root / "good.avi", codec="mpeg4", frames=60).read_bytes()
+    encode(root / "odd_b_frames.avi", codec="mpeg4", options={"bf": "2"})
+    encode(root / "odd_rate.mp4", times=[40 * k + 15 * (k % 3) for k in range(30)])
+    encode(root / "odd_turned.mp4", rotation=90)
+    (root / "odd_name.avi").write_bytes(good)
+    _damage(root / "bad_no_end.mp4", good, "no end")
+    _damage(root / "bad_ends_early.mp4", front, "no end")
+    _damage(root / "bad_ends_early.mkv", matroska, "no end")
+    _damage(root / "bad_ends_early.avi", avi, "no end")
+    _conceal(root / "flipped.mp4", front)
+    _damage(root / "bad_zeros.mp4", good, "zeros")
+    _damage(root / "bad_text.mp4", good, "text")
+    _damage(root / "bad_empty.mp4", good, "empty")
+    write_sound(root / "bad_audio_only.mp4")
+    with av.open(str(root / "bad_no_frames.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.start_encoding()
+    return root
+
+
+REASONS = {
+    "bad_no_end.mp4": "not a video",
+    "bad_ends_early.mp4": "",  # how a cut shows itself is the container's business
+    "bad_ends_early.mkv": "",
+    "bad_ends_early.avi": "",
+    "flipped.mp4": "concealed frames",
+    "bad_zeros.mp4": "not a video",
+    "bad_text.mp4": "not a video",
+    "bad_empty.mp4": "empty",
+    "bad_audio_only.mp4": "no video stream",
+    "bad_no_frames.mkv": "not a video",
+    "odd_b_frames.avi": "B-frames in AVI",
+    "odd_rate.mp4": "variable frame rate",
+    "odd_turned.mp4": "display rotation",
+    "odd_name.avi": "wrong extension",
+}
+
+
+def test_every_damaged_and_every_odd_file_is_flagged_with_its_reason(odd_root):
+    wrong = []
+    for path in sorted(odd_root.iterdir()):
+        found = audit(path)
+        expected = {"bad": "damaged", "flipped": "concealed", "odd": "odd"}.get(path.stem.partition("_")[0], "good")
+        if found.verdict != expected or REASONS.get(path.name, "") not in "; ".join(found.reasons):
+            wrong.append((path.name, found.verdict, found.reasons))
+        assert (found.verdict == "good") == (not found.reasons)
+    assert not wrong
+
+
+def test_the_command_counts_resumes_and_forgets(odd_root, tmp_path, capsys):
+    root = tmp_path / "videos"
+    shutil.copytree(odd_root, root)
+    assert main(["index", str(root), "--workers", "1", "--json", str(tmp_path / "found.json")]) == 1
+    assert "18 videos: 4 good, 4 odd, 1 concealed, 9 damaged (18 read now" in capsys.readouterr().out
+    before = find_index(root).fingerprint
+    for path in root.glob("bad_*"):
+        path.unlink()
+    assert main(["index", str(root), "--workers", "1"]) == 0
+    assert main(["index", str(root), "--workers", "1", "--refuse-corrupt"]) == 1
+    assert "concealed: flipped.mp4: concealed frames" in capsys.readouterr().out
+    (root / "flipped.mp4").unlink()
+    os.utime(root / "good.mp4")
+    assert main(["index", str(root), "--workers", "1"]) == 0
+    assert "8 videos: 4 good, 4 odd, 0 concealed, 0 damaged (1 read now, 7 unchanged)" in capsys.readouterr().out
+    after = find_index(root).fingerprint
+    assert after != before
+    shutil.move(root, tmp_path / "moved")
+    assert find_index(tmp_path / "moved").fingerprint == after
+
+
+def test_the_index_and_a_decode_of_the_whole_file_agree(odd_root):
+    for path in sorted(odd_root.glob("good*")) + sorted(odd_root.glob("odd*")):
+        with av.open(str(path)) as container:
+            frames = sum(1 for _ in container.decode(video=0))
+        found = audit(path)
+        assert found.info == probe(path)
+        assert found.info.frames == frames
+        if found.timeline is not None:
+            again = Timeline.unpack(found.timeline.pack())
+            assert again.runs([0, frames - 1]) == found.timeline.runs([0, frames - 1])
+            assert again.times.tolist() == found.timeline.times.tolist()
+
+
+def test_a_root_that_cannot_be_written_is_indexed_in_the_cache_folder(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    (root / ".vmae_zoo").touch()  # in the way, even of an administrator
+    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "cache"))
+    index, read = make_index(root, workers=1, progress=False)
+    assert read == 5
+    assert index.file.is_relative_to(tmp_path / "cache")
+    assert find_index(root).fingerprint == index.fingerprint
+    assert make_index(root, workers=1, progress=False)[1] == 0
+
+
+def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set, root)
+    (root / "train/a/damaged.mp4").write_bytes(b"no video")
+    index, _ = make_index(root, workers=1, progress=False)
+    data = ClipDataModule(str(root), frames=4, stride_frames=1, size=32, workers=0)
+    assert len(data.rows) == 22
+    assert "1 damaged videos left out, for example damaged.mp4" in data.catalog.describe()
+    assert index.fingerprint in data.catalog.describe()
+    plain = [decode.read_clip(row.path, [3, 9]) for row in data.rows[:2]]
+    decode._memory.cache_clear()
+    decode._info.cache_clear()
+    monkeypatch.setattr(decode, "read_timeline", None)  # the index is enough
+    decode.ask_first(index.recall)
+    try:
+        for row, clip in zip(data.rows, plain, strict=False):
+            assert probe(row.path).seekable
+            assert (decode.read_clip(row.path, [3, 9]) == clip).all()
+    finally:
+        decode.ask_first(None)
+    data.trainer = None
+    with pytest.warns(UserWarning, match="the videos changed"):
+        data.load_state_dict({"index": "other"})
+
+
+def crashing(path: Path) -> Finding:
+    """As `audit`, but some files kill their process."""
+    if path.name.startswith("crash"):
+        os._exit(9)
+    return audit(path)
+
+
+def test_a_file_that_kills_its_process_is_named_and_the_others_go_on(small_set, tmp_path, monkeypatch, capsys):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    shutil.copy(next(root.rglob("*.mp4")), root / "crash.mp4")
+    shutil.copy(next(root.rglob("*.mp4")), root / "crash too.mp4")
+    monkeypatch.setattr(index_module, "audit", crashing)
+    index, read = make_index(root, workers=2, progress=False)
+    verdicts = {name: (verdict, reasons) for name, (verdict, reasons, *_) in index.verdicts().items()}
+    assert read == len(verdicts) == 7
+    for name in ("crash.mp4", "crash too.mp4"):
+        assert verdicts.pop(name) == ("damaged", "it crashes the decoder")
+    assert {verdict for verdict, _ in verdicts.values()} == {"good"}
+    assert make_index(root, workers=2, progress=False)[1] == 0  # and is not tried again
+
+
+def test_without_its_disk_an_index_knows_nothing_and_recovers(small_set, tmp_path, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set / "val", root)
+    index, _ = make_index(root, workers=1, progress=False)
+    path = next(root.rglob("*.mp4"))
+    asked = str(path), path.stat().st_size, path.stat().st_mtime_ns
+    assert index.recall(*asked)
+    index._connection.close()
+    assert index.recall(*asked) is None
+    assert index.recall(*asked)
+
+
+def test_a_run_goes_on_with_its_index_and_is_warned_of_another(small_set, tmp_path, capfd, monkeypatch):
+    root = tmp_path / "videos"
+    shutil.copytree(small_set, root)
+    make_index(root, workers=1, progress=False)
+    monkeypatch.chdir(tmp_path)
+    settings = ["--data.root", str(root), "--data.size", "32", "--data.frames", "2", "--data.stride_frames", "2"]
+    settings += ["--data.workers", "0", "--data.batch_size", "2", "--data.global_batch", "2", "--model.depth", "1"]
+    fit = ["fit", "-c", "recipes/videomae.yaml", *settings, "--trainer.enable_progress_bar", "false"]
+    assert main([*fit, "--trainer.max_steps", "2"]) == 0
+    assert main([*fit, "--trainer.max_steps", "3", "--ckpt_path", "last"]) == 0
+    assert "the videos changed" not in capfd.readouterr().err
+    (root / "train/a/new.mp4").write_bytes(b"no video")
+    make_index(root, workers=1, progress=False)
+    with pytest.warns(UserWarning, match="the videos changed: the checkpoint was made with index"):
+        assert main([*fit, "--trainer.max_steps", "4", "--ckpt_path", "last"]) == 0
