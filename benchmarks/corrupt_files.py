@@ -10,9 +10,9 @@ from typing import Literal
 import av
 import numpy as np
 
-from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
-Damage = Callable[[bytes, Draws], bytes]
+Damage = Callable[[bytes, KeyedRNG], bytes]
 AUDIO_RATE = 16000
 LENGTHS: tuple[
     tuple[bytes, int, Literal["little", "big"]], ...
@@ -24,43 +24,43 @@ LENGTHS: tuple[
 )
 
 
-def _cut(data: bytes, draws: Draws) -> bytes:
+def _cut(data: bytes, draws: KeyedRNG) -> bytes:
     return data[: int(len(data) * draws.uniform(0.05, 0.97))]
 
 
-def _flip(data: bytes, draws: Draws) -> bytes:
+def _flip(data: bytes, draws: KeyedRNG) -> bytes:
     spoiled = bytearray(data)
     for _ in range(max(len(data) // 20_000, 3)):
         spoiled[draws.integer(len(data) // 20, len(data))] ^= 1 << draws.integer(0, 8)
     return bytes(spoiled)
 
 
-def _zero(data: bytes, draws: Draws) -> bytes:
+def _zero(data: bytes, draws: KeyedRNG) -> bytes:
     length = int(len(data) * draws.uniform(0.02, 0.3))
     first = draws.integer(0, len(data) - length)
     return data[:first] + bytes(length) + data[first + length :]
 
 
-def _drop(data: bytes, draws: Draws) -> bytes:
+def _drop(data: bytes, draws: KeyedRNG) -> bytes:
     length = int(len(data) * draws.uniform(0.02, 0.3))
     first = draws.integer(0, len(data) - length)
     return data[:first] + data[first + length :]
 
 
-def _noise(data: bytes, draws: Draws) -> bytes:
+def _noise(data: bytes, draws: KeyedRNG) -> bytes:
     return np.random.default_rng(draws.bits()).bytes(len(data))
 
 
-def _other_end(data: bytes, draws: Draws) -> bytes:
+def _other_end(data: bytes, draws: KeyedRNG) -> bytes:
     half = len(data) // 2
     return data[:half] + np.random.default_rng(draws.bits()).bytes(len(data) - half)
 
 
-def _page(data: bytes, draws: Draws) -> bytes:
+def _page(data: bytes, draws: KeyedRNG) -> bytes:
     return b"<!DOCTYPE html><html><body>404: this video is gone</body></html>\n" * 20
 
 
-def _no_index(data: bytes, draws: Draws) -> bytes:
+def _no_index(data: bytes, draws: KeyedRNG) -> bytes:
     data = data.replace(b"moov", b"none").replace(b"idx1", b"JUNK")
     at = data.rfind(b"\x1c\x53\xbb\x6b")  # Matroska's Cues become a Void of the same length
     if at < 0 or not data[at + 4]:
@@ -72,7 +72,7 @@ def _no_index(data: bytes, draws: Draws) -> bytes:
     return data[:at] + void + data[at + len(void) :]
 
 
-def _lie(data: bytes, draws: Draws) -> bytes:
+def _lie(data: bytes, draws: KeyedRNG) -> bytes:
     """More frames in the header than there are: AVI's lengths, MP4's durations."""
     spoiled = bytearray(data)
     for mark, offset, order in LENGTHS:
@@ -100,7 +100,7 @@ WAYS = (*CHANGES, *OTHERS)
 
 
 @dataclass(frozen=True)
-class Spoiled:
+class CorruptFile:
     """One file and what it was made from.
 
     Args:
@@ -114,7 +114,7 @@ class Spoiled:
     source: Path
 
 
-def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[Spoiled]:
+def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[CorruptFile]:
     """Make ``count`` damaged files, all ways in turn, each from another of the sources.
 
     Ways that this machine cannot make (an administrator reads everything) are left out.
@@ -122,7 +122,7 @@ def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[
     folder.mkdir(parents=True, exist_ok=True)
     ways, made = list(WAYS), []
     for number in range(count):
-        draws = Draws(sample_key(seed, 0, hash_text(str(number))), "damage")
+        draws = KeyedRNG(sample_key(seed, 0, hash_text(str(number))), "damage")
         way, source = ways[number % len(ways)], draws.choice(sources)
         path = folder / f"{number + 1:03d} {way}{_other_suffix(source) if way == 'wrong extension' else source.suffix}"
         if way in CHANGES:
@@ -143,7 +143,7 @@ def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[
             if os.access(path, os.R_OK):
                 path.unlink()
                 continue
-        made.append(Spoiled(path, way, source))
+        made.append(CorruptFile(path, way, source))
     return made
 
 

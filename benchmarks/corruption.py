@@ -21,10 +21,10 @@ from typing import Any
 import lightning
 import torch
 
-from benchmarks.corrupt_files import Decoded, Spoiled, decode_all, fingerprint, spoil
+from benchmarks.corrupt_files import CorruptFile, Decoded, decode_all, fingerprint, spoil
 from benchmarks.memory import resident
 from benchmarks.sample_videos import KINDS, write_specimens
-from vmae_zoo.data import ClipDataModule, ClipDataset, Row, VideoError
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, VideoError
 from vmae_zoo.datasets.audit import audit
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.video.ffmpeg_log import listening
@@ -87,7 +87,7 @@ def examine(
             whole[spoiled.source] = decode_all(spoiled.source)
         about = {"file": spoiled.path.name, "way": spoiled.way, "source": spoiled.source.name}
         try:
-            found.append({**about, **pool.submit(look_at, spoiled, whole[spoiled.source]).result(PATIENCE)})
+            found.append({**about, **pool.submit(inspect_file, spoiled, whole[spoiled.source]).result(PATIENCE)})
         except NoAnswerError:
             for process in pool._processes.values():
                 process.kill()
@@ -100,17 +100,17 @@ def examine(
     return found, round((max(memory[-len(memory) // 10 :]) - memory[len(memory) // 10]) / 1e6, 1)
 
 
-def look_at(spoiled: Spoiled, whole: Decoded) -> dict[str, Any]:
+def inspect_file(spoiled: CorruptFile, whole: Decoded) -> dict[str, Any]:
     """What a plain decode, the audit and some random clips make of one file."""
     began = time.perf_counter()
     with listening():  # for silence
         state = decode_all(spoiled.path).state(whole)
     finding = audit(spoiled.path)
     prints, clips, black = set(whole.prints), Counter[str](), 0.0
-    dataset = ClipDataset([Row(spoiled.path.name, spoiled.path)], frames=4, stride_frames=3)
+    dataset = ClipDataset([ClipRecord(spoiled.path.name, spoiled.path)], frames=4, stride_frames=3)
     for epoch in range(DRAWS):
         try:
-            clip, made_up = dataset._read(dataset.rows[0], dataset.keys(0, epoch)[0], "")
+            clip, made_up = dataset._read(dataset.records[0], dataset.keys(0, epoch)[0], "")
         except (VideoError, IndexError, OSError):
             clips["refused"] += 1
             continue
@@ -164,7 +164,7 @@ def train(folder: Path, epochs: int = 2, workers: int = 2) -> dict[str, Any]:
         log = Path(place) / "bad_samples.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         named = {Path(json.loads(line)["path"]).name for line in lines}
-    return {"epochs": trainer.current_epoch, "rows": [row.path.name for row in data.rows], "named": sorted(named)}
+    return {"epochs": trainer.current_epoch, "rows": [row.path.name for row in data.records], "named": sorted(named)}
 
 
 def judge(files: Sequence[dict[str, Any]], growth: float, report: dict[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ class FaultError(Exception):
     """A promise was not kept."""
 
 
-class Attempt:
+class RunProcess:
     """One process of a run.
 
     Args:
@@ -120,7 +120,7 @@ class Attempt:
         return next((line for line in reversed(self.said().splitlines()) if line.strip()), "it printed nothing")
 
 
-class Lab:
+class FaultHarness:
     """A folder of runs by one recipe.
 
     Args:
@@ -135,7 +135,7 @@ class Lab:
         self._whole: dict[str, Any] | None = None
         self.seconds = 0.0  # from the first step to the end of the undisturbed run
 
-    def start(self, name: str, *arguments: str, **changes: Any) -> Attempt:
+    def start(self, name: str, *arguments: str, **changes: Any) -> RunProcess:
         """Start or, where it has a checkpoint, resume a run.
 
         Args:
@@ -146,7 +146,7 @@ class Lab:
         settings = {**self.settings, **{key.replace("__", "."): value for key, value in changes.items()}}
         given = ["fit", "-c", "recipes/videomae.yaml", *(f"--{key}={value}" for key, value in settings.items())]
         resumed = ["--ckpt_path", "last"] if self.last(name) else []
-        return Attempt(self.work / name, [*given, *arguments, *resumed])
+        return RunProcess(self.work / name, [*given, *arguments, *resumed])
 
     def last(self, name: str) -> Path | None:
         """The newest ``last.ckpt`` of a run."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from vmae_zoo.randomness import Draws, hash_text
+from vmae_zoo.randomness import KeyedRNG, hash_text
 
 DAMAGED = (b"", b"no video at all\n", None)  # None: the first half of the file
 
@@ -21,7 +21,7 @@ class NotPossibleError(Exception):
     """A fault that cannot be made here."""
 
 
-class Spoil(Callback):
+class NaNInjector(Callback):
     """Makes the loss of some steps NaN, or only the gradient of every other one of them.
 
     Args:
@@ -43,7 +43,7 @@ class Spoil(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Spoil a gradient."""
+        """NaNInjector a gradient."""
         if self._now and trainer.global_step % 2:
             next(p for p in pl_module.parameters() if p.grad is not None).grad[..., 0] = float("nan")  # type: ignore[index]
 
@@ -90,7 +90,7 @@ def damage(root: Path, share: float) -> set[str]:
     """Damage about that share of the videos; their paths."""
     damaged: set[str] = set()
     for path in sorted(root.rglob("*.mp4")):
-        if Draws(hash_text(path.name), "damage").uniform() < share:
+        if KeyedRNG(hash_text(path.name), "damage").uniform() < share:
             content = DAMAGED[len(damaged) % len(DAMAGED)]
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
             damaged.add(str(path))

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_harness import STEPS, FaultError, Lab
+from benchmarks.fault_harness import STEPS, FaultError, FaultHarness
 from benchmarks.fault_injection import NotPossibleError, copied_clips, damage, fill, small_disk
-from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 
-def kill(lab: Lab, count: int, seed: int) -> str:
+def kill(lab: FaultHarness, count: int, seed: int) -> str:
     """Kill -9 at random moments, resumed each time, as many runs as it takes."""
     lab.whole()
     killed = in_saves = early = runs = 0
@@ -30,7 +30,7 @@ def kill(lab: Lab, count: int, seed: int) -> str:
     while killed < count:
         name, before = f"killed-{runs}", 0
         while killed < count:
-            draws = Draws(sample_key(seed, 0, hash_text("kill"), killed), "moment")
+            draws = KeyedRNG(sample_key(seed, 0, hash_text("kill"), killed), "moment")
             attempt, last = lab.start(name), lab.written(name)
             if killed % 4 == 3:
                 early += 1
@@ -54,7 +54,7 @@ def kill(lab: Lab, count: int, seed: int) -> str:
     return f"{killed} kills ({in_saves} in a save, {early} before the first one) of {runs} runs"
 
 
-def told(lab: Lab, count: int, seed: int) -> str:
+def told(lab: FaultHarness, count: int, seed: int) -> str:
     """SIGTERM, SIGUSR1, SIGHUP and SIGINT at random moments: saved there, exit code 128 + number."""
     lab.whole()
     names = [name for name in ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT") if hasattr(signal, name)]
@@ -63,7 +63,7 @@ def told(lab: Lab, count: int, seed: int) -> str:
         attempt = lab.start("told", checkpoint__every_n_steps=1000)
         attempt.training()
         attempt.until(attempt.stepped, "its first step")
-        time.sleep(Draws(sample_key(seed, 0, hash_text(name)), "moment").uniform(0, lab.seconds / 8))
+        time.sleep(KeyedRNG(sample_key(seed, 0, hash_text(name)), "moment").uniform(0, lab.seconds / 8))
         attempt.signal(number)
         attempt.end(128 + number)
         summary = json.loads(max((lab.work / "told").glob("runs/*/*/summary.json")).read_text())
@@ -77,7 +77,7 @@ def told(lab: Lab, count: int, seed: int) -> str:
     )
 
 
-def told_in_save(lab: Lab, count: int, seed: int) -> str:
+def told_in_save(lab: FaultHarness, count: int, seed: int) -> str:
     """SIGTERM while a checkpoint is being written."""
     lab.whole()
     hits = 0
@@ -98,10 +98,10 @@ def told_in_save(lab: Lab, count: int, seed: int) -> str:
     return f"3 times, {hits} surely while the file was open"
 
 
-def not_finite(lab: Lab, count: int, seed: int) -> str:
+def not_finite(lab: FaultHarness, count: int, seed: int) -> str:
     """NaN in loss and gradient: single steps, then a series; the same with kill -9, and with SIGTERM in the series."""
     wrong = [3, 8, *range(20, 25)]
-    spoil = ["--trainer.callbacks+=benchmarks.fault_injection.Spoil", f"--trainer.callbacks.steps={wrong}"]
+    spoil = ["--trainer.callbacks+=benchmarks.fault_injection.NaNInjector", f"--trainer.callbacks.steps={wrong}"]
     few: dict[str, Any] = {"checkpoint__every_n_steps": 6, "finite__patience": 5}
     lab.start("nan", *spoil, **few).end(0)
     whole = lab.checkpoint("nan")
@@ -119,7 +119,7 @@ def not_finite(lab: Lab, count: int, seed: int) -> str:
         raise FaultError(f"told to end in step 22, in a series of bad steps to 24, the run saved step {after}")
     lines = max((lab.work / "nan").glob("runs/*/*/skipped_steps.jsonl")).read_text().splitlines()
     skipped = [json.loads(line)["step"] for line in lines]
-    counts = whole["callbacks"]["FiniteSteps"]
+    counts = whole["callbacks"]["SkipNonFiniteSteps"]
     if skipped != wrong or counts["rolled_back"] != 1 or whole["global_step"] != STEPS:
         raise FaultError(f"NaN in {wrong}: skipped {skipped}, {counts}, {whole['global_step']} steps")
     if not all(value.isfinite().all() for value in whole["state_dict"].values()):
@@ -127,7 +127,7 @@ def not_finite(lab: Lab, count: int, seed: int) -> str:
     return f"{len(wrong)} steps skipped, 1 return to the last checkpoint; killed, or told to end in a series: the same"
 
 
-def bad_files(lab: Lab, count: int, seed: int) -> str:
+def bad_files(lab: FaultHarness, count: int, seed: int) -> str:
     """A storm of damaged files: 5 % are replaced and listed, 60 % end the run with a sentence."""
     data = copied_clips(lab.work / "few-damaged")
     damaged = damage(data, 0.05)
@@ -152,7 +152,7 @@ def bad_files(lab: Lab, count: int, seed: int) -> str:
     return f"{len(listed)} damaged files met in {len(lines)} clips, listed; killed, resumed: the same; 60 %: stopped"
 
 
-def data_gone(lab: Lab, count: int, seed: int) -> str:
+def data_gone(lab: FaultHarness, count: int, seed: int) -> str:
     """The data folder goes away: once it comes back, and once only before the run is resumed."""
     data, away = copied_clips(lab.work / "clips"), lab.work / "away"
     for name, wait, code in (("gone-and-back", 60, 0), ("gone", 0.02, 1)):
@@ -174,11 +174,11 @@ def data_gone(lab: Lab, count: int, seed: int) -> str:
     return "waited for it, went on; or stopped with a sentence, resumed"
 
 
-def full_disk(lab: Lab, count: int, seed: int) -> str:
+def full_disk(lab: FaultHarness, count: int, seed: int) -> str:
     """No space left: training goes on and saves again once there is room; a run whose end is not saved fails."""
     lab.whole()
     with small_disk(lab.work / "disk", 64) as disk:
-        small = Lab(disk, lab.settings)
+        small = FaultHarness(disk, lab.settings)
         ballast = disk / "ballast"
         attempt = small.start("full")
         attempt.training()
@@ -206,7 +206,7 @@ def full_disk(lab: Lab, count: int, seed: int) -> str:
     return f"full after step {kept}: went on and saved later; full to the end: exit 1 with step {stood} kept, resumed"
 
 
-FAULTS: dict[str, Callable[[Lab, int, int], str]] = {
+FAULTS: dict[str, Callable[[FaultHarness, int, int], str]] = {
     "kill": kill,
     "told": told,
     "told-in-save": told_in_save,
@@ -235,7 +235,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("bench faults needs kill -9 and a fork server, which Windows has not")
     rows = []
     with tempfile.TemporaryDirectory(prefix="faults-") as work:
-        lab = Lab(Path(work))
+        lab = FaultHarness(Path(work))
         for name in args.faults or FAULTS:
             begin = time.monotonic()
             try:

@@ -26,16 +26,16 @@ import torch
 from benchmarks.mask_tracking import GRID, GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
 from benchmarks.silhouettes import SIZE
 from vmae_zoo.data.sampling import dense_ids, dense_start
-from vmae_zoo.data.transforms import Cut, cut_out, multi_scale_box
+from vmae_zoo.data.transforms import CropSpec, crop_and_resize, multi_scale_box
 from vmae_zoo.flow.raft import RaftFlow
-from vmae_zoo.masking import MotionGuide
-from vmae_zoo.randomness import Draws, sample_key
+from vmae_zoo.masking import MotionGuidedScorer
+from vmae_zoo.randomness import KeyedRNG, sample_key
 from vmae_zoo.video.decode import probe, read_clip
 from vmae_zoo.video.motion_vectors import Motion
 
 TARGET = 1500  # clips a second
 PARTS = ("decode", "dis", "dis_flow", "vectors", "codec")
-BY_CODEC = MotionGuide(GRID, flow="codec")
+BY_CODEC = MotionGuidedScorer(GRID, flow="codec")
 
 
 def cost(clips: Path, repeats: int) -> dict[str, Any]:
@@ -81,15 +81,15 @@ def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
     times: dict[str, list[float]] = {part: [] for part in PARTS}
     for repeat in range(repeats):
         key = sample_key(0, 0, repeat)
-        ids = dense_ids(frames, 16, 4, dense_start(frames, 16, 4, Draws(key, "start")))
+        ids = dense_ids(frames, 16, 4, dense_start(frames, 16, 4, KeyedRNG(key, "start")))
         motion = Motion()
         plainly, noting = partial(read_clip, path, ids, 256), partial(read_clip, path, ids, 256, motion=motion)
         reading = [[milliseconds(noting), milliseconds(plainly)], [milliseconds(plainly), milliseconds(noting)]]
         decode, with_vectors = reading[1][0] + reading[0][1], reading[1][1] + reading[0][0]  # each first and second
         whole = plainly()
-        box = multi_scale_box(whole.shape[1:3], SIZE, Draws(key, "crop"), (1, 0.875, 0.75, 0.66))
-        cut = Cut(whole.shape[1:3], box, mirrored=False)
-        clip, seen = cut_out(whole, cut, SIZE), motion.cropped(cut)
+        box = multi_scale_box(whole.shape[1:3], SIZE, KeyedRNG(key, "crop"), (1, 0.875, 0.75, 0.66))
+        cut = CropSpec(whole.shape[1:3], box, mirrored=False)
+        clip, seen = crop_and_resize(whole, cut, SIZE), motion.cropped(cut)
         times["decode"].append(decode / 2)
         times["dis"].append(milliseconds(partial(GUIDE, clip, key)))
         pairs = GUIDE.pairs(torch.tensor([key]))[0].numpy()

@@ -19,13 +19,13 @@ from benchmarks.silhouettes import SIZE, Scene, encoded, scenes
 from vmae_zoo.data.transforms import centre_crop
 from vmae_zoo.flow import dis_flow
 from vmae_zoo.flow.raft import RaftFlow
-from vmae_zoo.masking import MotionGuide, TokenGrid, topk_split, tube_split
+from vmae_zoo.masking import MotionGuidedScorer, TokenGrid, topk_split, tube_mask
 from vmae_zoo.randomness import sample_key
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 from vmae_zoo.video.motion_vectors import Motion
 
 GRID = TokenGrid.of_clip(16, SIZE, SIZE)
-GUIDE = MotionGuide(GRID)
+GUIDE = MotionGuidedScorer(GRID)
 BASE = 8  # the middle frame
 STRIDE = 2  # in scenes of 25 frames a second: who travels moves 4 to 12 pixels from one frame to the next
 FRAMES = 15 * STRIDE + 1
@@ -87,7 +87,7 @@ def follow(archive: Path, clips: Path, limit: int | None, raft_weights: str | No
                 path = encoded(scene.video, Path(folder, "scene.mp4"), PLAIN)
                 seen = Scene(scene.name, scene.action, read_clip(path, np.arange(FRAMES)), scene.person, scene.centre)
                 seen = seen.every(STRIDE)
-                masks = {"none (tube)": tube_split(keys, GRID, 0.9).visible}
+                masks = {"none (tube)": tube_mask(keys, GRID, 0.9).visible}
                 for name, estimate in sources.items():
                     if name.startswith("RAFT") and n >= raft_limit:
                         continue

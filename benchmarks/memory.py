@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks.sample_videos import write_specimens
 from vmae_zoo.data.dataset import ClipDataset, Item, collate
-from vmae_zoo.datasets.layouts.base import Row, list_videos
+from vmae_zoo.datasets.layouts.base import ClipRecord, list_videos
 
 NAMES = 3000  # links to the videos
 
 
-class Weighed(ClipDataset):
+class MemoryTrackedDataset(ClipDataset):
     """Clips, and with each the resident memory in bytes of the process that read it."""
 
     def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
@@ -106,8 +106,8 @@ def grow(
         video = videos[number % len(videos)]
         link = links / f"{number}{video.suffix}"
         link.symlink_to(video)
-        rows.append(Row(link.name, link))
-    dataset = Weighed(rows, frames=16, stride_frames=4, size=size)
+        rows.append(ClipRecord(link.name, link))
+    dataset = MemoryTrackedDataset(rows, frames=16, stride_frames=4, size=size)
     places = [[(number % len(rows), number // len(rows))] for number in range(clips)]
     loader: Iterable[dict[str, Any]] = DataLoader(dataset, batch_sampler=places, num_workers=1, collate_fn=collate)
     memory, unreadable = [], 0

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.randomness import Draws, hash_text, random_bits, random_order, random_uniform, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, random_bits, random_order, random_uniform, sample_key
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
 @given(INT64, st.sampled_from(["mask", "crop", ""]))
 def test_python_and_tensor_draws_are_the_same_numbers(key, purpose):
-    draws = Draws(key, purpose)
+    draws = KeyedRNG(key, purpose)
     assert [draws.bits() for _ in range(5)] == random_bits(torch.tensor([key]), 5, purpose)[0].tolist()
 
 
@@ -62,7 +62,7 @@ def test_orders_are_permutations_each_place_alike():
 
 
 def test_draws_cover_their_range():
-    draws = Draws(5, "x")
+    draws = KeyedRNG(5, "x")
     assert {draws.integer(-2, 2) for _ in range(200)} == {-2, -1, 0, 1}
     assert sorted(draws.permutation(9)) == list(range(9))
     values = [draws.normal() for _ in range(4000)]

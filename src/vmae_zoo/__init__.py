@@ -8,11 +8,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_ROOMS = {
+_EXPORTS = {
     "vmae_zoo.zoo": ("load_pretrained", "list_pretrained", "push"),
     "vmae_zoo.methods": ("MAE", "MAEST", "VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MoCoV3", "Classifier"),
 }
-_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+_HOME = {name: room for room, names in _EXPORTS.items() for name in names}
 
 __all__ = ["__version__", *_HOME]
 

@@ -5,7 +5,7 @@ start, crop, mask, order) is a function of that key and of the choice's purpose.
 of workers, nor on the number of processes, nor on where it was resumed, and any sample can be replayed from its key.
 
 The generator is counter-based: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
-2014), whose finaliser is applied to ``key + (n + 1) * golden``. `Draws` works on Python integers (workers),
+2014), whose finaliser is applied to ``key + (n + 1) * golden``. `KeyedRNG` works on Python integers (workers),
 `random_bits` on tensors (CPU or GPU); both give the same numbers.
 """
 
@@ -57,7 +57,7 @@ def _stream(key: int, purpose: str) -> int:
     return _finalise(key ^ hash_text(purpose))
 
 
-class Draws:
+class KeyedRNG:
     """A sequence of random numbers for one key and one purpose.
 
     Args:
@@ -109,7 +109,7 @@ def _finalise_tensor(value: Tensor) -> Tensor:
 
 
 def random_bits(key_B: Tensor, count: int, purpose: str) -> Tensor:
-    """63 random bits for each of ``count`` places of each sample: int64 (B, count), the numbers of `Draws.bits`.
+    """63 random bits for each of ``count`` places of each sample: int64 (B, count), the numbers of `KeyedRNG.bits`.
 
     Args:
         key_B: int64 (B,) keys, on any device; the result is on the same one.

@@ -10,7 +10,7 @@ from pathlib import Path
 _HOMES = (Path(__file__).parent, Path(__file__).parents[2])
 
 
-def packaged(name: str) -> Path:
+def resource(name: str) -> Path:
     """The packaged file or folder of this name: ``"recipes"`` or ``"checkpoints.yaml"``."""
     for home in _HOMES:
         if (home / name).exists():
@@ -22,7 +22,7 @@ def packaged(name: str) -> Path:
 
 def packaged_recipes() -> list[Path]:
     """Every packaged recipe that a command runs (not the ``data/`` and ``trainer/`` parts), simple ones first."""
-    folder = packaged("recipes")
+    folder = resource("recipes")
     return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("paper/*.yaml"))]
 
 
@@ -39,7 +39,7 @@ def find_recipe(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    folder = packaged("recipes")
+    folder = resource("recipes")
     inside = Path(*itertools.dropwhile(lambda part: part in ("..", "recipes"), path.parts))
     if (folder / inside).is_file():
         return folder / inside

@@ -7,7 +7,7 @@ from benchmarks.corrupt_files import CHANGES, WAYS, decode_all, spoil
 from benchmarks.corruption import examine, judge, table, train
 from benchmarks.sample_videos import KINDS, moving_pattern, write_video
 
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 SOME = ("h264.mp4", "h264_front.mp4", "h264.mkv", "mpeg4_b_frames.avi", "vp8.webm")
 
@@ -38,7 +38,7 @@ def test_every_change_changes_and_the_same_seed_changes_alike(sources, tmp_path)
     ]
     data = sources[0].read_bytes()
     for way, change in CHANGES.items():
-        assert (change(data, Draws(1, "test")) == data) == (way == "wrong extension"), way
+        assert (change(data, KeyedRNG(1, "test")) == data) == (way == "wrong extension"), way
 
 
 def test_a_plain_decode_tells_whole_from_spoiled(sources, tmp_path):

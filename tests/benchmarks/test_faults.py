@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from benchmarks.fault_harness import FaultError, Lab, differences
+from benchmarks.fault_harness import FaultError, FaultHarness, differences
 from benchmarks.fault_injection import NotPossibleError
 
 from benchmarks import faults
@@ -13,7 +13,7 @@ from vmae_zoo.cli.main import main
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no kill -9, no fork server")
 def test_two_kills_change_nothing(tmp_path):
-    lab = Lab(tmp_path, {"trainer.max_steps": 16, "trainer.limit_val_batches": 0})
+    lab = FaultHarness(tmp_path, {"trainer.max_steps": 16, "trainer.limit_val_batches": 0})
     assert faults.kill(lab, 2, 0).startswith("2 kills")
 
 

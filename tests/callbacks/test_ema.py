@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmae_zoo.callbacks.ema import EMA
-from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
+from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 ROWS = torch.linspace(-1, 1, 32).view(8, 4)
@@ -105,13 +105,13 @@ def test_a_run_without_an_average_goes_on_with_the_trained_weights(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_going_back_takes_the_average_back_too(tmp_path):
-    class Spoil(lightning.Callback):
+    class NaNInjector(lightning.Callback):
         def on_after_backward(self, trainer, module):
             if trainer.global_step in (4, 5):
                 module.layer.weight.grad[:] = float("nan")
 
     ema = EMA(0.5)
-    module, _ = train(tmp_path, ema, FiniteSteps(patience=2), Spoil(), max_steps=6)
+    module, _ = train(tmp_path, ema, SkipNonFiniteSteps(patience=2), NaNInjector(), max_steps=6)
     first = averaged(module.weights[:3], 0.5)  # saved after the third step; the fourth is undone
     torch.testing.assert_close(ema._average_model.module.layer.weight.detach(), first)
     assert torch.equal(module.layer.weight, module.weights[2])

@@ -74,10 +74,11 @@ def test_training_ends_with_the_same_weights_and_random_state(videos, tmp_path):
 def test_the_number_is_that_of_k_nn_on_the_encoder(videos, tmp_path):
     trainer, model, data = train(videos, tmp_path, OnlineProbe(every_n_steps=100))
     features = [
-        compute_features(model.encoder, rows, cache=tmp_path / "cache") for rows in (data.rows, data.validation_rows)
+        compute_features(model.encoder, rows, cache=tmp_path / "cache")
+        for rows in (data.records, data.validation_records)
     ]
     found = nearest_neighbours(*features, classes=2)
-    assert len(features[0].rows) == 11
+    assert len(features[0].records) == 11
     assert trainer.callback_metrics["probe/top1"] == pytest.approx(found.scores[found.chosen].top1)
 
 
@@ -125,7 +126,7 @@ def test_data_without_labels_is_told_and_not_probed(videos, tmp_path):
     flat = ClipDataModule(str(videos / "val" / "fine"), **CLIP, size=32, batch_size=4, workers=0)
     model = Classifier(classes=["a", "b"], **SMALL, **CLIP, image_size=32)
     model.setup = lambda stage: None
-    model.training_step = lambda batch, batch_idx: model(model.normalise(batch["video"])).square().mean()
+    model.training_step = lambda batch, batch_idx: model(model.normalize(batch["video"])).square().mean()
     trainer = lightning.Trainer(
         accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, default_root_dir=tmp_path, callbacks=[probe],

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.reconstruction_logger import Pictures, fixed_clips
+from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger, fixed_clips
 from vmae_zoo.data import ClipDataModule
 from vmae_zoo.methods import VideoMAE
 
@@ -74,7 +74,7 @@ def lines(folder):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_a_picture_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
     logger = TensorBoardLogger(tmp_path / "tb")
-    train(tmp_path, Pictures(every_n_steps=2), steps=5, precision=precision, logger=logger)
+    train(tmp_path, ReconstructionLogger(every_n_steps=2), steps=5, precision=precision, logger=logger)
     assert sorted(p.name for p in (tmp_path / "pictures").glob("*.png")) == [
         f"step-{step:06d}.png" for step in (2, 4, 5)
     ]
@@ -87,7 +87,7 @@ def test_a_picture_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
 
 
 def test_a_run_of_one_step_has_one(tmp_path):
-    train(tmp_path, Pictures(), steps=1)
+    train(tmp_path, ReconstructionLogger(), steps=1)
     assert [line["step"] for line in lines(tmp_path)] == [1]
 
 
@@ -95,7 +95,7 @@ def test_training_does_not_notice(tmp_path):
     plain, drawn = Losses(), Losses()
     train(tmp_path, plain, steps=4)
     state = torch.get_rng_state()
-    train(tmp_path, Pictures(every_n_steps=1), drawn, steps=4)
+    train(tmp_path, ReconstructionLogger(every_n_steps=1), drawn, steps=4)
     assert plain.seen == drawn.seen
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -103,12 +103,12 @@ def test_training_does_not_notice(tmp_path):
 def test_methods_without_pixels_get_none(tmp_path):
     model = VideoMAE(**SMALL)
     model.targets = None
-    train(tmp_path, Pictures(every_n_steps=1), model=model)
+    train(tmp_path, ReconstructionLogger(every_n_steps=1), model=model)
     assert not (tmp_path / "pictures").exists()
 
 
 def test_a_trial_run_writes_nothing(tmp_path):
-    train(tmp_path, Pictures(every_n_steps=1), fast_dev_run=True)
+    train(tmp_path, ReconstructionLogger(every_n_steps=1), fast_dev_run=True)
     assert not (tmp_path / "pictures").exists()
 
 
@@ -125,7 +125,7 @@ def test_the_clips_are_held_back_ones_where_there_are_some(tmp_path):
                     container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
                 container.mux(stream.encode())
     data = ClipDataModule(root=str(tmp_path / "videos"), frames=4, stride_frames=1, size=32, batch_size=2, workers=0)
-    trainer = train(tmp_path, Pictures(clips=2), steps=2, data={"datamodule": data})
+    trainer = train(tmp_path, ReconstructionLogger(clips=2), steps=2, data={"datamodule": data})
     found = fixed_clips(trainer, 2)
     assert found["video"].float().mean(dim=(1, 2, 3, 4)).round().tolist() == pytest.approx([200, 220], abs=3)
     assert len(lines(tmp_path)) == 1
@@ -133,4 +133,4 @@ def test_the_clips_are_held_back_ones_where_there_are_some(tmp_path):
 
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match=r"pictures\.clips = 0"):
-        Pictures(clips=0)
+        ReconstructionLogger(clips=0)

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.skip_nonfinite import FILE, DivergedError, FiniteSteps, _Verdict
+from vmae_zoo.callbacks.skip_nonfinite import FILE, DivergedError, SkipNonFiniteSteps, StepCheck
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 GOOD = [[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, -0.5, 3.0], [-2.0, 1.0, 0.75, 1.5], [0.1, 0.2, 0.3, 0.4]]
@@ -73,7 +73,7 @@ def lines(folder):
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_a_bad_step_leaves_weights_and_moments_as_if_it_had_not_been(tmp_path, optimizer, bad):
     with_bad, trainer = train(
-        tmp_path, [GOOD[0], bad, GOOD[1], bad, bad, GOOD[2]], FiniteSteps(), model=Line(optimizer)
+        tmp_path, [GOOD[0], bad, GOOD[1], bad, bad, GOOD[2]], SkipNonFiniteSteps(), model=Line(optimizer)
     )
     without, other = train(tmp_path, GOOD[:3], model=Line(optimizer))
     assert trainer.global_step == 6  # the schedule and the data moved on
@@ -87,7 +87,7 @@ def test_a_bad_step_leaves_weights_and_moments_as_if_it_had_not_been(tmp_path, o
 
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_skipped_steps_are_written_with_their_clips(tmp_path):
-    counter = FiniteSteps()
+    counter = SkipNonFiniteSteps()
     _, trainer = train(tmp_path, [GOOD[0], BAD, GOOD[1], BAD], counter)
     assert counter.skipped == 2
     assert [(line["step"], line["clips"]) for line in lines(tmp_path)] == [(1, [1]), (3, [3])]
@@ -96,7 +96,7 @@ def test_skipped_steps_are_written_with_their_clips(tmp_path):
 
 
 def test_a_sound_run_writes_nothing_and_is_not_changed(tmp_path):
-    ours, _ = train(tmp_path, GOOD, FiniteSteps())
+    ours, _ = train(tmp_path, GOOD, SkipNonFiniteSteps())
     plain, _ = train(tmp_path, GOOD)
     assert torch.equal(ours.layer.weight, plain.layer.weight)
     assert not (tmp_path / FILE).exists()
@@ -104,7 +104,7 @@ def test_a_sound_run_writes_nothing_and_is_not_changed(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_one_bad_batch_spoils_the_whole_accumulated_step_only(tmp_path):
-    ours, trainer = train(tmp_path, [BAD, GOOD[0], GOOD[1], GOOD[2]], FiniteSteps(), accumulate_grad_batches=2)
+    ours, trainer = train(tmp_path, [BAD, GOOD[0], GOOD[1], GOOD[2]], SkipNonFiniteSteps(), accumulate_grad_batches=2)
     without, _ = train(tmp_path, [GOOD[1], GOOD[2]], accumulate_grad_batches=2)
     assert trainer.global_step == 2
     assert torch.equal(ours.layer.weight, without.layer.weight)
@@ -113,7 +113,7 @@ def test_one_bad_batch_spoils_the_whole_accumulated_step_only(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_a_series_of_bad_steps_goes_back_to_the_last_checkpoint_and_on_with_other_clips(tmp_path):
-    seen, counter = Seen(), FiniteSteps(patience=2)
+    seen, counter = Seen(), SkipNonFiniteSteps(patience=2)
     rows = [*GOOD[:3], GOOD[3], BAD, BAD, GOOD[1]]  # saved after the third; the fourth moves on, then two bad ones
     ours, trainer = train(tmp_path, rows, counter, seen, LastCheckpoint(every_n_steps=3), max_steps=7)
     assert not torch.equal(seen.weights[3], seen.weights[2])
@@ -129,30 +129,33 @@ def test_a_series_of_bad_steps_goes_back_to_the_last_checkpoint_and_on_with_othe
 def test_when_going_back_does_not_help_the_run_ends_with_a_sentence(tmp_path):
     with pytest.raises(DivergedError, match=r"2 steps before step 5 .* after 1 returns .*lower the learning rate"):
         train(
-            tmp_path, [GOOD[0], BAD, BAD, BAD, BAD, BAD], FiniteSteps(2, rollbacks=1), LastCheckpoint(every_n_steps=1)
+            tmp_path,
+            [GOOD[0], BAD, BAD, BAD, BAD, BAD],
+            SkipNonFiniteSteps(2, rollbacks=1),
+            LastCheckpoint(every_n_steps=1),
         )
     with pytest.raises(DivergedError, match="after 0 returns"):
-        train(tmp_path / "none", [BAD, BAD, BAD], FiniteSteps(patience=2))
+        train(tmp_path / "none", [BAD, BAD, BAD], SkipNonFiniteSteps(patience=2))
 
 
 @pytest.mark.filterwarnings("ignore:.*skipped")
 def test_counts_go_on_in_a_resumed_run(tmp_path):
-    first = FiniteSteps(patience=4)
+    first = SkipNonFiniteSteps(patience=4)
     train(tmp_path, [BAD, GOOD[0], BAD], first)
-    second = FiniteSteps(patience=4)
+    second = SkipNonFiniteSteps(patience=4)
     second.load_state_dict(first.state_dict())
     train(tmp_path, [BAD, BAD], second)
     assert (second.skipped, second.in_a_row) == (4, 3)
 
 
 def test_verdicts_not_yet_read_are_counted_in_a_checkpoint():
-    counter, number = FiniteSteps(), torch.tensor(1.0)
+    counter, number = SkipNonFiniteSteps(), torch.tensor(1.0)
     counter._verdicts = [
-        _Verdict(step, torch.tensor(bad), number, number, ()) for step, bad in enumerate([1.0, 0, 1, 1])
+        StepCheck(step, torch.tensor(bad), number, number, ()) for step, bad in enumerate([1.0, 0, 1, 1])
     ]
     assert counter.state_dict() == {"skipped": 3, "in_a_row": 2, "rolled_back": 0}
 
 
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match=r"finite\.patience"):
-        FiniteSteps(patience=0)
+        SkipNonFiniteSteps(patience=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning, torch
 from torch.utils.data import DataLoader
 from vmae_zoo.callbacks.ema import EMA
-from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
+from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.training.checkpointing import LastCheckpoint
 from vmae_zoo.training.fsdp2 import FSDP2Strategy, shard
 
@@ -44,7 +44,7 @@ for name, strategy, ema, checkpoint in (
     ("fsdp2", FSDP2Strategy(), EMA(), None),
     ("resumed", FSDP2Strategy(), EMA(), out / "ddp/checkpoints/last.ckpt"),
 ):
-    seen, counter = [], FiniteSteps(patience=2)
+    seen, counter = [], SkipNonFiniteSteps(patience=2)
     rows = [torch.full((4,), 1.0 + i) for i in range(8)]
     trainer = lightning.Trainer(
         accelerator="cpu", devices=2, strategy=strategy, max_epochs=2 if checkpoint else 1, logger=False,

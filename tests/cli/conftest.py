@@ -79,11 +79,11 @@ def here(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def vmae(here) -> Callable[..., int]:
     """The command line over the toys: takes arguments, returns the exit code."""
-    from vmae_zoo.cli.main import guarded
+    from vmae_zoo.cli.main import report_errors
     from vmae_zoo.cli.trainer import ZooCLI, quieten
 
     def run(*arguments: str) -> int:
         quieten()
-        return guarded(lambda: ZooCLI([str(argument) for argument in arguments], Toy, ToyData) and 0)
+        return report_errors(lambda: ZooCLI([str(argument) for argument in arguments], Toy, ToyData) and 0)
 
     return run

@@ -11,7 +11,7 @@ import pytest
 
 from vmae_zoo import __version__
 from vmae_zoo.cli import main as front
-from vmae_zoo.cli.main import SPINS, TRAINER_VERBS, VERBS, guarded, main
+from vmae_zoo.cli.main import SPINS, TRAINER_VERBS, VERBS, main, report_errors
 
 HEAVY = ("torch", "lightning", "numpy", "jsonargparse", "av", "cv2")
 
@@ -126,7 +126,7 @@ def test_a_users_mistake_is_one_line(error, code, said, capsys):
     def work():
         raise error
 
-    assert guarded(work) == code
+    assert report_errors(work) == code
     assert capsys.readouterr().err == f"vmae-zoo: error: {said}\n"
 
 
@@ -134,10 +134,10 @@ def test_the_traceback_is_there_on_request_and_for_faults_of_the_program(capsys,
     def fail(kind):
         raise kind("deep inside")
 
-    assert guarded(lambda: fail(KeyError)) == 1
+    assert report_errors(lambda: fail(KeyError)) == 1
     assert "Traceback" in capsys.readouterr().err
     monkeypatch.setenv("VMAE_ZOO_TRACEBACK", "1")
-    assert guarded(lambda: fail(ValueError)) == 1
+    assert report_errors(lambda: fail(ValueError)) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("vmae-zoo: error: deep inside\n")
@@ -147,7 +147,7 @@ def test_an_interrupt_is_130(capsys):
     def work():
         raise KeyboardInterrupt
 
-    assert guarded(work) == 130
+    assert report_errors(work) == 130
 
 
 def test_a_closed_pipe_is_no_error():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vmae_zoo.cli.parse_errors import raised_inside
+from vmae_zoo.cli.parse_errors import unwrap_message
 
 TYPOS = [  # recipe, flags, what is said
     (
@@ -93,7 +93,7 @@ def test_a_typo_about_the_model_is_one_line(vmae, here, capsys, model, said):
     ],
 )
 def test_what_the_data_says_is_named_by_its_own_key(said, told):
-    assert raised_inside(said) == told
+    assert unwrap_message(said) == told
 
 
 def test_a_missing_model_asks_for_a_recipe(vmae, capsys):

@@ -9,9 +9,9 @@ import pytest
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.cli.recipe_check import check, parameters
-from vmae_zoo.resources import packaged, packaged_recipes
+from vmae_zoo.resources import packaged_recipes, resource
 
-RECIPES = {str(path.relative_to(packaged("recipes"))): path for path in packaged_recipes()}
+RECIPES = {str(path.relative_to(resource("recipes"))): path for path in packaged_recipes()}
 
 PUBLISHED = {  # millions, as published or as the method descriptions calculate them
     "paper/videomae_small.k400-1600.yaml": 24.0,
@@ -37,7 +37,7 @@ def test_recipe_takes_a_step_in_the_shrunken_form(name):
 
 
 def test_a_recipe_that_cannot_be_is_told_in_one_line(tmp_path, capsys):
-    bad = packaged("recipes") / "videomae.yaml"
+    bad = resource("recipes") / "videomae.yaml"
     broken = tmp_path / "broken.yaml"
     broken.write_text(bad.read_text().replace("mask_ratio: 0.75", "mask_ratio: 1.0"))
     assert main(["fit", "-c", str(broken), "--trainer.fast_dev_run=true", "--data.workers=0"]) == 1

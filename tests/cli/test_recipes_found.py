@@ -83,6 +83,6 @@ def test_the_recipes_verb_lists_them_with_their_first_line(home, capsys, tmp_pat
     assert all(line.endswith("what it is") for line in lines if line.startswith(" "))
 
 
-@pytest.mark.parametrize("part", sorted(resources.packaged("recipes").glob("*/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("part", sorted(resources.resource("recipes").glob("*/*.yaml")), ids=lambda path: path.stem)
 def test_every_packaged_part_is_a_mapping(part):
     assert isinstance(yaml.safe_load(part.read_text()), dict)

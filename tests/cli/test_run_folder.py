@@ -102,8 +102,8 @@ def test_the_saved_recipe_of_a_run_goes_on_in_that_run(here):
 def test_going_on_on_other_videos_unasked_is_refused(here, before, cure):
     (here / run_folders.RECIPE).write_text(f"data: {{{before}}}\n")
     with pytest.raises(ValueError, match=cure):
-        run_folders.same_videos(here, {"root": None})
-    run_folders.same_videos(here, {"root": "/moved"})
+        run_folders.check_same_data(here, {"root": None})
+    run_folders.check_same_data(here, {"root": "/moved"})
 
 
 def test_two_runs_of_one_second_have_their_own_folders(here):

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from vmae_zoo.data.augment import OPERATIONS, rand_augment
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 MOVING = ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
 
@@ -55,15 +55,15 @@ def test_all_frames_change_alike_and_the_key_decides():
     still = np.repeat(natural_clip()[:1], 3, axis=0)
     seen = set()
     for key in range(40):
-        out = rand_augment(still, Draws(key, "augment"))
+        out = rand_augment(still, KeyedRNG(key, "augment"))
         assert out.dtype == np.uint8
         assert np.array_equal(out[0], out[2])
-        assert np.array_equal(out, rand_augment(still, Draws(key, "augment")))
+        assert np.array_equal(out, rand_augment(still, KeyedRNG(key, "augment")))
         seen.add(out.tobytes())
     assert len(seen) > 30
 
 
 def test_a_sixteenth_of_the_clips_stays_as_it_is():
     clip = natural_clip()[:1, :8, :8]
-    same = sum(rand_augment(clip, Draws(key, "augment")) is clip for key in range(800))
+    same = sum(rand_augment(clip, KeyedRNG(key, "augment")) is clip for key in range(800))
     assert same == pytest.approx(800 / 2**4, abs=3 * (800 / 16) ** 0.5)

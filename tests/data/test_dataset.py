@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataset, Row, collate, dataset, read_clip
+from vmae_zoo.data import ClipDataset, ClipRecord, collate, dataset, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
 from vmae_zoo.datasets.layouts.base import list_videos
-from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.video import ffmpeg_log
 
 CROPPED = {"frames": 3, "stride_frames": 2, "size": 16}
@@ -14,7 +14,7 @@ CROPPED = {"frames": 3, "stride_frames": 2, "size": 16}
 
 @pytest.fixture(scope="module")
 def rows(small_set):
-    return [Row.below(small_set, path, label) for label, path in enumerate(list_videos(small_set))]
+    return [ClipRecord.below(small_set, path, label) for label, path in enumerate(list_videos(small_set))]
 
 
 def broken(path, content=b""):
@@ -25,9 +25,9 @@ def broken(path, content=b""):
 def test_a_training_clip_is_what_its_key_says(rows):
     (item,) = ClipDataset(rows, **CROPPED, seed=5, flip=True)[4, 2]
     key = sample_key(5, 2, hash_text(rows[4].id), 0)
-    start = dense_start(12, 3, 2, Draws(key, "start"))
+    start = dense_start(12, 3, 2, KeyedRNG(key, "start"))
     clip = read_clip(rows[4].path, dense_ids(12, 3, 2, start))
-    expected = horizontal_flip(multi_scale_crop(clip, 16, Draws(key, "crop")), Draws(key, "flip"))
+    expected = horizontal_flip(multi_scale_crop(clip, 16, KeyedRNG(key, "crop")), KeyedRNG(key, "flip"))
     assert (item["key"], item["index"], item["label"]) == (key, 4, 4)
     assert item["video"].dtype == np.uint8
     np.testing.assert_array_equal(item["video"], expected)
@@ -35,9 +35,9 @@ def test_a_training_clip_is_what_its_key_says(rows):
 
 def test_random_resized_and_centre_crops(rows):
     key = sample_key(0, 0, hash_text(rows[0].id), 0)
-    ids = dense_ids(12, 3, 2, dense_start(12, 3, 2, Draws(key, "start")))
+    ids = dense_ids(12, 3, 2, dense_start(12, 3, 2, KeyedRNG(key, "start")))
     (item,) = ClipDataset(rows, **CROPPED, crop="random_resized")[0, 0]
-    expected = random_resized_crop(read_clip(rows[0].path, ids), 16, Draws(key, "crop"))
+    expected = random_resized_crop(read_clip(rows[0].path, ids), 16, KeyedRNG(key, "crop"))
     np.testing.assert_array_equal(item["video"], expected)
     (item,) = ClipDataset(rows, **CROPPED, crop="centre")[0, 0]
     np.testing.assert_array_equal(item["video"], centre_crop(read_clip(rows[0].path, ids, 16), 16))
@@ -66,16 +66,16 @@ def test_repeats_share_the_frames_and_decode_once(rows, monkeypatch):
     assert [item["key"] for item in items] == [sample_key(0, 1, hash_text(rows[2].id), r) for r in range(4)]
     frames = read_clip(*reads[0])
     for item in items:
-        np.testing.assert_array_equal(item["video"], multi_scale_crop(frames, 16, Draws(item["key"], "crop")))
+        np.testing.assert_array_equal(item["video"], multi_scale_crop(frames, 16, KeyedRNG(item["key"], "crop")))
 
 
 def test_a_second_view_has_its_own_start_and_crop(rows):
     items = [ClipDataset(rows, **CROPPED, views=2)[0, epoch][0] for epoch in range(4)]
     assert all(item["other"].shape == item["video"].shape for item in items)
     key = items[0]["key"]
-    start = dense_start(12, 3, 2, Draws(key, "start other"))
+    start = dense_start(12, 3, 2, KeyedRNG(key, "start other"))
     clip = read_clip(rows[0].path, dense_ids(12, 3, 2, start))
-    np.testing.assert_array_equal(items[0]["other"], multi_scale_crop(clip, 16, Draws(key, "crop other")))
+    np.testing.assert_array_equal(items[0]["other"], multi_scale_crop(clip, 16, KeyedRNG(key, "crop other")))
     assert any((item["other"] != item["video"]).any() for item in items)
 
 
@@ -110,10 +110,10 @@ def test_extras_are_computed_from_the_cropped_clip_and_its_key(rows):
 
 def test_segments_are_read_inside_their_seconds(rows):
     whole = rows[0]
-    segment = Row(whole.id + "#0.2-0.4", whole.path, 0, "train", 0.2, 0.4)  # frames 5 to 9 at 25 a second
+    segment = ClipRecord(whole.id + "#0.2-0.4", whole.path, 0, "train", 0.2, 0.4)  # frames 5 to 9 at 25 a second
     (item,) = ClipDataset([segment], 2, 2, 16, train=False)[0, 0]
     np.testing.assert_array_equal(item["video"], centre_crop(read_clip(whole.path, [5, 7], 16), 16))
-    (item,) = ClipDataset([Row("x", whole.path, 0, "train", 9.0, None)], 2, 2, 16)[0, 0]
+    (item,) = ClipDataset([ClipRecord("x", whole.path, 0, "train", 9.0, None)], 2, 2, 16)[0, 0]
     assert "nothing of the segment" in item["bad"][0]["reason"]
 
 
@@ -136,7 +136,7 @@ def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_told(rows, tm
     elif kind == "truncated":
         content = rows[0].path.read_bytes()
         broken(path, content[: len(content) // 2])
-    mixed = [*rows[:5], Row("bad.mp4", path, 9)]
+    mixed = [*rows[:5], ClipRecord("bad.mp4", path, 9)]
     clips = ClipDataset(mixed, 12, 1, 16, repeats=2)
     items, again = clips[5, 3], clips[5, 3]
     assert [item["key"] for item in items] == clips.keys(5, 3)
@@ -152,12 +152,12 @@ def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_told(rows, tm
 
 
 def test_replacements_differ_from_epoch_to_epoch(rows, tmp_path):
-    clips = ClipDataset([*rows, Row("bad.mp4", broken(tmp_path / "bad.mp4"))], **CROPPED)
+    clips = ClipDataset([*rows, ClipRecord("bad.mp4", broken(tmp_path / "bad.mp4"))], **CROPPED)
     assert len({clips[len(rows), epoch][0]["index"] for epoch in range(8)}) > 2
 
 
 def test_gives_up_after_ten_replacements(tmp_path):
-    clips = ClipDataset([Row(f"{n}", broken(tmp_path / f"{n}.mp4")) for n in range(3)], **CROPPED)
+    clips = ClipDataset([ClipRecord(f"{n}", broken(tmp_path / f"{n}.mp4")) for n in range(3)], **CROPPED)
     (item,) = clips[0, 0]
     assert list(item) == ["bad"]
     assert len(item["bad"]) == 11

@@ -64,7 +64,7 @@ def test_batches_and_facts_of_a_run(small_set, tmp_path):
     assert (clips.global_batch, clips.accumulation, clips.steps_per_epoch) == (8, 2, 2)
     assert clips.trainer.global_step == 2
     assert clips.classes == ["a", "b", "c"]
-    assert len(clips.rows) == len(clips.clip_ids) == 22
+    assert len(clips.records) == len(clips.clip_ids) == 22
     for index, label in zip(batch["index"].tolist(), batch["label"].tolist(), strict=True):
         assert clips.clip_ids[index].split("/")[:2] == ["train", "abc"[label]]
 
@@ -111,7 +111,7 @@ def test_a_folder_without_validation_trains_and_says_so(small_set, tmp_path, cap
 def test_the_method_asks_for_extras_and_views(small_set, tmp_path):
     method = Method()
     method.views = 2
-    method.clip_extras = {"brightness": lambda clip, key: np.float32(clip.mean())}
+    method.clip_request.per_clip = {"brightness": lambda clip, key: np.float32(clip.mean())}
     fit(ClipDataModule(str(small_set), **SMALL), tmp_path, method)
     batch = method.batches[0]
     assert batch["other"].shape == batch["video"].shape

@@ -2,14 +2,14 @@ from itertools import chain
 
 import pytest
 
-from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
+from vmae_zoo.data.sampler import ResumableBatchSampler, ShardedEvalSampler
 
 
 def steps(rows, batch_size, accumulation=1, world_size=1, epoch=0, seen=0, seed=0):
     """The clips of each optimiser step, over all processes, in the order of the epoch."""
     ranks = []
     for rank in range(world_size):
-        sampler = PlacedBatchSampler(rows, batch_size, accumulation, rank, world_size, seed)
+        sampler = ResumableBatchSampler(rows, batch_size, accumulation, rank, world_size, seed)
         sampler.place(epoch, seen)
         batches = list(sampler)
         assert all(place[1] == epoch for place in chain(*batches))
@@ -42,8 +42,8 @@ def test_a_step_holds_the_same_clips_however_it_is_split(batch_size, accumulatio
 
 @pytest.mark.parametrize("done", range(5))
 def test_goes_on_behind_what_was_seen_and_keeps_the_epochs_length(done):
-    whole = PlacedBatchSampler(50, 2, 3, 1, 2)
-    rest = PlacedBatchSampler(50, 2, 3, 1, 2)
+    whole = ResumableBatchSampler(50, 2, 3, 1, 2)
+    rest = ResumableBatchSampler(50, 2, 3, 1, 2)
     rest.place(0, whole.seen_after(done * 3))
     assert list(rest) == list(whole)[done * 3 :]
     assert len(rest) == len(whole) == 12
@@ -51,7 +51,7 @@ def test_goes_on_behind_what_was_seen_and_keeps_the_epochs_length(done):
 
 
 def test_an_unfinished_step_is_done_again():
-    sampler = PlacedBatchSampler(50, 2, 3, 0, 2)
+    sampler = ResumableBatchSampler(50, 2, 3, 0, 2)
     assert [sampler.seen_after(micro) for micro in range(7)] == [0, 0, 0, 12, 12, 12, 24]
 
 
@@ -62,7 +62,7 @@ def test_another_world_size_keeps_the_place():
 
 
 def test_another_global_batch_keeps_the_place():
-    sampler = PlacedBatchSampler(50, 5, 2)
+    sampler = ResumableBatchSampler(50, 5, 2)
     sampler.place(0, 24)  # two steps of 12
     clips = list(chain(*(row for row in [[row for row, _, _ in batch] for batch in sampler])))
     assert clips == sampler.order()[24:44, 0].tolist()
@@ -71,7 +71,7 @@ def test_another_global_batch_keeps_the_place():
 
 
 def test_a_new_epoch_starts_at_its_beginning():
-    sampler = PlacedBatchSampler(50, 4)
+    sampler = ResumableBatchSampler(50, 4)
     sampler.place(3, 20)
     sampler.set_epoch(3)
     assert sampler.skipped == 5
@@ -82,7 +82,7 @@ def test_a_new_epoch_starts_at_its_beginning():
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
 @pytest.mark.parametrize(("rows", "batch_size"), [(5, 2), (17, 4), (100, 8), (2, 4)])
 def test_validation_reads_every_clip_in_equal_batches_on_each_process(rows, batch_size, world_size):
-    ranks = [list(EvenBatchSampler(rows, batch_size, rank, world_size)) for rank in range(world_size)]
+    ranks = [list(ShardedEvalSampler(rows, batch_size, rank, world_size)) for rank in range(world_size)]
     sizes = [[len(batch) for batch in batches] for batches in ranks]
     assert all(own == sizes[0] for own in sizes)
     assert max(sizes[0]) <= batch_size

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vmae_zoo.data import sampling as s
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 TOTALS = [1, 2, 3, 4, 5, 15, 16, 17, 40, 61, 62, 63, 64, 65, 66, 300, 1000]
 
@@ -45,10 +45,10 @@ def test_pre_training_ids_follow_the_pointer(total, frames, stride):
 
 
 def test_starts_are_uniform_over_those_that_fit():
-    starts = [s.dense_start(70, 16, 4, Draws(key, "start")) for key in range(700)]
+    starts = [s.dense_start(70, 16, 4, KeyedRNG(key, "start")) for key in range(700)]
     assert sorted(set(starts)) == list(range(7))
     assert np.bincount(starts).min() > 70
-    assert {s.dense_start(total, 16, 4, Draws(0, "start")) for total in (1, 63, 64)} == {0}
+    assert {s.dense_start(total, 16, 4, KeyedRNG(0, "start")) for total in (1, 63, 64)} == {0}
 
 
 def test_fine_tuning_windows_are_the_golden_ones():
@@ -56,7 +56,7 @@ def test_fine_tuning_windows_are_the_golden_ones():
     assert s.window_ids(300, 16, 4, 64).tolist() == expected
     short = [0, 4, 8, 13, 17, 22, 26, 31, 35, 39] + 6 * [39]
     assert s.window_ids(40, 16, 4, s.window_end(40, 16, 4)).tolist() == short
-    assert s.window_ids(3, 16, 4, s.window_end(3, 16, 4, Draws(0, "end"))).tolist() == 16 * [2]
+    assert s.window_ids(3, 16, 4, s.window_end(3, 16, 4, KeyedRNG(0, "end"))).tolist() == 16 * [2]
 
 
 def test_the_validation_window_is_the_middle_one():
@@ -67,13 +67,13 @@ def test_the_validation_window_is_the_middle_one():
 
 
 def test_random_windows_end_from_the_first_full_one_to_the_last_frame():
-    ends = {s.window_end(68, 16, 4, Draws(key, "end")) for key in range(200)}
+    ends = {s.window_end(68, 16, 4, KeyedRNG(key, "end")) for key in range(200)}
     assert ends == {64, 65, 66, 67}
 
 
 @pytest.mark.parametrize("total", TOTALS)
 def test_segments_give_one_frame_each(total):
-    ids = s.segment_ids(total, 16, Draws(7, "segments"))
+    ids = s.segment_ids(total, 16, KeyedRNG(7, "segments"))
     length = total // 16
     if length:
         np.testing.assert_array_equal(ids // length, np.arange(16))
@@ -83,7 +83,7 @@ def test_segments_give_one_frame_each(total):
 
 def test_middle_frames_of_segments_are_those_of_v2_validation():
     assert s.segment_ids(100, 16).tolist() == [i * 6 + 3 for i in range(16)]
-    drawn = np.array([s.segment_ids(100, 16, Draws(key, "segments")) for key in range(300)])
+    drawn = np.array([s.segment_ids(100, 16, KeyedRNG(key, "segments")) for key in range(300)])
     assert [sorted(set(column - 6 * i)) for i, column in enumerate(drawn.T)] == 16 * [list(range(6))]
 
 
@@ -122,11 +122,11 @@ def test_space_time_mae_ids_are_the_golden_ones():
 
 def test_space_time_mae_spans_seconds_and_starts_between_frames():
     assert s.clip_span(16, 4, 15) == 32
-    starts = [s.span_start(100, 64.0, Draws(key, "start")) for key in range(200)]
+    starts = [s.span_start(100, 64.0, KeyedRNG(key, "start")) for key in range(200)]
     assert 0 <= min(starts) < 2
     assert 34 < max(starts) < 36
     assert any(start % 1 for start in starts)
-    assert s.span_start(60, 64.0, Draws(0, "start")) == 0
+    assert s.span_start(60, 64.0, KeyedRNG(0, "start")) == 0
     assert [s.span_view_start(300, 64.0, view, 5) for view in range(5)] == [0, 59, 118, 177, 236]
     assert s.span_view_start(300, 64.0, 0, 1) == 118
     assert s.span_view_start(30, 64.0, 3, 5) == 0
@@ -134,7 +134,7 @@ def test_space_time_mae_spans_seconds_and_starts_between_frames():
 
 @pytest.mark.parametrize("total", TOTALS)
 def test_all_ids_lie_in_the_video(total):
-    draws = Draws(3, "all")
+    draws = KeyedRNG(3, "all")
     rules = [
         s.dense_ids(total, 16, 4, s.dense_start(total, 16, 4, draws)),
         s.window_ids(total, 16, 4, s.window_end(total, 16, 4, draws)),
@@ -155,7 +155,7 @@ def test_all_ids_lie_in_the_video(total):
 
 def test_what_makes_no_sense_is_refused_by_name():
     with pytest.raises(ValueError, match="total = 0"):
-        s.dense_start(0, 16, 4, Draws(0, ""))
+        s.dense_start(0, 16, 4, KeyedRNG(0, ""))
     with pytest.raises(ValueError, match="stride = 0"):
         s.dense_ids(10, 16, 0, 0)
     with pytest.raises(ValueError, match="start = 10"):

@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, Row
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord
 from vmae_zoo.data import sampling as s
 from vmae_zoo.data.views import ViewDataset
 from vmae_zoo.datasets.layouts.base import list_videos
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 from vmae_zoo.video import ffmpeg_log
 
 
 def test_sparse_ids_follow_the_official_rule():
     length = 100 // 16
     assert s.sparse_ids(100, 16).tolist() == [i * length + (1 + length) // 2 - 1 for i in range(16)]
-    drawn = np.array([s.sparse_ids(100, 16, Draws(key, "start")) for key in range(300)])
+    drawn = np.array([s.sparse_ids(100, 16, KeyedRNG(key, "start")) for key in range(300)])
     assert [sorted(set(column - 6 * i)) for i, column in enumerate(drawn.T)] == 16 * [[0, 1, 2, 3, 4]]  # 0 to m - 2
-    assert s.sparse_ids(16, 16, Draws(0, "start")).tolist() == list(range(16))  # m = 1
+    assert s.sparse_ids(16, 16, KeyedRNG(0, "start")).tolist() == list(range(16))  # m = 1
     assert s.sparse_ids(5, 16).tolist() == s.segment_ids(5, 16).tolist()
 
 
 @pytest.fixture
 def row(small_set):
-    return Row("x", list_videos(small_set)[0])  # 12 frames at 25 a second
+    return ClipRecord("x", list_videos(small_set)[0])  # 12 frames at 25 a second
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row, asked):
     clips = ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[30], seed=3)
     clips[0, 0]
     span = 4 * 2 * 25 / 30
-    start = s.span_start(12, span, Draws(clips.keys(0, 0)[0], "start"))
+    start = s.span_start(12, span, KeyedRNG(clips.keys(0, 0)[0], "start"))
     assert asked[0].tolist() == s.span_ids(12, 4, span, start).tolist()
     ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[50], train=False)[0]
     assert asked[1].tolist() == s.span_ids(12, 4, 4.0, 4).tolist()  # 4 frames at 25 last as long as 8 at 50; the middle

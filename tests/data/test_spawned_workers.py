@@ -8,7 +8,7 @@ import lightning as L
 import torch
 
 from vmae_zoo.data import ClipDataModule, loader
-from vmae_zoo.data.loader import PlacedLoader
+from vmae_zoo.data.loader import SignalSafeLoader
 from vmae_zoo.datasets.index import make_index
 from vmae_zoo.methods import MGMAE
 
@@ -33,9 +33,9 @@ def test_a_spawned_worker_reads_by_the_index_what_no_worker_reads(small_set, tmp
     make_index(root, workers=1, progress=False)
     runs = []
     for workers in (0, 1):
-        monkeypatch.setattr(loader, "PlacedLoader", PlacedLoader)
+        monkeypatch.setattr(loader, "SignalSafeLoader", SignalSafeLoader)
         if workers:
-            monkeypatch.setattr(loader, "PlacedLoader", partial(PlacedLoader, multiprocessing_context="spawn"))
+            monkeypatch.setattr(loader, "SignalSafeLoader", partial(SignalSafeLoader, multiprocessing_context="spawn"))
         data = ClipDataModule(str(root), frames=2, stride_frames=1, size=16, batch_size=11, workers=workers, repeats=2)
         assert data.collection.indexes
         quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
@@ -50,5 +50,5 @@ def test_what_methods_compute_in_workers_can_be_sent_there():
     method = MGMAE(
         width=48, depth=1, num_heads=2, image_size=64, mask_ratio=0.75, decoder_width=32, decoder_num_heads=2
     )
-    assert method.clip_extras
-    assert list(pickle.loads(pickle.dumps(method.clip_extras))) == list(method.clip_extras)
+    assert method.clip_request.per_clip
+    assert list(pickle.loads(pickle.dumps(method.clip_request.per_clip))) == list(method.clip_request.per_clip)

@@ -7,8 +7,8 @@ import lightning as L
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataModule, Row, storage_retry
-from vmae_zoo.data.storage_retry import anchors_of, gone
+from vmae_zoo.data import ClipDataModule, ClipRecord, storage_retry
+from vmae_zoo.data.storage_retry import gone, required_dirs_of
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 SMALL = {"frames": 2, "stride_frames": 1, "size": 16, "batch_size": 2, "global_batch": 4}
@@ -127,21 +127,21 @@ def test_told_to_end_while_waiting_it_ends(root, tmp_path):
 
 
 def test_too_many_bad_videos_stop_a_run_that_is_saved(root, tmp_path):
-    class Spoil(L.Callback):
+    class NaNInjector(L.Callback):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step == 2:
                 for path in sorted(root.rglob("*.mp4"))[:20]:
                     path.write_bytes(b"")
 
     with pytest.warns(UserWarning, match="replaced"), pytest.raises(ValueError, match="cannot be read"):
-        fit(root, tmp_path / "run", Spoil())
+        fit(root, tmp_path / "run", NaNInjector())
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] >= 2
 
 
 def test_one_missing_file_is_no_outage(root, tmp_path):
     next(root.rglob("train/*/*.mp4")).unlink()
     data = ClipDataModule(str(root), workers=0, **SMALL)
-    rows = [*data.rows, Row("x", root / "train/a/gone.mp4")]
+    rows = [*data.records, ClipRecord("x", root / "train/a/gone.mp4")]
     data.trainer = None
     assert data.dataset(rows, train=True)[len(rows) - 1, 0][0]["bad"]
 
@@ -150,12 +150,12 @@ def test_anchors_are_the_root_and_what_lies_elsewhere(tmp_path):
     (tmp_path / "far/a").mkdir(parents=True)
     (tmp_path / "far/b").mkdir()
     (tmp_path / "list.csv").write_text("")
-    below = Row("1", tmp_path / "set/1.mp4")
-    far = [Row("2", tmp_path / "far/a/2.mp4"), Row("3", tmp_path / "far/b/3.mp4")]
+    below = ClipRecord("1", tmp_path / "set/1.mp4")
+    far = [ClipRecord("2", tmp_path / "far/a/2.mp4"), ClipRecord("3", tmp_path / "far/b/3.mp4")]
     (tmp_path / "set").mkdir()
-    assert anchors_of(tmp_path / "set", [below]) == (tmp_path / "set",)
-    assert anchors_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")
-    assert anchors_of(tmp_path / "list.csv", far) == (tmp_path / "far",)
+    assert required_dirs_of(tmp_path / "set", [below]) == (tmp_path / "set",)
+    assert required_dirs_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")
+    assert required_dirs_of(tmp_path / "list.csv", far) == (tmp_path / "far",)
     assert gone(tmp_path / "nowhere")
     assert gone(tmp_path / "set")
     assert not gone(tmp_path)

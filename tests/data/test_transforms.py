@@ -10,7 +10,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import resize as torchvision_resize
 
 from vmae_zoo.data import transforms as t
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 SCALES = (1, 0.875, 0.75, 0.66)
 
@@ -68,7 +68,7 @@ def boxes(height: int, width: int, size: int, count: int) -> Counter:
     try:
         t.resize = lambda box, *_: found.update([(*box[0, 0, 0, 1:].tolist(), *box.shape[1:3])])
         for key in range(count):
-            t.multi_scale_crop(clip, size, Draws(key, "crop"))
+            t.multi_scale_crop(clip, size, KeyedRNG(key, "crop"))
     finally:
         t.resize = real
     return found
@@ -97,12 +97,12 @@ def test_multi_scale_crops_are_ten_pairs_at_thirteen_places():
 
 def test_the_whole_clip_is_cropped_alike_and_repeatably(picture):
     clip = np.stack([picture] * 3)
-    first = t.multi_scale_crop(clip, 64, Draws(5, "crop"))
+    first = t.multi_scale_crop(clip, 64, KeyedRNG(5, "crop"))
     assert first.shape == (3, 64, 64, 3)
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first[0], first[2])
-    np.testing.assert_array_equal(first, t.multi_scale_crop(clip, 64, Draws(5, "crop")))
-    assert any(not np.array_equal(first, t.multi_scale_crop(clip, 64, Draws(key, "crop"))) for key in range(4))
+    np.testing.assert_array_equal(first, t.multi_scale_crop(clip, 64, KeyedRNG(5, "crop")))
+    assert any(not np.array_equal(first, t.multi_scale_crop(clip, 64, KeyedRNG(key, "crop"))) for key in range(4))
 
 
 def test_random_resized_boxes_are_spread_like_torchvisions():
@@ -110,7 +110,7 @@ def test_random_resized_boxes_are_spread_like_torchvisions():
     torch.manual_seed(0)
     image = torch.empty(3, 90, 160)
     theirs = np.array([RandomResizedCrop.get_params(image, scale, ratio) for _ in range(2000)])
-    ours = np.array([t.random_box((90, 160), Draws(key, "crop"), scale, ratio) for key in range(2000)])
+    ours = np.array([t.random_box((90, 160), KeyedRNG(key, "crop"), scale, ratio) for key in range(2000)])
     assert (ours[:, 0] + ours[:, 2] <= 90).all()
     assert (ours[:, 1] + ours[:, 3] <= 160).all()
     np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=2.5)
@@ -122,11 +122,11 @@ def test_random_resized_boxes_are_spread_like_torchvisions():
     [(20, 200, (0, 86, 20, 27)), (200, 20, (86, 0, 27, 20)), (30, 30, (0, 0, 30, 30))],
 )
 def test_boxes_that_never_fit_end_in_the_largest_centred_one(rows, columns, box):
-    assert t.random_box((rows, columns), Draws(0, "crop"), (2.0, 3.0), (0.75, 4 / 3)) == box
+    assert t.random_box((rows, columns), KeyedRNG(0, "crop"), (2.0, 3.0), (0.75, 4 / 3)) == box
 
 
 def test_random_resized_crop_has_the_size(picture):
-    assert t.random_resized_crop(picture[None], 48, Draws(1, "crop")).shape == (1, 48, 48, 3)
+    assert t.random_resized_crop(picture[None], 48, KeyedRNG(1, "crop")).shape == (1, 48, 48, 3)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_test_crops_spread_along_the_long_side(height, width, axis):
 
 def test_flips_mirror_half_of_the_clips(picture):
     clip = picture[None]
-    flipped = [not np.array_equal(t.horizontal_flip(clip, Draws(key, "flip")), clip) for key in range(400)]
+    flipped = [not np.array_equal(t.horizontal_flip(clip, KeyedRNG(key, "flip")), clip) for key in range(400)]
     assert 160 < sum(flipped) < 240
-    mirrored = t.horizontal_flip(clip, Draws(flipped.index(True), "flip"))
+    mirrored = t.horizontal_flip(clip, KeyedRNG(flipped.index(True), "flip"))
     np.testing.assert_array_equal(mirrored, clip[:, :, ::-1])
-    np.testing.assert_array_equal(t.horizontal_flip(clip, Draws(0, "flip"), probability=0), clip)
+    np.testing.assert_array_equal(t.horizontal_flip(clip, KeyedRNG(0, "flip"), probability=0), clip)
 
 
 def test_crops_larger_than_the_frame_are_refused():

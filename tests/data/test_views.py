@@ -3,7 +3,7 @@
 import numpy as np
 
 from vmae_zoo.data.views import ViewDataset, collate_views
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.decode import read_clip
 
 
@@ -18,7 +18,7 @@ def test_clips_of_a_video_are_the_golden_ones():
 
 def test_items_are_clips_times_crops_of_the_right_frames_and_places(encode, tmp_path):
     video = encode(tmp_path / "a.mp4", frames=40, size=(32, 64))
-    dataset = ViewDataset([Row("a.mp4", video, 3)], 4, 2, 32, clips=2, crops=3)
+    dataset = ViewDataset([ClipRecord("a.mp4", video, 3)], 4, 2, 32, clips=2, crops=3)
     items = dataset[0]
     assert [item["view"] for item in items] == list(range(6))
     assert {item["label"] for item in items} == {3}
@@ -31,7 +31,10 @@ def test_items_are_clips_times_crops_of_the_right_frames_and_places(encode, tmp_
 
 def test_unreadable_videos_are_left_out_and_told(encode, tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
-    rows = [Row("bad.mp4", tmp_path / "bad.mp4", 0), Row("a.mp4", encode(tmp_path / "a.mp4", size=(32, 32)), 1)]
+    rows = [
+        ClipRecord("bad.mp4", tmp_path / "bad.mp4", 0),
+        ClipRecord("a.mp4", encode(tmp_path / "a.mp4", size=(32, 32)), 1),
+    ]
     dataset = ViewDataset(rows, 4, 2, 32)
     batch = collate_views([dataset[0], dataset[(1, 0)]])
     assert batch["label"].tolist() == [1]

@@ -11,10 +11,10 @@ from benchmarks.corrupt_files import write_sound
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, probe
 from vmae_zoo.datasets import index as index_module
-from vmae_zoo.datasets.audit import Finding, audit
+from vmae_zoo.datasets.audit import AuditResult, audit
 from vmae_zoo.datasets.index import find_index, make_index
 from vmae_zoo.video import decode
-from vmae_zoo.video.packet_index import Timeline
+from vmae_zoo.video.packet_index import PacketIndex
 
 B_FRAMES = {"crf": "20", "bf": "3"}
 
@@ -132,7 +132,7 @@ def test_the_index_and_a_decode_of_the_whole_file_agree(odd_root):
         assert found.info == probe(path)
         assert found.info.frames == frames
         if found.timeline is not None:
-            again = Timeline.unpack(found.timeline.pack())
+            again = PacketIndex.unpack(found.timeline.pack())
             assert again.runs([0, frames - 1]) == found.timeline.runs([0, frames - 1])
             assert again.times.tolist() == found.timeline.times.tolist()
 
@@ -155,26 +155,26 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
     (root / "train/a/damaged.mp4").write_bytes(b"no video")
     index, _ = make_index(root, workers=1, progress=False)
     data = ClipDataModule(str(root), frames=4, stride_frames=1, size=32, workers=0)
-    assert len(data.rows) == 22
+    assert len(data.records) == 22
     assert "1 damaged videos left out, for example damaged.mp4" in data.catalog.describe()
     assert index.fingerprint in data.catalog.describe()
-    plain = [decode.read_clip(row.path, [3, 9]) for row in data.rows[:2]]
+    plain = [decode.read_clip(row.path, [3, 9]) for row in data.records[:2]]
     decode._memory.cache_clear()
     decode._info.cache_clear()
     monkeypatch.setattr(decode, "read_timeline", None)  # the index is enough
-    decode.ask_first(index.recall)
+    decode.set_index_lookup(index.recall)
     try:
-        for row, clip in zip(data.rows, plain, strict=False):
+        for row, clip in zip(data.records, plain, strict=False):
             assert probe(row.path).seekable
             assert (decode.read_clip(row.path, [3, 9]) == clip).all()
     finally:
-        decode.ask_first(None)
+        decode.set_index_lookup(None)
     data.trainer = None
     with pytest.warns(UserWarning, match="the videos changed"):
         data.load_state_dict({"index": "other"})
 
 
-def crashing(path: Path) -> Finding:
+def crashing(path: Path) -> AuditResult:
     """As `audit`, but some files kill their process."""
     if path.name.startswith("crash"):
         os._exit(9)

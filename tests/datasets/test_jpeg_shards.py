@@ -32,7 +32,9 @@ def test_rows_and_keys_are_those_of_the_source(small_set, cached):
     source, copy = open_catalog(small_set), open_catalog(cached)
     assert copy.layout == "cache"
     assert copy.classes == source.classes
-    told = [[(row.id, row.label, row.split, row.start, row.end, row.group) for row in c.rows] for c in (source, copy)]
+    told = [
+        [(row.id, row.label, row.split, row.start, row.end, row.group) for row in c.records] for c in (source, copy)
+    ]
     assert told[0] == told[1]
 
 
@@ -40,7 +42,7 @@ def test_rows_and_keys_are_those_of_the_source(small_set, cached):
 @pytest.mark.parametrize("train", [True, False])
 def test_clips_have_the_frames_and_crops_of_the_source(small_set, cached, crop, train):
     settings = {"frames": 3, "stride_frames": 2, "size": 16, "crop": crop, "flip": True, "train": train, "seed": 3}
-    source, copy = (ClipDataset(open_catalog(root).rows, **settings) for root in (small_set, cached))
+    source, copy = (ClipDataset(open_catalog(root).records, **settings) for root in (small_set, cached))
     for place in ((0, 0), (9, 1), (20, 2)):
         (here,), (there,) = source[place], copy[place]
         assert (here["key"], here["label"]) == (there["key"], there["label"])
@@ -53,7 +55,7 @@ def test_positions_are_those_of_a_decode_from_the_start(encode, tmp_path):
     source = encode(tmp_path / "set/a.mkv", frames=40, size=(64, 96), options={"bf": "3"})
     encode(tmp_path / "set/turned.mp4", frames=5, size=(48, 64), rotation=90)
     assert main(["cache", str(tmp_path / "set"), str(tmp_path / "out"), "--workers", "1", "--short-side", "48"]) == 0
-    copy, turned = (row.path for row in open_catalog(tmp_path / "out").rows)
+    copy, turned = (row.path for row in open_catalog(tmp_path / "out").records)
     ids = [39, 3, 3, 0, 17]
     assert psnr(read_clip(copy, ids), read_clip(source, ids, 48)) > 30
     assert psnr(read_clip(copy, ids), read_clip(source, np.array(ids) - [1, -1, -1, -1, 1], 48)) < 25
@@ -68,7 +70,7 @@ def test_positions_are_those_of_a_decode_from_the_start(encode, tmp_path):
 
 
 def test_it_never_enlarges(small_set, cached):
-    assert {min(probe(row.path).height, probe(row.path).width) for row in open_catalog(cached).rows} == {32}
+    assert {min(probe(row.path).height, probe(row.path).width) for row in open_catalog(cached).records} == {32}
 
 
 def test_segments_and_numbered_splits_stay(encode, tmp_path):
@@ -83,18 +85,18 @@ def test_segments_and_numbered_splits_stay(encode, tmp_path):
     assert main(["cache", str(source), str(tmp_path / "out"), "--workers", "1"]) == 0
     for split in (1, 2):
         here, there = (open_catalog(root, split=split) for root in (source, tmp_path / "out"))
-        assert [(r.id, r.label, r.split) for r in here.rows] == [(r.id, r.label, r.split) for r in there.rows]
+        assert [(r.id, r.label, r.split) for r in here.records] == [(r.id, r.label, r.split) for r in there.records]
     with pytest.raises(ValueError, match=r"split = 3, but the cache .* has 1, 2"):
         open_catalog(tmp_path / "out", split=3)
     (tmp_path / "segments").mkdir()
     lines = ["path,start,end", *(f"{source / 'v_a_g01_c01.avi'},{a},{b}" for a, b in ((0, 0.12), (0.12, 0.24)))]
     (tmp_path / "segments/list.csv").write_text("\n".join(lines))
     assert main(["cache", str(tmp_path / "segments"), str(tmp_path / "cut"), "--workers", "1"]) == 0
-    rows = open_catalog(tmp_path / "cut").rows
+    rows = open_catalog(tmp_path / "cut").records
     assert [(row.start, row.end) for row in rows] == [(0, 0.12), (0.12, 0.24)]
     assert rows[0].path == rows[1].path
     settings = {"frames": 2, "stride_frames": 1, "size": 16, "train": False}
-    here, there = (ClipDataset(r, **settings) for r in (open_catalog(tmp_path / "segments").rows, rows))
+    here, there = (ClipDataset(r, **settings) for r in (open_catalog(tmp_path / "segments").records, rows))
     assert psnr(here[1, 0][0]["video"], there[1, 0][0]["video"]) > 28
 
 
@@ -149,9 +151,9 @@ def test_what_cannot_be_cached_is_named_and_left_out(encode, tmp_path, capsys):
     assert "left out: " in said
     assert str(broken) in said
     catalog = open_catalog(tmp_path / "out")
-    assert [row.id for row in catalog.rows] == ["a.mp4", "c.mp4"]
+    assert [row.id for row in catalog.records] == ["a.mp4", "c.mp4"]
     assert "2 videos could not be cached" in catalog.describe()
-    assert psnr(read_clip(catalog.rows[1].path, [4]), read_clip(tmp_path / "set/c.mp4", [4])) > 30
+    assert psnr(read_clip(catalog.records[1].path, [4]), read_clip(tmp_path / "set/c.mp4", [4])) > 30
 
 
 def test_a_copy_that_is_not_its_source_is_left_out(encode, tmp_path, capsys, monkeypatch):
@@ -166,7 +168,7 @@ def damaged(cached, tmp_path, change):
     for path in cached.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     data = bytearray((tmp_path / "shard-000000.tar").read_bytes())
-    row = open_catalog(tmp_path).rows[0]
+    row = open_catalog(tmp_path).records[0]
     change(data, row)
     (tmp_path / "shard-000000.tar").write_bytes(data)
     header_of.cache_clear()
@@ -193,7 +195,7 @@ def test_a_damaged_shard_is_named_in_one_sentence(cached, tmp_path, change, said
     with pytest.raises(VideoError, match=said) as caught:
         read_clip(row.path, [0, 3])
     assert str(tmp_path / "shard-000000.tar") in str(caught.value)
-    (item,) = ClipDataset(open_catalog(tmp_path).rows, frames=12, stride_frames=1, size=16)[0, 0]
+    (item,) = ClipDataset(open_catalog(tmp_path).records, frames=12, stride_frames=1, size=16)[0, 0]
     assert str(row.path) in {entry["path"] for entry in item["bad"]}
     assert item["video"].std() > 0
 
@@ -220,14 +222,14 @@ def test_a_hostile_header_reads_nothing_large(tmp_path):
 
 
 def test_a_dataset_sent_to_another_process_gives_the_same_clips(cached):
-    dataset = ClipDataset(open_catalog(cached).rows, frames=3, stride_frames=2, size=16, seed=1)
+    dataset = ClipDataset(open_catalog(cached).records, frames=3, stride_frames=2, size=16, seed=1)
     (here,) = dataset[5, 2]
     (there,) = pickle.loads(pickle.dumps(dataset))[5, 2]
     np.testing.assert_array_equal(here["video"], there["video"])
 
 
 def test_memory_stays_flat(cached):
-    rows = open_catalog(cached).rows
+    rows = open_catalog(cached).records
     dataset = ClipDataset(rows, frames=3, stride_frames=2, size=16)
     for epoch in range(4):
         [dataset[index, epoch] for index in range(len(rows))]
@@ -241,7 +243,7 @@ def test_the_webdataset_library_reads_the_shards(small_set, cached):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     shards = sorted(str(path) for path in cached.glob("*.tar"))
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("rgb8"))
-    rows = open_catalog(small_set).rows
+    rows = open_catalog(small_set).records
     assert sorted(sample["json"]["id"] for sample in samples) == sorted(row.id for row in rows)
     by_id = {row.id: row for row in rows}
     for sample in samples[::9]:

@@ -34,8 +34,8 @@ def test_what_lies_in_a_store_is_what_lies_in_a_folder(caches):
     assert names == {path.name for path in local.iterdir()}
     assert all(system.cat_file(f"/bucket/cached/{name}") == (local / name).read_bytes() for name in names)
     here, there = open_catalog(local), open_catalog(url)
-    assert [(row.id, row.label, row.split) for row in here.rows] == [(r.id, r.label, r.split) for r in there.rows]
-    np.testing.assert_array_equal(*(read_clip(c.rows[9].path, [7, 0, 7]) for c in (here, there)))
+    assert [(row.id, row.label, row.split) for row in here.records] == [(r.id, r.label, r.split) for r in there.records]
+    np.testing.assert_array_equal(*(read_clip(c.records[9].path, [7, 0, 7]) for c in (here, there)))
     assert ClipDataModule(url).classes == here.classes
 
 
@@ -122,7 +122,7 @@ def served(caches, monkeypatch):
 
 def test_a_clip_is_two_ranged_requests(caches, served):
     url, sent = served
-    there, here = open_catalog(url).rows[20], open_catalog(caches[0]).rows[20]
+    there, here = open_catalog(url).records[20], open_catalog(caches[0]).records[20]
     sent.clear()
     header_of.cache_clear()
     clip = read_clip(there.path, range(0, 12, 3))
@@ -134,7 +134,7 @@ def test_a_clip_is_two_ranged_requests(caches, served):
 
 def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
     url, sent = served
-    row = open_catalog(url).rows[0]
+    row = open_catalog(url).records[0]
     shard, local = row.path.parent, caches[0] / row.path.parent.name
     monkeypatch.setattr("vmae_zoo.video.storage.GAP", 100)
     sent.clear()
@@ -146,7 +146,7 @@ def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
 def test_forked_workers_read_from_a_store(caches, served):
     url, _ = served
     settings = {"frames": 3, "stride_frames": 2, "size": 16, "seed": 1}
-    here, there = (ClipDataset(open_catalog(root).rows, **settings) for root in (caches[0], url))
+    here, there = (ClipDataset(open_catalog(root).records, **settings) for root in (caches[0], url))
     expected = collate([here[3, 0], here[4, 0]])
     there[0, 0]  # this process has a connection before it forks
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_forked_workers_read_from_a_store(caches, served):
 
 def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypatch):
     url, _ = served
-    row = open_catalog(url).rows[11]
+    row = open_catalog(url).records[11]
     monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(Ranges, "failing", [None] * 2)
     header_of.cache_clear()
@@ -166,7 +166,7 @@ def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypa
 
 def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):
     url, _ = served
-    row = open_catalog(url).rows[0]
+    row = open_catalog(url).records[0]
     monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
     for name in ("shard-000099.tar", "shard-000088.tar"):
         with pytest.raises(VideoError, match=f"{name} cannot be read"):

@@ -19,7 +19,7 @@ def write(root, name, *lines):
 
 
 def table(catalog):
-    return sorted((row.id, row.label, row.split) for row in catalog.rows)
+    return sorted((row.id, row.label, row.split) for row in catalog.records)
 
 
 HMDB = ("cart wheel/a.avi", "cart wheel/b.avi", "cart wheel/c.avi", "wave/d #1.avi", "wave/e.avi")
@@ -37,7 +37,7 @@ def test_hmdb51_with_its_split_files_in_or_beside_the_root(tmp_path, folder):
     assert (catalog.layout, catalog.classes) == ("hmdb51", ["cart wheel", "wave"])
     expected = [("cart wheel/a.avi", 0, "train"), ("cart wheel/b.avi", 0, "val")]
     assert table(catalog) == [*expected, ("wave/d #1.avi", 1, "train"), ("wave/e.avi", 1, "val")]
-    second = {row.id: row.split for row in open_catalog(root, split=2).rows}
+    second = {row.id: row.split for row in open_catalog(root, split=2).records}
     assert second["cart wheel/a.avi"] == "val"
     with pytest.raises(ValueError, match="split3"):
         open_catalog(root, split=3)
@@ -93,19 +93,23 @@ def test_csv_with_a_header(tmp_path):
         catalog = open_catalog(root)
         assert (catalog.layout, catalog.classes) == ("csv", ["jump", "run"])
         assert table(catalog) == [("v/a b.mp4#1.5-4", 1, "train"), ("v/c.mp4", 0, "val")]
-    assert (catalog.rows[0].start, catalog.rows[0].end) == (1.5, 4.0)
+    assert (catalog.records[0].start, catalog.records[0].end) == (1.5, 4.0)
 
 
 def test_csv_with_numbered_labels_keeps_their_order(tmp_path):
     write(tmp_path, "list.csv", "path,label", *(f"{label}.mp4,{label}" for label in (10, 2, 0)))
-    assert [(row.id, row.label) for row in open_catalog(tmp_path).rows] == [("10.mp4", 2), ("2.mp4", 1), ("0.mp4", 0)]
+    assert [(row.id, row.label) for row in open_catalog(tmp_path).records] == [
+        ("10.mp4", 2),
+        ("2.mp4", 1),
+        ("0.mp4", 0),
+    ]
 
 
 def test_csv_with_groups_and_numbered_splits(tmp_path):
     write(tmp_path, "list.csv", "path,label,group,split,split1,split2", "a.mp4,x,g,val,train,val", "b.mp4,y,,val,val,")
-    assert [(row.group, row.split) for row in open_catalog(tmp_path).rows] == [("g", "val"), ("", "val")]
-    assert [row.split for row in open_catalog(tmp_path, split=1).rows] == ["train", "val"]
-    assert [row.split for row in open_catalog(tmp_path, split=2).rows] == ["val", "train"]
+    assert [(row.group, row.split) for row in open_catalog(tmp_path).records] == [("g", "val"), ("", "val")]
+    assert [row.split for row in open_catalog(tmp_path, split=1).records] == ["train", "val"]
+    assert [row.split for row in open_catalog(tmp_path, split=2).records] == ["val", "train"]
     with pytest.raises(ValueError, match=r"split = 3, but .*list.csv has no column split3"):
         open_catalog(tmp_path, split=3)
 
@@ -167,8 +171,8 @@ def test_flat_folders_have_no_labels(tmp_path, names):
     touch(tmp_path, *names)
     catalog = open_catalog(tmp_path)
     assert (catalog.layout, catalog.classes) == ("flat", [])
-    assert [row.id for row in catalog.rows] == sorted(names)
-    assert {row.label for row in catalog.rows} == {-1}
+    assert [row.id for row in catalog.records] == sorted(names)
+    assert {row.label for row in catalog.records} == {-1}
 
 
 def test_flat_splits(tmp_path):
@@ -186,7 +190,7 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "set/run/loop").symlink_to(tmp_path / "set")
     touch(tmp_path / "far", "c.mp4")
     (tmp_path / "set/walk").symlink_to(tmp_path / "far")
-    assert {row.id for row in open_catalog(tmp_path / "set").rows} >= {"run/a.mp4", "jump/b.mp4", "walk/c.mp4"}
+    assert {row.id for row in open_catalog(tmp_path / "set").records} >= {"run/a.mp4", "jump/b.mp4", "walk/c.mp4"}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +222,7 @@ def test_lists_whose_videos_are_elsewhere_are_told(tmp_path):
 
 def test_real_clips_of_mixed_origin_are_a_folder_of_classes(clips):
     catalog = open_catalog(clips)
-    assert (catalog.layout, catalog.classes, len(catalog.rows)) == ("folder", ["edge", "signs", "torchvision"], 35)
+    assert (catalog.layout, catalog.classes, len(catalog.records)) == ("folder", ["edge", "signs", "torchvision"], 35)
 
 
 def test_the_embedded_clips_are_hmdb51_with_three_splits():

@@ -80,8 +80,8 @@ def test_one_line_says_what_each_source_is(roots):
         assert part in line
     assert len(set(data.clip_ids)) == 49
     assert data.clip_ids[0].startswith("one:train/a/")
-    assert {row.label for row in data.rows if row.id.startswith("two:d/")} == {3}
-    assert {row.label for row in data.rows if row.id.startswith("mine:")} == {-1}
+    assert {row.label for row in data.records if row.id.startswith("two:d/")} == {3}
+    assert {row.label for row in data.records if row.id.startswith("mine:")} == {-1}
 
 
 def test_each_source_keeps_its_stride(roots, monkeypatch):
@@ -90,8 +90,8 @@ def test_each_source_keeps_its_stride(roots, monkeypatch):
     monkeypatch.setattr(ffmpeg_log, "read_clip", lambda path, ids, *_, **__: asked.append(ids) or read(path, ids))
     data = ClipDataModule(str(roots), sources=MIX, **SMALL)
     data.trainer = None
-    clips = data.dataset(data.rows, train=True)
-    for index, row in enumerate(data.rows):
+    clips = data.dataset(data.records, train=True)
+    for index, row in enumerate(data.records):
         clips[index, 0]
         assert asked[-1][1] - asked[-1][0] == (2 if row.id.startswith("one:") else 4)
 
@@ -104,7 +104,7 @@ def test_copies_of_a_row_have_keys_of_their_own_and_epochs_take_turns(roots, tmp
     keys = [key for batch in module.keys for key in batch]
     assert len(keys) == len(set(keys)) == 2 * 68 * 2
     for epoch in range(2):
-        drawn = [row for batch in module.rows[17 * epoch : 17 * epoch + 17] for row in batch[::2]]
+        drawn = [row for batch in module.records[17 * epoch : 17 * epoch + 17] for row in batch[::2]]
         names = [data.clip_ids[row].partition(":")[0] for row in drawn]
         assert {name: names.count(name) for name in names} == {"one": 22, "two": 44, "mine": 2}
 
@@ -130,10 +130,10 @@ def test_every_sources_index_counts(roots, tmp_path):
     (base / "flat/damaged.mp4").write_bytes(b"no video")
     marks = [make_index(base / name, workers=1, progress=False)[0].fingerprint for name in ("one", "flat")]
     data = ClipDataModule(str(base), sources=MIX, **SMALL)
-    assert len(data.rows) == 49
+    assert len(data.records) == 49
     assert data.collection.indexes.fingerprint == "+".join(marks)
     assert data.collection.describe().count("damaged.mp4") == 2
-    path = data.rows[-1].path
+    path = data.records[-1].path
     status = path.stat()
     assert data.collection.indexes.recall(str(path), status.st_size, status.st_mtime_ns)[0].frames == 12
 

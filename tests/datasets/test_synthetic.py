@@ -28,10 +28,10 @@ def centre(frame):
 def test_a_clip_shows_its_digit_in_its_motion(digits):
     folder, _, labels = digits
     by_digit, by_motion = (open_catalog(folder / "out" / f"{name}.csv") for name in ("digit", "motion"))
-    assert [row.id for row in by_digit.rows] == [row.id for row in by_motion.rows]
-    assert [row.split for row in by_digit.rows] == ["train"] * 16 + ["test"] * 4
-    assert len({row.id for row in by_digit.rows}) == 20
-    for digit, motion in zip(by_digit.rows, by_motion.rows, strict=True):
+    assert [row.id for row in by_digit.records] == [row.id for row in by_motion.records]
+    assert [row.split for row in by_digit.records] == ["train"] * 16 + ["test"] * 4
+    assert len({row.id for row in by_digit.records}) == 20
+    for digit, motion in zip(by_digit.records, by_motion.records, strict=True):
         assert by_digit.classes[digit.label] == str(labels[int(digit.path.stem)])
         clip = read_clip(digit.path, range(moving_digits.FRAMES))[..., 0].astype(float)
         assert clip.shape == (40, 64, 64)
@@ -94,7 +94,7 @@ def test_each_split_of_silhouettes_leaves_one_subject_out(tmp_path):
         assert catalog.classes == ["run", "walk"]
         assert {row.group for row in catalog.of("test")} == {left_out}
         assert left_out not in {row.group for row in catalog.of("train")}
-        assert len(catalog.rows) == 3
+        assert len(catalog.records) == 3
     clip = read_clip(tmp_path / "out" / "videos" / "ben_walk.mp4", range(5))
     assert clip.shape == (5, 48, 104, 3)
     assert ((clip[..., 0] > 127) == masks[9:14]).mean() > 0.99

@@ -24,7 +24,7 @@ def place(tmp_path_factory, encode):
                 encode(root / "data" / split / name / f"{number}.mp4", frames=10 + number, size=size)
     torch.manual_seed(0)
     method = VideoMAE("tiny", **TINY)
-    torch.save({"state_dict": method.state_dict(), "vmae_zoo": method.record()}, root / "method.ckpt")
+    torch.save({"state_dict": method.state_dict(), "vmae_zoo": method.export_config()}, root / "method.ckpt")
     return root
 
 

@@ -33,7 +33,7 @@ def place(tmp_path_factory, encode):
     torch.manual_seed(0)
     classifier = Classifier(classes=["a", "b", "c"], **TINY)
     torch.nn.init.normal_(classifier.head.weight)
-    torch.save({"state_dict": classifier.state_dict(), "vmae_zoo": classifier.record()}, root / "c.ckpt")
+    torch.save({"state_dict": classifier.state_dict(), "vmae_zoo": classifier.export_config()}, root / "c.ckpt")
     return root
 
 
@@ -89,7 +89,7 @@ def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
     encoder = load_pretrained(place / "c.ckpt")
     for start, feature in zip(found["start"], found["features"], strict=True):
         clip = torch.from_numpy(read_clip(place / "videos" / "long.mp4", start + 2 * np.arange(4)))
-        video = encoder.normaliser(clip.permute(3, 0, 1, 2)[None])
+        video = encoder.normalizer(clip.permute(3, 0, 1, 2)[None])
         expected = encoder.pool(encoder(video))[0].detach().numpy()
         np.testing.assert_allclose(feature, expected, atol=1e-5)
     monkeypatch.setattr("vmae_zoo.evaluation.features.Run.__call__", None)  # nothing is left to compute

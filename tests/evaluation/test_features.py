@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vmae_zoo.datasets.layouts import Row, open_catalog
+from vmae_zoo.datasets.layouts import ClipRecord, open_catalog
 from vmae_zoo.evaluation import Features, compute_features
 from vmae_zoo.evaluation.features import Views
 from vmae_zoo.masking import TokenGrid
@@ -24,7 +24,7 @@ def videos(tmp_path_factory, encode):
     for number in range(5):
         encode(root / f"{'ab'[number % 2]}" / f"{number}.mp4", frames=12 + number, size=(32, 48))
     (root / "b" / "broken.mp4").write_text("no video")
-    return open_catalog(root).rows
+    return open_catalog(root).records
 
 
 class Counting(nn.Module):
@@ -45,18 +45,18 @@ class Counting(nn.Module):
 def test_the_second_run_skips_the_encoder(videos, tmp_path):
     encoder = Counting()
     first = compute_features(encoder, videos, cache=tmp_path)
-    assert (len(encoder.calls), first.computed, len(first.rows)) == (5, 5, 5)
+    assert (len(encoder.calls), first.computed, len(first.records)) == (5, 5, 5)
     assert [entry["path"].endswith("broken.mp4") for entry in first.unreadable] == [True]
     again = compute_features(encoder, videos[::-1], cache=tmp_path)
     assert (len(encoder.calls), again.computed) == (5, 0)
-    assert [row.id for row in again.rows] == [row.id for row in first.rows[::-1]]
+    assert [row.id for row in again.records] == [row.id for row in first.records[::-1]]
     assert torch.equal(again.tensor(), first.tensor().flip(0))
     assert all(isinstance(value, np.memmap) for value in again.values)
 
 
 def test_features_are_the_encoders_of_the_middle_clip(videos, tmp_path):
     features = compute_features(Counting(), videos, cache=tmp_path)
-    for row, value in zip(features.rows, features.values, strict=True):
+    for row, value in zip(features.records, features.values, strict=True):
         frames = int(row.path.stem) + 12
         strided = np.arange(0, frames, 2)
         ids = strided[(len(strided) - 4) // 2 :][:4]
@@ -88,7 +88,7 @@ def test_the_cache_misses_what_changed(changed, videos, tmp_path):
     else:
         copy, (short, _, long) = tmp_path / "copy.mp4", videos[:3]
         copy.write_bytes(short.path.read_bytes())
-        rows = [Row("copy.mp4", copy, 0)]
+        rows = [ClipRecord("copy.mp4", copy, 0)]
         assert compute_features(encoder, rows, cache=tmp_path).computed == 1
         copy.write_bytes(long.path.read_bytes())
     after = compute_features(encoder, rows, views, pool=pool, cache=tmp_path)

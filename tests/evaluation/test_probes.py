@@ -10,14 +10,14 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation import attentive_probe, linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
-from vmae_zoo.evaluation.linear_probe import Minima
+from vmae_zoo.evaluation.linear_probe import LBFGSSweep
 from vmae_zoo.evaluation.probe import Sweep, choose, judge
 from vmae_zoo.evaluation.splits import hold_out, low_shot, source_of
-from vmae_zoo.training.metrics import Scores, confusion, wilson
+from vmae_zoo.training.metrics import ClassificationMetrics, confusion, wilson
 
 CLASSES = 4
 
@@ -43,13 +43,13 @@ def token_features(videos, tokens=16, seed=0, split="train"):
 
 
 def wrap(values, label, split="train"):
-    rows = [Row(f"{split}{i}.mp4", Path(f"{split}{i}.mp4"), int(label[i]), split) for i in range(len(label))]
+    rows = [ClipRecord(f"{split}{i}.mp4", Path(f"{split}{i}.mp4"), int(label[i]), split) for i in range(len(label))]
     return Features(rows, list(values.astype(np.float32)), [], 0)
 
 
 def test_the_linear_probe_agrees_with_scikit_learn():
     train, test = features(600, seed=1, shift=0.5), features(400, seed=2, shift=0.5, split="test")
-    probed = judge(choose(linear_probe.fit, train, CLASSES, Minima()), test)
+    probed = judge(choose(linear_probe.fit, train, CLASSES, LBFGSSweep()), test)
     scaler = StandardScaler().fit(train.tensor()[:, 0])
     reference = LogisticRegressionCV(
         Cs=10, max_iter=1000, use_legacy_attributes=False, scoring="accuracy", l1_ratios=(0,)
@@ -66,8 +66,8 @@ def test_heads_are_the_minima_that_scikit_learn_finds(wide):
     train = features(300, seed=3)
     if wide:  # more values than samples, many of them mixtures of others
         mixing = np.random.default_rng(0).normal(size=(12, 400)).astype(np.float32)
-        train = Features(train.rows[:150], [value @ mixing for value in train.values[:150]], [], 0)
-    sweep = Minima((1.0, 0.01, 1e-4))
+        train = Features(train.records[:150], [value @ mixing for value in train.values[:150]], [], 0)
+    sweep = LBFGSSweep((1.0, 0.01, 1e-4))
     heads = linear_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     x = StandardScaler().fit_transform(train.tensor()[:, 0]).astype(np.float64)
     for head, decay in zip(heads, sweep.weight_decays, strict=True):
@@ -77,7 +77,7 @@ def test_heads_are_the_minima_that_scikit_learn_finds(wide):
 
 def test_heads_side_by_side_are_the_heads_alone():
     train = features(100, views=2)
-    sweep = Minima((1.0, 0.1, 1e-3))
+    sweep = LBFGSSweep((1.0, 0.1, 1e-3))
     together = linear_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     for head, settings in enumerate(sweep.heads):
         alone = linear_probe.fit(train, CLASSES, [settings], sweep, torch.device("cpu"))(train)
@@ -86,15 +86,15 @@ def test_heads_side_by_side_are_the_heads_alone():
 
 def test_constant_features_know_the_share_of_each_class():
     train = wrap(np.ones((60, 1, 12)), np.arange(60) % 3)
-    heads = linear_probe.fit(train, CLASSES, Minima().heads, Minima(), torch.device("cpu"))(train)
+    heads = linear_probe.fit(train, CLASSES, LBFGSSweep().heads, LBFGSSweep(), torch.device("cpu"))(train)
     expected = torch.tensor([1 / 3, 1 / 3, 1 / 3, 0]).expand_as(heads)
     torch.testing.assert_close(heads, expected, atol=2e-3, rtol=0)
 
 
 def test_views_are_averaged_as_probabilities():
     train, test = features(100, views=3), features(20, views=3, seed=5)
-    heads = linear_probe.fit(train, CLASSES, [{"weight_decay": 0.01}], Minima(), torch.device("cpu"))
-    single = [heads(Features(test.rows, [v[view : view + 1] for v in test.values], [], 0)) for view in range(3)]
+    heads = linear_probe.fit(train, CLASSES, [{"weight_decay": 0.01}], LBFGSSweep(), torch.device("cpu"))
+    single = [heads(Features(test.records, [v[view : view + 1] for v in test.values], [], 0)) for view in range(3)]
     torch.testing.assert_close(heads(test), torch.stack(single).mean(0))
 
 
@@ -102,11 +102,11 @@ def test_views_are_averaged_as_probabilities():
 def test_shuffled_labels_give_chance(probe):
     fit, make = (linear_probe.fit, features) if probe == "linear" else (attentive_probe.fit, token_features)
     train, test = make(240, seed=1), make(240, seed=2, split="test")
-    sweep = Sweep((0.003,), (0.01,), epochs=1, least_steps=15, batch_size=64) if probe == "attentive" else Minima()
+    sweep = Sweep((0.003,), (0.01,), epochs=1, least_steps=15, batch_size=64) if probe == "attentive" else LBFGSSweep()
     found = []
     for seed in range(8 if probe == "linear" else 2):
         labels = np.random.default_rng(seed).permutation(train.labels().numpy())
-        shuffled = Features(wrap(np.zeros(240), labels).rows, train.values, [], 0)
+        shuffled = Features(wrap(np.zeros(240), labels).records, train.values, [], 0)
         found.append(judge(choose(fit, shuffled, CLASSES, sweep), test).scores.top1)
     assert np.mean(found) == pytest.approx(25, abs=8)
 
@@ -115,7 +115,7 @@ def test_the_test_set_changes_no_choice():
     train = features(300, seed=1, shift=0.5)
     choices = []
     for test in (features(50, seed=2, shift=0.5), features(50, seed=3, shift=9.0), features(5, seed=4)):
-        probed = judge(choose(linear_probe.fit, train, CLASSES, Minima()), test)
+        probed = judge(choose(linear_probe.fit, train, CLASSES, LBFGSSweep()), test)
         neighbours = nearest_neighbours(train, test, CLASSES)
         choices.append((probed.chosen.settings, probed.chosen.held_back, neighbours.chosen, neighbours.left_out))
     assert choices[0] == choices[1] == choices[2]
@@ -125,8 +125,8 @@ def test_the_attentive_probe_finds_the_token_that_a_mean_hides():
     train, test = token_features(240, seed=1), token_features(200, seed=2)
     sweep = Sweep((3e-2, 1e-2), (0.01,), epochs=1, least_steps=80, batch_size=64)
     attentive = judge(choose(attentive_probe.fit, train, CLASSES, sweep), test)
-    means = [Features(f.rows, [value.mean(1) for value in f.values], [], 0) for f in (train, test)]
-    mean = judge(choose(linear_probe.fit, means[0], CLASSES, Minima()), means[1])
+    means = [Features(f.records, [value.mean(1) for value in f.values], [], 0) for f in (train, test)]
+    mean = judge(choose(linear_probe.fit, means[0], CLASSES, LBFGSSweep()), means[1])
     assert attentive.scores.top1 > 80 > mean.scores.top1_high
 
 
@@ -171,7 +171,7 @@ def by_brute_force(train, test, k, temperature, skip=None):
         )
         votes = np.zeros(CLASSES)
         for similarity, i in similar[:k]:
-            votes[train.rows[i].label] += np.exp(similarity / temperature)
+            votes[train.records[i].label] += np.exp(similarity / temperature)
         predicted.append(votes / votes.sum())
     return np.array(predicted)
 
@@ -193,7 +193,7 @@ def test_k_nn_equals_brute_force():
 def test_scores_are_scikit_learns():
     random = np.random.default_rng(0)
     values, label = random.random((200, 9)), random.integers(0, 8, 200)
-    scores = Scores.of(torch.tensor(values), torch.tensor(label))
+    scores = ClassificationMetrics.of(torch.tensor(values), torch.tensor(label))
     top = values.argmax(1)
     assert scores.top1 == pytest.approx(100 * accuracy_score(label, top))
     assert scores.top5 == pytest.approx(100 * top_k_accuracy_score(label, values, k=5, labels=range(9)))
@@ -213,7 +213,7 @@ def test_the_interval_is_wilsons(right, total):
 
 
 def test_what_is_held_back_has_every_class_and_depends_on_ids_alone():
-    rows = [Row(f"{i}", Path("x"), i % 3) for i in range(30)]
+    rows = [ClipRecord(f"{i}", Path("x"), i % 3) for i in range(30)]
     kept, held = hold_out(rows, 0.2)
     assert sorted(kept + held) == list(range(30))
     assert [sum(rows[place].label == label for place in held) for label in range(3)] == [2, 2, 2]
@@ -235,23 +235,23 @@ def test_what_is_held_back_has_every_class_and_depends_on_ids_alone():
     ],
 )
 def test_names_of_official_data_sets_tell_their_source(path, source):
-    assert source_of(Row(path, Path("/data") / path)) == source
-    assert source_of(Row(f"{path}#1-2", Path("/data") / path)) == source
-    assert source_of(Row(path, Path("/data") / path, group="7")) == "7"
+    assert source_of(ClipRecord(path, Path("/data") / path)) == source
+    assert source_of(ClipRecord(f"{path}#1-2", Path("/data") / path)) == source
+    assert source_of(ClipRecord(path, Path("/data") / path, group="7")) == "7"
 
 
 def test_clips_of_one_source_are_held_back_together():
-    rows = [Row(f"{i}", Path("x"), i % 2, group=f"{i // 4}") for i in range(80)]
+    rows = [ClipRecord(f"{i}", Path("x"), i % 2, group=f"{i // 4}") for i in range(80)]
     kept, held = hold_out(rows, 0.2)
     assert [sum(rows[place].label == label for place in held) for label in range(2)] == [8, 8]
     assert not {rows[i].group for i in kept} & {rows[i].group for i in held}
-    giants = [Row(f"{i}", Path("x"), i % 2, group=f"{i % 2}") for i in range(80)]
+    giants = [ClipRecord(f"{i}", Path("x"), i % 2, group=f"{i % 2}") for i in range(80)]
     with pytest.raises(ValueError, match="too few sources of videos"):
         hold_out(giants, 0.2)
 
 
 def test_low_shot_subsets_are_nested_and_balanced():
-    rows = [Row(f"{i}", Path("x"), i % 3) for i in range(300)]
+    rows = [ClipRecord(f"{i}", Path("x"), i % 3) for i in range(300)]
     subsets = [set(low_shot(rows, fraction)) for fraction in (0.001, 0.01, 0.1, 0.5, 1)]
     assert [len(subset) for subset in subsets] == [3, 3, 30, 150, 300]
     assert all(small <= large for small, large in itertools.pairwise(subsets))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vmae_zoo.data import ClipDataModule, Row
+from vmae_zoo.data import ClipDataModule, ClipRecord
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.extract import extract
 from vmae_zoo.evaluation.features import Views
@@ -43,7 +43,7 @@ def videos(tmp_path_factory, encode):
     for rate in (10, 25, 50):
         encode(root / f"{rate}.mp4", frames=FRAMES, size=(32, 32), rate=rate)
         assert probe(root / f"{rate}.mp4").fps == rate
-    return {rate: Row(f"{rate}.mp4", root / f"{rate}.mp4", 0) for rate in (10, 25, 50)}
+    return {rate: ClipRecord(f"{rate}.mp4", root / f"{rate}.mp4", 0) for rate in (10, 25, 50)}
 
 
 def spread(start, span, frames=4):
@@ -122,7 +122,7 @@ def test_a_run_notes_what_its_data_was(videos, tmp_path):
 
 def test_records_from_before_there_was_a_rate_still_load(tmp_path):
     model = Classifier(classes=["a", "b"], size="tiny", **SMALL, image_size=32, sampling="uniform")
-    record = model.record()
+    record = model.export_config()
     del record["preprocessing"]["fps"]
     torch.save({"state_dict": model.state_dict(), "vmae_zoo": record}, tmp_path / "old.ckpt")
     assert load_pretrained(tmp_path / "old.ckpt").preprocessing == replace(model.encoder.preprocessing, fps=30.0)

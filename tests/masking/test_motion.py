@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmae_zoo.flow import dis_flow
-from vmae_zoo.masking import MotionGuide, TokenGrid, topk_split, tube_split
-from vmae_zoo.masking.motion import EPS, initial_map, seed_places, steps_from
+from vmae_zoo.masking import MotionGuidedScorer, TokenGrid, topk_split, tube_mask
+from vmae_zoo.masking.motion import EPS, initial_map, propagation_order, seed_places
 from vmae_zoo.randomness import sample_key
 
 GRID = TokenGrid(8, 14, 14)
@@ -40,7 +40,7 @@ def places(split, visible):
 @given(st.integers(2, 20), st.data())
 def test_every_frame_is_made_once_from_its_neighbour_nearer_the_base(frames, data):
     base = torch.tensor(data.draw(st.lists(st.integers(0, frames - 1), min_size=1, max_size=3)))
-    for start, steps in zip(base.tolist(), steps_from(base, frames), strict=True):
+    for start, steps in zip(base.tolist(), propagation_order(base, frames), strict=True):
         known = {start}
         for new, source in steps.tolist():
             assert source in known
@@ -76,7 +76,7 @@ def test_the_other_maps_are_ones_and_almost_zeros():
 @given(st.sampled_from(["mix_gauss", "token_rand"]), BASES, WARPS, st.integers(0, 10**6), st.sampled_from([56, 112]))
 def test_without_motion_twenty_a_slice_are_exactly_the_seeds_a_tube(kind, base, warp, seed, side):
     keys = torch.tensor([sample_key(seed, 0, n) for n in range(2)])
-    guide = MotionGuide(GRID, 0.9, kind, base, warp)
+    guide = MotionGuidedScorer(GRID, 0.9, kind, base, warp)
     scores = guide.scores(keys, torch.zeros(2, 15, side, side, 2))
     seeds = seed_places(keys, GRID, 0.9).sort(1).values
     tube = places(topk_split(scores, GRID, 0.9, "videomae"), 20)
@@ -90,7 +90,7 @@ def test_without_motion_twenty_a_slice_are_exactly_the_seeds_a_tube(kind, base, 
 @settings(deadline=None, max_examples=20)
 @given(BASES, WARPS, st.integers(-9, 9), st.integers(-9, 9))
 def test_an_exact_translation_moves_the_map_in_both_directions_of_time(base, warp, dx, dy):
-    guide = MotionGuide(GRID, 0.9, base_frame=base, warp=warp)
+    guide = MotionGuidedScorer(GRID, 0.9, base_frame=base, warp=warp)
     volume = guide.volume(KEYS[:2], exact_flow(guide, KEYS[:2], (dx, dy), (112, 112)))
     for maps, start in zip(volume, guide.base(KEYS[:2]).tolist(), strict=True):
         for frame in range(16):
@@ -104,7 +104,7 @@ def test_an_exact_translation_moves_the_map_in_both_directions_of_time(base, war
 
 @pytest.mark.parametrize("warp", ["backward", "forward"])
 def test_visible_tokens_follow_the_motion_a_token_per_slice(warp):
-    guide = MotionGuide(GRID, 0.9, "token_rand", warp=warp, hole_filling="none")
+    guide = MotionGuidedScorer(GRID, 0.9, "token_rand", warp=warp, hole_filling="none")
     flow = exact_flow(guide, KEYS, (8, 0), (224, 224))  # half a token a frame, one a slice
     shown = places(topk_split(guide.scores(KEYS, flow), GRID, 0.9, "videomae"), 20)
     base = {clip: set(shown[clip, 4].tolist()) for clip in range(6)}
@@ -119,7 +119,7 @@ def test_visible_tokens_follow_the_motion_a_token_per_slice(warp):
 def test_holes_are_filled_as_told(warp, step):
     volumes, size = {}, (56, 56)
     for filling in ("none", "consist", "previous"):
-        guide = MotionGuide(GRID, 0.9, base_frame="first", warp=warp, hole_filling=filling)
+        guide = MotionGuidedScorer(GRID, 0.9, base_frame="first", warp=warp, hole_filling=filling)
         volumes[filling] = guide.volume(KEYS[:1], exact_flow(guide, KEYS[:1], (step, 0), size))[0]
     first = volumes["none"][0]
     hole = volumes["none"][1] == 0
@@ -136,7 +136,7 @@ def test_holes_are_filled_as_told(warp, step):
 @given(st.integers(0, 10**6), MAPS, BASES, WARPS, st.sampled_from(["none", "consist", "previous"]), st.floats(0, 8))
 def test_any_flow_leaves_the_same_number_in_every_slice_and_loses_no_token(seed, kind, base, warp, filling, reach):
     torch.manual_seed(seed)
-    guide = MotionGuide(GRID, 0.9, kind, base, warp, filling)
+    guide = MotionGuidedScorer(GRID, 0.9, kind, base, warp, filling)
     scores = guide.scores(KEYS[:2], reach * torch.randn(2, 15, 56, 56, 2))
     split = topk_split(scores, GRID, 0.9)
     assert split.visible.shape == (2, 152)
@@ -165,13 +165,13 @@ def test_rounding_is_the_published_or_the_tubes(ratio, floor, videomae):
     assert topk_split(scores, GRID, ratio).visible.shape[1] == 8 * floor
     assert (
         topk_split(scores, GRID, ratio, "videomae").visible.shape
-        == tube_split(KEYS[:1], GRID, ratio).visible.shape
+        == tube_mask(KEYS[:1], GRID, ratio).visible.shape
         == (1, 8 * videomae)
     )
 
 
 def test_masks_follow_their_keys_and_nothing_else():
-    guide = MotionGuide(GRID, base_frame="random")
+    guide = MotionGuidedScorer(GRID, base_frame="random")
     flow = torch.randn(6, 15, 56, 56, 2)
     together = guide.scores(KEYS, flow)
     assert torch.equal(together[4:5], guide.scores(KEYS[4:5], flow[4:5]))
@@ -189,7 +189,7 @@ def test_a_worker_gives_the_scores_that_the_device_gives(warp, filling, base):
         asked.append(pairs)
         return flow.numpy()
 
-    guide = MotionGuide(GRID, base_frame=base, warp=warp, hole_filling=filling, flow=estimate)
+    guide = MotionGuidedScorer(GRID, base_frame=base, warp=warp, hole_filling=filling, flow=estimate)
     scores = guide(np.zeros((16, 224, 224, 3), np.uint8), int(KEYS[0]))
     assert scores.shape == (1568,)
     assert scores.dtype == np.float32
@@ -200,8 +200,8 @@ def test_a_worker_gives_the_scores_that_the_device_gives(warp, filling, base):
 def test_the_default_flow_is_dis_as_small_as_tokens_allow():
     clip = np.random.default_rng(0).integers(0, 256, (16, 112, 112, 3), dtype=np.uint8)
     grid = TokenGrid(8, 7, 7)
-    named = MotionGuide(grid)(clip, 5)
-    np.testing.assert_array_equal(named, MotionGuide(grid, flow=partial(dis_flow, shrink=4))(clip, 5))
+    named = MotionGuidedScorer(grid)(clip, 5)
+    np.testing.assert_array_equal(named, MotionGuidedScorer(grid, flow=partial(dis_flow, shrink=4))(clip, 5))
 
 
 def test_flow_on_a_quarter_of_the_rows_and_columns_shows_nearly_the_same_tokens():
@@ -209,7 +209,7 @@ def test_flow_on_a_quarter_of_the_rows_and_columns_shows_nearly_the_same_tokens(
     rows, columns = np.mgrid[:224, :224]
     picture = (127 + 60 * np.sin(rows / 7) + 60 * np.sin(columns / 9))[..., None] + rng.normal(0, 8, (224, 224, 3))
     clip = np.stack([np.roll(picture, 5 * t, 1) for t in range(16)]).clip(0, 255).astype(np.uint8)
-    full, small = (MotionGuide(GRID, flow=partial(dis_flow, shrink=s))(clip, 7) for s in (1, 4))
+    full, small = (MotionGuidedScorer(GRID, flow=partial(dis_flow, shrink=s))(clip, 7) for s in (1, 4))
     shown = [set(topk_split(torch.from_numpy(s)[None], GRID, 0.9).visible[0].tolist()) for s in (full, small)]
     assert len(shown[0] & shown[1]) > 0.8 * 152
 
@@ -229,9 +229,9 @@ def test_flow_on_a_quarter_of_the_rows_and_columns_shows_nearly_the_same_tokens(
 )
 def test_an_unknown_choice_is_told_with_the_known_ones(settings, message):
     with pytest.raises(ValueError, match=message):
-        MotionGuide(GRID, **settings)
+        MotionGuidedScorer(GRID, **settings)
 
 
 def test_a_flow_that_tokens_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="a flow of 60 x 60 pixels does not divide into 14 x 14 tokens"):
-        MotionGuide(GRID).scores(KEYS, torch.zeros(6, 15, 60, 60, 2))
+        MotionGuidedScorer(GRID).scores(KEYS, torch.zeros(6, 15, 60, 60, 2))

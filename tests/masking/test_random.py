@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.masking import TokenGrid, uniform_split
+from vmae_zoo.masking import TokenGrid, random_mask
 from vmae_zoo.randomness import sample_key
 
 KEYS = torch.tensor([sample_key(0, 0, n) for n in range(64)])
@@ -16,7 +16,7 @@ KEYS = torch.tensor([sample_key(0, 0, n) for n in range(64)])
     [(TokenGrid(1, 14, 14, (1, 16, 16)), 0.75, 49), (TokenGrid(8, 14, 14), 0.9, 156)],
 )
 def test_published_ratios_leave_the_published_counts(grid, ratio, visible):
-    split = uniform_split(KEYS, grid, ratio)
+    split = random_mask(KEYS, grid, ratio)
     assert split.visible.shape == (64, visible)
     assert split.predicted.shape == (64, grid.tokens - visible)
 
@@ -24,7 +24,7 @@ def test_published_ratios_leave_the_published_counts(grid, ratio, visible):
 @given(st.integers(1, 3), st.integers(2, 6), st.integers(2, 6), st.floats(0.2, 0.7))
 def test_no_token_is_lost_and_ids_ascend(time, height, width, ratio):
     grid = TokenGrid(time, height, width)
-    split = uniform_split(KEYS[:4], grid, ratio)
+    split = random_mask(KEYS[:4], grid, ratio)
     assert split.visible.shape[1] == int(grid.tokens * (1 - ratio))
     both = torch.cat([split.visible, split.predicted], 1).sort(1).values
     assert torch.equal(both, torch.arange(grid.tokens).expand(4, -1))
@@ -33,7 +33,7 @@ def test_no_token_is_lost_and_ids_ascend(time, height, width, ratio):
 
 
 def test_slices_show_different_counts_unlike_tubes():
-    split = uniform_split(KEYS, TokenGrid(8, 14, 14), 0.9)
+    split = random_mask(KEYS, TokenGrid(8, 14, 14), 0.9)
     per_slice = torch.stack([(split.visible // 196 == t).sum(1) for t in range(8)], 1)
     assert per_slice.float().std() > 2
     assert per_slice.float().mean().item() == pytest.approx(156 / 8)
@@ -41,12 +41,12 @@ def test_slices_show_different_counts_unlike_tubes():
 
 def test_masks_follow_their_keys():
     grid = TokenGrid(1, 14, 14, (1, 16, 16))
-    split = uniform_split(KEYS, grid, 0.75)
-    assert torch.equal(split.visible[5:6], uniform_split(KEYS[5:6], grid, 0.75).visible)
+    split = random_mask(KEYS, grid, 0.75)
+    assert torch.equal(split.visible[5:6], random_mask(KEYS[5:6], grid, 0.75).visible)
     assert len({tuple(row.tolist()) for row in split.visible}) == 64
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 0.9999])
 def test_a_ratio_that_leaves_nothing_or_everything_is_refused(ratio):
     with pytest.raises(ValueError, match=f"mask_ratio = {ratio} leaves"):
-        uniform_split(KEYS, TokenGrid(8, 14, 14), ratio)
+        random_mask(KEYS, TokenGrid(8, 14, 14), ratio)

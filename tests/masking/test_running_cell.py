@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.masking import TokenGrid, TokenSplit, dual_split, running_cell, tube_split
+from vmae_zoo.masking import TokenGrid, TokenSplit, dual_split, running_cell, tube_mask
 from vmae_zoo.randomness import sample_key
 
 KEYS = torch.tensor([sample_key(1, 0, n) for n in range(32)])
@@ -40,7 +40,7 @@ def test_every_place_is_decoded_equally_often_in_any_four_slices(ratio, time, ro
     [(TokenGrid(8, 14, 14), 160, 784, 704), (TokenGrid(8, 16, 16, (2, 14, 14)), 208, 1024, 920)],
 )
 def test_sixteen_frames_leave_the_published_counts(grid, visible, decoded, counted):
-    split = dual_split(KEYS, tube_split(KEYS, grid, 0.9), grid, 0.5)
+    split = dual_split(KEYS, tube_mask(KEYS, grid, 0.9), grid, 0.5)
     assert split.visible.shape == (32, visible)
     assert split.predicted.shape == (32, decoded)
     assert (split.weight.sum(1) == counted).all()
@@ -49,7 +49,7 @@ def test_sixteen_frames_leave_the_published_counts(grid, visible, decoded, count
 @given(RATIOS, st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.floats(0.3, 0.7))
 def test_a_dual_split_equals_the_one_made_from_its_two_masks(ratio, time, rows, columns, hidden):
     grid = TokenGrid(time, 2 * rows, 2 * columns)
-    tube = tube_split(KEYS, grid, hidden)
+    tube = tube_mask(KEYS, grid, hidden)
     split = dual_split(KEYS, tube, grid, ratio)
     decoded = torch.zeros(32, grid.tokens, dtype=torch.bool).scatter(1, split.predicted, True)
     reference = TokenSplit.from_masks(tube.hidden(grid.tokens), decoded)
@@ -61,7 +61,7 @@ def test_a_dual_split_equals_the_one_made_from_its_two_masks(ratio, time, rows, 
 @given(RATIOS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.floats(0.3, 0.7))
 def test_without_the_doubled_tokens_just_the_counted_ones_are_left(ratio, periods, rows, columns, hidden):
     grid = TokenGrid(4 * periods, 2 * rows, 2 * columns)
-    tube = tube_split(KEYS, grid, hidden)
+    tube = tube_mask(KEYS, grid, hidden)
     full, rest = dual_split(KEYS, tube, grid, ratio), dual_split(KEYS, tube, grid, ratio, drop_doubled=True)
     assert rest.weight is None
     for row in range(len(KEYS)):
@@ -71,7 +71,7 @@ def test_without_the_doubled_tokens_just_the_counted_ones_are_left(ratio, period
 def test_phases_are_all_used_and_say_nothing_about_the_tube():
     grid = TokenGrid(8, 14, 14)
     keys = torch.tensor([sample_key(2, 0, n) for n in range(4000)])
-    split = dual_split(keys, tube_split(keys, grid, 0.9), grid, 0.5)
+    split = dual_split(keys, tube_mask(keys, grid, 0.9), grid, 0.5)
     first = split.predicted[:, 0]  # place 0 or 1 or, where neither is decoded in slice 0, 14: tells three cases apart
     shares = torch.stack([(first == place).float().mean() for place in (0, 1, 14)])
     assert torch.allclose(shares, torch.tensor([0.5, 0.25, 0.25]), atol=0.03)
@@ -81,7 +81,7 @@ def test_phases_are_all_used_and_say_nothing_about_the_tube():
 
 def test_masks_follow_their_keys():
     grid = TokenGrid(8, 14, 14)
-    split, one = (dual_split(keys, tube_split(keys, grid, 0.9), grid, 0.5) for keys in (KEYS, KEYS[7:8]))
+    split, one = (dual_split(keys, tube_mask(keys, grid, 0.9), grid, 0.5) for keys in (KEYS, KEYS[7:8]))
     assert torch.equal(split.predicted[7:8], one.predicted)
     assert torch.equal(split.weight[7:8], one.weight)
 
@@ -102,4 +102,4 @@ def test_a_grid_that_cells_do_not_tile_is_refused():
 def test_dropping_doubled_tokens_needs_whole_periods():
     grid = TokenGrid(6, 4, 4)
     with pytest.raises(ValueError, match="choose frames as a multiple of 8"):
-        dual_split(KEYS, tube_split(KEYS, grid, 0.5), grid, 0.5, drop_doubled=True)
+        dual_split(KEYS, tube_mask(KEYS, grid, 0.5), grid, 0.5, drop_doubled=True)

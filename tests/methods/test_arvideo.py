@@ -51,7 +51,7 @@ def test_default_counts_are_the_published_ones():
     assert method.cluster_tokens.shape == (16, 98)
     assert method.encoder_mask.shape == (300, 300)
     assert method.decoder_mask.shape == (1470, 300)
-    drawn = method.draw({"key": torch.arange(2)})
+    drawn = method.sample_mask({"key": torch.arange(2)})
     assert drawn.kept.shape == (2, 16, 20)
     assert not torch.equal(drawn.order[0], drawn.order[1])
     with torch.device("meta"):
@@ -64,7 +64,7 @@ def test_default_counts_are_the_published_ones():
 def test_a_cluster_changes_only_what_is_predicted_after_it(key, step, shape):
     method = tiny(cluster=shape)
     size = method.cluster_tokens.shape[1]
-    order = method.draw({"key": torch.tensor([key])})
+    order = method.sample_mask({"key": torch.tensor([key])})
     video = clip_of(method)
     changed = with_changed_cluster(method, video, order.order[0, step].item())
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_a_cluster_changes_only_what_is_predicted_after_it(key, step, shape):
 
 def test_dropped_tokens_are_never_seen():
     method = tiny()
-    order = method.draw({"key": torch.tensor([1])})
+    order = method.sample_mask({"key": torch.tensor([1])})
     video = clip_of(method)
     changed = video.clone()
     grid = method.grid
@@ -87,7 +87,7 @@ def test_dropped_tokens_are_never_seen():
 
 def test_position_of_a_cluster_reaches_its_prediction_only_through_its_queries():
     method = tiny()
-    order = method.draw({"key": torch.tensor([1])})
+    order = method.sample_mask({"key": torch.tensor([1])})
     video = clip_of(method)
     last_two_swapped = order.order[:, [0, 1, 2, 3, 4, 5, 7, 6]]
     other = ClusterOrder(last_two_swapped, order.kept)
@@ -105,7 +105,7 @@ def test_position_of_a_cluster_reaches_its_prediction_only_through_its_queries()
 
 def test_targets_are_the_cubes_of_the_clusters_visited_second_to_last():
     method = tiny()
-    order = method.draw({"key": torch.tensor([1, 2])})
+    order = method.sample_mask({"key": torch.tensor([1, 2])})
     video = clip_of(method, 2)
     out = method(video, order)
     everything = torch.arange(method.grid.tokens).expand(2, -1)
@@ -119,7 +119,7 @@ def test_targets_are_the_cubes_of_the_clusters_visited_second_to_last():
 
 def test_clips_of_a_batch_do_not_mix():
     method = tiny()
-    order = method.draw({"key": torch.tensor([1, 2, 3])})
+    order = method.sample_mask({"key": torch.tensor([1, 2, 3])})
     video = clip_of(method, 3)
     together = method(video, order).prediction
     alone = method(video[1:2], ClusterOrder(order.order[1:2], order.kept[1:2])).prediction
@@ -128,7 +128,7 @@ def test_clips_of_a_batch_do_not_mix():
 
 def test_identity_order_over_whole_slices_predicts_frame_after_frame():
     method = tiny(frames=8, cluster=(1, 4, 4), order="spatial_first")
-    order = method.draw({"key": torch.tensor([1])})
+    order = method.sample_mask({"key": torch.tensor([1])})
     assert order.order.tolist() == [[0, 1, 2, 3]]
     video = clip_of(method)
     later = video.clone()
@@ -149,7 +149,7 @@ def test_encoder_without_mask_is_a_plain_vision_transformer():
 def test_other_counts_of_kept_tokens_are_taken():
     method, other = tiny(), tiny(drop=0.0)
     other.load_state_dict(method.state_dict())
-    order = other.draw({"key": torch.tensor([5])})
+    order = other.sample_mask({"key": torch.tensor([5])})
     video = clip_of(method)
     assert torch.equal(method(video, order).prediction, other(video, order).prediction)
 
@@ -189,4 +189,4 @@ def test_settings_that_cannot_be_are_refused_before_any_data_is_read(arguments, 
 def test_an_order_of_another_partition_is_refused():
     method, other = tiny(), tiny(cluster=(1, 4, 4))
     with pytest.raises(ValueError, match="the order visits 2 clusters"):
-        method(clip_of(method), other.draw({"key": torch.tensor([1])}))
+        method(clip_of(method), other.sample_mask({"key": torch.tensor([1])}))

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset, default_collate
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods import Classifier
 from vmae_zoo.training.parameter_groups import parameter_groups
 
@@ -95,7 +95,9 @@ class Data(lightning.LightningDataModule):
     def __init__(self, classes=NAMES):
         super().__init__()
         self.classes = classes
-        self.rows = [Row(f"v{index}.mp4", Path(f"/clips/v{index}.mp4"), index % 3, "test") for index in range(12)]
+        self.rows = [
+            ClipRecord(f"v{index}.mp4", Path(f"/clips/v{index}.mp4"), index % 3, "test") for index in range(12)
+        ]
         self.read = []
 
     def train_dataloader(self):
@@ -158,7 +160,7 @@ def test_probabilities_of_the_views_are_averaged(trained, tmp_path):
     assert [row["truth"] for row in rows] == [NAMES[int(Path(row["path"]).stem[1:]) % 3] for row in rows]
     assert [row["label"] for row in rows] == [row["truth"] for row in rows]
     with torch.no_grad():
-        logits = classifier.eval()(classifier.normalise(Clips(12, views=6)[4]["video"]))
+        logits = classifier.eval()(classifier.normalize(Clips(12, views=6)[4]["video"]))
     expected = logits.softmax(1).mean(0).max().item()
     shown = next(float(row["probability"]) for row in rows if row["path"] == "/clips/v4.mp4")
     assert shown == pytest.approx(expected, abs=1e-5)
@@ -210,7 +212,7 @@ def test_classes_that_do_not_fit_are_refused(trained, tmp_path):
             ckpt_path=folder / "last.ckpt",
         )
     with pytest.raises(ValueError, match="has 3 classes, the data or `classes` name 2"):
-        Classifier(num_classes=3, **TINY).know_classes(["a", "b"])
+        Classifier(num_classes=3, **TINY).set_classes(["a", "b"])
     with pytest.raises(ValueError, match="trains on labelled clips, and this data has no labels"):
         trainer(tmp_path, max_steps=1).fit(Classifier(**TINY), datamodule=Data(classes=[]))
     with pytest.raises(ValueError, match="the classifier has no classes yet"):

@@ -46,7 +46,7 @@ def test_targets_are_patches_of_the_input_with_their_channels_normalised_togethe
 def test_the_input_itself_can_be_the_target():
     method = MAE(**SIZE, normalise_target=False)
     image = torch.randn(1, 3, 1, 64, 64)
-    split = method.draw({"key": torch.tensor([3])})
+    split = method.sample_mask({"key": torch.tensor([3])})
     token = split.predicted[0, 0].item()
     top, left = 16 * (token // 4), 16 * (token % 4)
     expected = image[0, :, 0, top : top + 16, left : left + 16].permute(1, 2, 0).flatten()
@@ -81,4 +81,4 @@ def test_parameter_counts_follow_from_the_published_sizes(size, millions):
 def test_a_clip_of_several_frames_is_refused():
     method = MAE(**SIZE)
     with pytest.raises(ValueError, match=r"the clip is \(2, 64, 64\) frames x rows x columns"):
-        method(torch.randn(1, 3, 2, 64, 64), method.draw({"key": torch.tensor([3])}))
+        method(torch.randn(1, 3, 2, 64, 64), method.sample_mask({"key": torch.tensor([3])}))

@@ -44,7 +44,7 @@ def test_target_frames_are_spread_as_published(frames, chosen, expected):
 def test_targets_are_the_chosen_frames_of_the_input_normalised_over_all_values(pred_t_dim):
     method = MAEST(**SIZE, pred_t_dim=pred_t_dim)
     clip = torch.randn(2, 3, 16, 32, 32)
-    split = method.draw({"key": torch.tensor([3, 4])})
+    split = method.sample_mask({"key": torch.tensor([3, 4])})
     out = method(clip, split)
     token = split.predicted[1, 5].item()
     slice_, top, left = token // 4, 16 * (token % 4 // 2), 16 * (token % 2)
@@ -58,7 +58,7 @@ def test_targets_are_the_chosen_frames_of_the_input_normalised_over_all_values(p
 def test_156_of_1568_tokens_stay_visible():
     with torch.device("meta"):
         method = MAEST()
-    split = method.draw({"key": torch.arange(2)})
+    split = method.sample_mask({"key": torch.arange(2)})
     assert split.visible.shape == (2, 156)
     assert split.predicted.shape == (2, 1412)
 
@@ -66,7 +66,7 @@ def test_156_of_1568_tokens_stay_visible():
 def test_class_token_of_the_encoder_stays_out_of_the_decoder():
     torch.manual_seed(0)
     method = MAEST(**SIZE)
-    split = method.draw({"key": torch.tensor([3])})
+    split = method.sample_mask({"key": torch.tensor([3])})
     tokens, cls = method.encoder(torch.randn(1, 3, 16, 32, 32), split.visible, return_cls=True)
     assert tokens.shape == (1, 8, 24)
     assert cls.shape == (1, 24)

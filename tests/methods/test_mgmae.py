@@ -27,7 +27,7 @@ def test_arithmetic_equals_the_official_numbers():
 
 def test_published_counts_and_parameters():
     method = MGMAE("tiny")
-    split = method.draw({"key": KEYS, "scores": torch.rand(2, 1568)})
+    split = method.sample_mask({"key": KEYS, "scores": torch.rand(2, 1568)})
     assert split.visible.shape == (2, 152)
     assert split.predicted.shape == (2, 1416)
     with torch.device("meta"):
@@ -40,22 +40,22 @@ def test_scores_of_the_workers_equal_those_of_the_clips_themselves():
     method = MGMAE(**TINY, image_size=64, mask_ratio=0.75)
     clips = batch()
     scored = [
-        method.clip_extras["scores"](v.permute(1, 2, 3, 0).contiguous().numpy(), int(k))
+        method.clip_request.per_clip["scores"](v.permute(1, 2, 3, 0).contiguous().numpy(), int(k))
         for v, k in zip(*clips.values(), strict=True)
     ]
-    given = method.draw({**clips, "scores": torch.from_numpy(np.stack(scored))})
-    assert torch.equal(method.draw(clips).visible, given.visible)
+    given = method.sample_mask({**clips, "scores": torch.from_numpy(np.stack(scored))})
+    assert torch.equal(method.sample_mask(clips).visible, given.visible)
 
 
 def test_raft_runs_on_the_device_and_gets_no_gradient():
     method = MGMAE(
         **TINY, image_size=128, frames=4, mask_ratio=0.75, flow="raft", flow_weights="random", flow_iterations=1
     )
-    assert not method.clip_extras
+    assert not method.clip_request.per_clip
     method.setup("fit")
     assert not any(name.startswith("flow") or "raft" in name for name, _ in method.named_parameters())
     clips = batch(128, 4)
-    out = method(*method.inputs(clips))
+    out = method(*method.prepare_inputs(clips))
     out.loss.backward()
     assert all(p.grad is None for p in method.raft().net.parameters())
     assert all(p.grad is not None for p in method.parameters())
@@ -81,7 +81,7 @@ def test_a_flow_of_ones_own_is_named_by_its_path(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     method = MGMAE(**TINY, image_size=64, mask_ratio=0.75, flow="my_flow.still", rounding="videomae")
     method.setup("fit")
-    shown = method.draw(batch()).visible.view(2, 8, 4) % 16
+    shown = method.sample_mask(batch()).visible.view(2, 8, 4) % 16
     assert torch.equal(shown, shown[:, :1].expand(-1, 8, -1))
 
 

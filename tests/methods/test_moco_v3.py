@@ -128,16 +128,16 @@ def test_views_are_drawn_from_the_keys_and_differ():
     method = tiny(change_colour=True)
     clip = torch.randint(0, 256, (2, 3, 4, 32, 32), dtype=torch.uint8)
     batch = {"video": clip, "other": clip, "key": torch.tensor([3, 4])}
-    view, other = method.inputs(batch)
+    view, other = method.prepare_inputs(batch)
     assert not torch.allclose(view, other)
-    again = method.inputs({**batch, "key": torch.tensor([3, 9])})
+    again = method.prepare_inputs({**batch, "key": torch.tensor([3, 9])})
     torch.testing.assert_close(view[0], again[0][0])
     assert not torch.allclose(view[1], again[0][1])
 
 
 def test_there_is_no_mask_to_draw():
     with pytest.raises(ValueError, match="MoCoV3 hides nothing"):
-        tiny().draw({"key": torch.tensor([3])})
+        tiny().sample_mask({"key": torch.tensor([3])})
 
 
 def test_images_are_clips_of_one_frame():

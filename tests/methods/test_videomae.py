@@ -65,7 +65,7 @@ def test_predicting_zero_costs_511_over_512():
     method = VideoMAE("tiny", image_size=64, mask_ratio=0.75)
     torch.nn.init.zeros_(method.decoder.head.weight)
     batch = {"key": torch.arange(3)}
-    out = method(torch.randn(3, 3, 16, 64, 64), method.draw(batch))
+    out = method(torch.randn(3, 3, 16, 64, 64), method.sample_mask(batch))
     assert out.loss.item() == pytest.approx(511 / 512, abs=1e-4)
 
 
@@ -83,8 +83,8 @@ def test_gradient_checkpointing_changes_nothing_but_memory():
 def test_plain_pixels_can_be_the_target():
     method = VideoMAE(**SIZE, normalise_target=False)
     video = torch.rand(1, 3, 16, 32, 32)
-    split = method.draw({"key": torch.tensor([3])})
-    target = method(method.encoder.normaliser(video * 255), split).target
+    split = method.sample_mask({"key": torch.tensor([3])})
+    target = method(method.encoder.normalizer(video * 255), split).target
     first = split.predicted[0, 0].item()
     t, h, w = first // 4, first % 4 // 2, first % 2
     cube = video[0, :, 2 * t : 2 * t + 2, 16 * h : 16 * h + 16, 16 * w : 16 * w + 16]

@@ -23,14 +23,17 @@ def test_prediction_loss_and_gradients_equal_the_official_numbers():
 def test_a_drawn_split_has_the_form_of_the_official_one():
     values = numbers("videomae_v2_pretrain")
     official = TokenSplit.from_masks(values["in.mask"] == 1, values["in.decoder_mask"] == 0)
-    drawn = VideoMAEv2(**SIZE).draw({"key": KEYS})
+    drawn = VideoMAEv2(**SIZE).sample_mask({"key": KEYS})
     assert drawn.visible.shape == official.visible.shape
     assert drawn.predicted.shape == official.predicted.shape
     assert torch.equal(drawn.weight.sum(1), official.weight.sum(1))
 
 
 def test_without_a_decoder_mask_it_is_videomae():
-    ours, theirs = VideoMAEv2(**SIZE, decoder_mask_ratio=0).draw({"key": KEYS}), VideoMAE(**SIZE).draw({"key": KEYS})
+    ours, theirs = (
+        VideoMAEv2(**SIZE, decoder_mask_ratio=0).sample_mask({"key": KEYS}),
+        VideoMAE(**SIZE).sample_mask({"key": KEYS}),
+    )
     assert torch.equal(ours.visible, theirs.visible)
     assert torch.equal(ours.predicted, theirs.predicted)
     assert ours.weight is None
@@ -42,7 +45,7 @@ def test_doubled_tokens_carry_no_loss_but_do_change_the_predictions_a_little():
     dropping = VideoMAEv2("tiny", image_size=64, drop_doubled=True)
     dropping.load_state_dict(method.state_dict())
     video = torch.randn(3, 3, 16, 64, 64)
-    full, rest = method.draw({"key": KEYS}), dropping.draw({"key": KEYS})
+    full, rest = method.sample_mask({"key": KEYS}), dropping.sample_mask({"key": KEYS})
     out, less = method(video, full), dropping(video, rest)
     counted = full.weight.bool()
     torch.testing.assert_close(less.target, out.target[counted].view_as(less.target))

@@ -8,7 +8,7 @@ from torch import nn
 from vmae_zoo.models.contrastive import head, info_nce
 
 
-def by_hand(queries, keys, temperature):
+def manual_dir(queries, keys, temperature):
     """2 T times the mean over queries of log sum_j exp(cos(q, k_j) / T) - cos(q, own k) / T."""
     total = 0.0
     for i, query in enumerate(queries):
@@ -21,7 +21,9 @@ def by_hand(queries, keys, temperature):
 def test_loss_equals_a_double_loop(temperature):
     torch.manual_seed(0)
     queries, keys = torch.randn(5, 7), torch.randn(5, 7)
-    assert info_nce(queries, keys, temperature).item() == pytest.approx(by_hand(queries, keys, temperature), abs=1e-5)
+    assert info_nce(queries, keys, temperature).item() == pytest.approx(
+        manual_dir(queries, keys, temperature), abs=1e-5
+    )
 
 
 def test_keys_get_no_gradient():
@@ -67,5 +69,5 @@ def test_two_processes_contrast_with_the_keys_of_both(tmp_path):
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
     both = [torch.load(tmp_path / f"{rank}.pt").item() for rank in (0, 1)]
-    assert sum(both) / 2 == pytest.approx(by_hand(queries.flatten(0, 1), keys.flatten(0, 1), 0.2), abs=1e-5)
+    assert sum(both) / 2 == pytest.approx(manual_dir(queries.flatten(0, 1), keys.flatten(0, 1), 0.2), abs=1e-5)
     assert both[0] != pytest.approx(info_nce(queries[0], keys[0], 0.2).item(), abs=1e-3)

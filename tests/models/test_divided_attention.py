@@ -7,7 +7,7 @@ from tests.methods.transformers_names import BLOCK_NAMES
 from transformers import TimesformerConfig
 from transformers.models.timesformer.modeling_timesformer import TimesformerLayer
 
-from vmae_zoo.masking import TokenGrid, TokenSplit, tube_split
+from vmae_zoo.masking import TokenGrid, TokenSplit, tube_mask
 from vmae_zoo.methods import VideoMAE
 from vmae_zoo.models.blocks import Block
 from vmae_zoo.models.divided_attention import DividedBlock
@@ -110,7 +110,7 @@ def test_divided_attention_pretrains_behind_tube_masks():
     settings = {"width": 24, "depth": 2, "num_heads": 2, "decoder_width": 16, "decoder_num_heads": 2}
     method = VideoMAE("tiny", image_size=64, mask_ratio=0.75, attention="divided", **settings)
     video = torch.randn(2, 3, 16, 64, 64)
-    split = tube_split(torch.tensor([1, 2]), method.grid, 0.75)
+    split = tube_mask(torch.tensor([1, 2]), method.grid, 0.75)
     method(video, split).loss.backward()
     assert all(parameter.grad is not None for parameter in method.encoder.parameters())
     full = method.encoder(video)

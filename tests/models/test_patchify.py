@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vmae_zoo.masking import TokenGrid
-from vmae_zoo.models.patchify import CubeEmbed, gather_cubes, put_cubes
+from vmae_zoo.models.patchify import PatchEmbed, patchify, unpatchify
 from vmae_zoo.models.targets import normalised_cubes, undo_normalised_cubes
 
 GRID = TokenGrid(2, 3, 2, cube=(2, 4, 4))
@@ -12,16 +12,16 @@ VIDEO = torch.randn(2, 3, *GRID.pixels, generator=torch.Generator().manual_seed(
 
 
 def test_cubes_are_cut_row_major_over_time_height_width():
-    cubes = gather_cubes(VIDEO, GRID)
+    cubes = patchify(VIDEO, GRID)
     for token in range(GRID.tokens):
         t, h, w = token // 6, token % 6 // 2, token % 2
         expected = VIDEO[:, :, 2 * t : 2 * t + 2, 4 * h : 4 * h + 4, 4 * w : 4 * w + 4]
         assert torch.equal(cubes[:, token], expected)
-    assert torch.equal(put_cubes(cubes, GRID), VIDEO)
+    assert torch.equal(unpatchify(cubes, GRID), VIDEO)
 
 
 def test_embedding_some_cubes_equals_the_convolution_at_their_places():
-    embed = CubeEmbed(GRID, dim=5)
+    embed = PatchEmbed(GRID, dim=5)
     ids = torch.tensor([[0, 7, 3], [11, 2, 2]])
     dense = embed.proj(VIDEO).flatten(2).transpose(1, 2)
     expected = torch.stack([dense[0, ids[0]], dense[1, ids[1]]])
@@ -30,11 +30,11 @@ def test_embedding_some_cubes_equals_the_convolution_at_their_places():
 
 def test_a_clip_of_another_size_is_refused_with_both_sizes():
     with pytest.raises(ValueError, match=r"clip is \(4, 12, 12\).*takes \(4, 12, 8\)"):
-        gather_cubes(torch.zeros(1, 3, 4, 12, 12), GRID)
+        patchify(torch.zeros(1, 3, 4, 12, 12), GRID)
 
 
 def test_targets_have_zero_mean_and_unit_unbiased_deviation_per_channel():
-    pixels = gather_cubes(VIDEO, GRID)
+    pixels = patchify(VIDEO, GRID)
     values = normalised_cubes(pixels).view(2, 12, 2, 4, 4, 3)
     assert values.mean((2, 3, 4)).abs().max() < 1e-5
     assert (values.flatten(2, 4).var(2, unbiased=True) - 1).abs().max() < 1e-4

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from vmae_zoo.training import checkpoint_io, checkpointing, signals
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError
 from vmae_zoo.training.checkpointing import LastCheckpoint
-from vmae_zoo.training.signals import Agreement, Signals, requeue, stop
+from vmae_zoo.training.signals import AsyncMaxReduce, Signals, requeue, stop
 
 
 class Line(lightning.LightningModule):
@@ -116,12 +116,12 @@ def test_it_saves_by_the_clock_where_steps_are_slow(tmp_path, monkeypatch):
 
 
 class Unsound(lightning.Callback):
-    """Would rather not come back to some steps, as `FiniteSteps` in a series that it skips."""
+    """Would rather not come back to some steps, as `SkipNonFiniteSteps` in a series that it skips."""
 
     def __init__(self, *steps):
         self.steps = steps
 
-    def unsound(self, trainer):
+    def last_step_skipped(self, trainer):
         return trainer.global_step in self.steps
 
 
@@ -197,7 +197,7 @@ def test_wrong_settings_are_refused(settings):
 
 
 def test_one_process_agrees_with_itself_at_once():
-    agree = Agreement(1)
+    agree = AsyncMaxReduce(1)
     assert agree(15, 0) == [15, 0]
 
 

@@ -1,4 +1,4 @@
-"""Colours change as torchvision's ops do, alike in all frames of a clip, and follow the key."""
+"""ColorJitterConfig change as torchvision's ops do, alike in all frames of a clip, and follow the key."""
 
 import pytest
 import torch
@@ -8,16 +8,16 @@ from vmae_zoo.randomness import sample_key
 from vmae_zoo.training.color_augment import (
     FIRST_VIEW,
     SECOND_VIEW,
-    Colours,
+    ColorJitterConfig,
+    adjust_hue,
     blend,
     blur,
-    change_colours,
+    color_jitter,
     grey,
-    turn_hue,
 )
 
 KEYS = torch.tensor([sample_key(0, 0, n) for n in range(256)])
-UNCHANGED = Colours(jitter=0, grey=0, blur=0, solarise=0)
+UNCHANGED = ColorJitterConfig(jitter=0, grey=0, blur=0, solarise=0)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def images(clip):
 
 @pytest.mark.parametrize("turn", [-0.1, 0.03, 0.1, 0.5])
 def test_hue_turns_as_torchvisions(clip, turn):
-    turned = turn_hue(clip, torch.tensor([turn, 0.0]))
+    turned = adjust_hue(clip, torch.tensor([turn, 0.0]))
     torch.testing.assert_close(images(turned[0]), reference.adjust_hue(images(clip[0]), turn), atol=1e-4, rtol=0)
     torch.testing.assert_close(turned[1], clip[1], atol=1e-3, rtol=0)
 
@@ -62,20 +62,20 @@ def test_blur_is_torchvisions_gaussian(clip, sigma):
 def test_solarised_clips_have_no_bright_value():
     clip = torch.randint(0, 256, (4, 3, 2, 8, 8), dtype=torch.uint8)
     clip[clip == 128] = 129  # the border itself may round to either side
-    solarised = change_colours(clip, KEYS[:4], Colours(jitter=0, grey=0, blur=0, solarise=1), "video")
+    solarised = color_jitter(clip, KEYS[:4], ColorJitterConfig(jitter=0, grey=0, blur=0, solarise=1), "video")
     expected = torch.where(clip >= 128, 255 - clip.float(), clip.float())
     torch.testing.assert_close(solarised, expected, atol=1e-3, rtol=0)
 
 
 def test_nothing_drawn_changes_nothing():
     clip = torch.randint(0, 256, (4, 3, 2, 8, 8), dtype=torch.uint8)
-    torch.testing.assert_close(change_colours(clip, KEYS[:4], UNCHANGED, "video"), clip.float(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(color_jitter(clip, KEYS[:4], UNCHANGED, "video"), clip.float(), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("colours", [FIRST_VIEW, SECOND_VIEW])
 def test_all_frames_of_a_clip_change_alike(colours):
     image = torch.randint(0, 256, (16, 3, 1, 16, 16), dtype=torch.uint8)
-    changed = change_colours(image.expand(-1, -1, 5, -1, -1), KEYS[:16], colours, "video")
+    changed = color_jitter(image.expand(-1, -1, 5, -1, -1), KEYS[:16], colours, "video")
     torch.testing.assert_close(changed, changed[:, :, :1].expand_as(changed))
     assert (changed >= 0).all()
     assert (changed <= 255.01).all()
@@ -83,16 +83,16 @@ def test_all_frames_of_a_clip_change_alike(colours):
 
 def test_draws_follow_key_and_purpose_alone():
     clip = torch.randint(0, 256, (8, 3, 2, 16, 16), dtype=torch.uint8)
-    together = change_colours(clip, KEYS[:8], FIRST_VIEW, "video")
-    torch.testing.assert_close(together[3:4], change_colours(clip[3:4], KEYS[3:4], FIRST_VIEW, "video"))
-    assert not torch.allclose(together, change_colours(clip, KEYS[:8], FIRST_VIEW, "other"))
+    together = color_jitter(clip, KEYS[:8], FIRST_VIEW, "video")
+    torch.testing.assert_close(together[3:4], color_jitter(clip[3:4], KEYS[3:4], FIRST_VIEW, "video"))
+    assert not torch.allclose(together, color_jitter(clip, KEYS[:8], FIRST_VIEW, "other"))
 
 
 @pytest.mark.parametrize(("colours", "blurred", "inverted"), [(FIRST_VIEW, 1.0, 0.0), (SECOND_VIEW, 0.1, 0.2)])
 def test_chances_are_the_published_ones(colours, blurred, inverted):
     clip = torch.zeros(256, 3, 1, 16, 16, dtype=torch.uint8)
     clip[:, :, :, 4:12, 4:12] = torch.tensor([200, 30, 30], dtype=torch.uint8)[:, None, None, None]
-    changed = change_colours(clip, KEYS, Colours(**{**vars(colours), "jitter": 0}), "video")
+    changed = color_jitter(clip, KEYS, ColorJitterConfig(**{**vars(colours), "jitter": 0}), "video")
     middle = changed[:, :, 0, 7, 7]  # of a red square, whose edge shows a blur
     greyed = (middle.amax(1) - middle.amin(1)) < 1
     assert greyed.float().mean().item() == pytest.approx(0.2, abs=0.06)

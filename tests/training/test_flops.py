@@ -61,7 +61,7 @@ def test_counting_without_data_is_counting_the_real_step(name):
     method = METHODS[name]()
     batch = batch_for(method)
     classifies = isinstance(method, Classifier)
-    arguments = (method.normalise(batch["video"]),) if classifies else method.inputs(batch)
+    arguments = (method.normalize(batch["video"]),) if classifies else method.prepare_inputs(batch)
     with FlopCounterMode(display=False) as counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         out = method(*arguments)
         (out.sum() if classifies else out.loss).backward()

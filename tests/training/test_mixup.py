@@ -44,14 +44,14 @@ def test_every_clip_is_mixed_with_its_mirror_and_the_target_by_the_same_share():
     target = soft_targets(torch.arange(4), 4)
     kinds = {"mixup": 0, "cutmix": 0}
     for key in range(200):
-        mixed, soft = mix(video, target, torch.tensor([key, 1, 2, 3]))
+        mixed, soft = mixup_cutmix(video, target, torch.tensor([key, 1, 2, 3]))
         own = (mixed[0] / 3 - 1).neg()  # the share of clip 0, whose mirror is clip 3
         assert torch.equal(own, own[:1, :1].expand_as(own))  # all channels and frames alike
         kinds["cutmix" if own.unique().numel() == 2 or own.mean() in (0, 1) else "mixup"] += 1
         torch.testing.assert_close(soft[0, 0], own.mean())
         torch.testing.assert_close(soft[0, 3], 1 - own.mean())
         torch.testing.assert_close(soft[1, 1], own.mean())
-        again = mix(video, target, torch.tensor([key, 7, 8, 9]))
+        again = mixup_cutmix(video, target, torch.tensor([key, 7, 8, 9]))
         assert torch.equal(again[0], mixed)
     assert kinds["cutmix"] == pytest.approx(100, abs=22)
 
@@ -61,7 +61,7 @@ def test_either_can_be_turned_off(mixup, cutmix):
     video = torch.zeros(2, 1, 1, 8, 8)
     video[1] = 1
     for key in range(20):
-        mixed, target = mix(video, torch.eye(2), torch.tensor([key, 0]), mixup, cutmix)
+        mixed, target = mixup_cutmix(video, torch.eye(2), torch.tensor([key, 0]), mixup, cutmix)
         if not cutmix:
             assert mixed[0].unique().numel() == 1
         if not mixup:
@@ -91,7 +91,7 @@ def test_noise_is_standard_normal():
 
 def test_erasing_takes_one_box_of_a_quarter_of_the_clips():
     video = torch.full((800, 2, 3, 24, 32), 9.0)
-    out = erase(video, KEYS[:800])
+    out = random_erasing(video, KEYS[:800])
     changed = out != 9.0
     hit = changed.flatten(1).any(1)
     assert hit.float().mean() == pytest.approx(0.25, abs=0.05)
@@ -106,5 +106,5 @@ def test_erasing_takes_one_box_of_a_quarter_of_the_clips():
     assert 2 < aspect.max() < 4.5
     one = out[hit][0][:, :, boxes[0]]
     assert one.unique().numel() == one.numel()  # fresh noise for each value
-    assert torch.equal(erase(video[:5], KEYS[:5]), out[:5])
-    assert erase(video, KEYS[:800], probability=0) is video
+    assert torch.equal(random_erasing(video[:5], KEYS[:5]), out[:5])
+    assert random_erasing(video, KEYS[:800], probability=0) is video

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
+from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.methods import VideoMAE
 
 SETTINGS = {"size": "tiny", "width": 48, "depth": 2, "num_heads": 2, "frames": 4, "image_size": 32}
@@ -35,7 +35,7 @@ def losses(folder, precision):
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        callbacks=[seen, FiniteSteps()],
+        callbacks=[seen, SkipNonFiniteSteps()],
     )
     trainer.fit(method, DataLoader(clips, batch_size=4))
     return torch.tensor(seen.values), method

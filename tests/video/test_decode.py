@@ -11,7 +11,7 @@ from benchmarks.corrupt_files import write_sound
 
 from vmae_zoo.video import decode
 from vmae_zoo.video.decode import VideoError, probe, read_clip
-from vmae_zoo.video.packet_index import DisprovedError, read_timeline
+from vmae_zoo.video.packet_index import IndexMismatchError, read_timeline
 
 B_FRAMES = {"crf": "20", "bf": "3", "b-pyramid": "normal"}
 OPEN_GOP = "open-gop=1:keyint=10:min-keyint=4:scenecut=0"
@@ -311,7 +311,7 @@ def test_broken_promises_end_in_counting(plain, monkeypatch):
     assert probe(plain).seekable
 
     def late(container, stream, timeline, run, beyond):
-        raise DisprovedError
+        raise IndexMismatchError
 
     monkeypatch.setattr(decode, "decode_run", late)
     assert_reads(plain, [70, 3], frames)

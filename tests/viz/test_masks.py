@@ -34,7 +34,7 @@ def token(picture_tHWC, grid, token):
 
 def test_visible_tokens_are_as_they_are_and_hidden_ones_dark(frames):
     method = VideoMAE(mask_ratio=0.75, **SMALL)
-    split = method.draw(BATCH)
+    split = method.sample_mask(BATCH)
     panel = show_split(method, split, frames, clip=1)
     assert list(panel.rows) == ["clip", "encoder sees"]
     assert panel.note == "8 of 32 tokens visible, 24 predicted"
@@ -49,7 +49,7 @@ def test_visible_tokens_are_as_they_are_and_hidden_ones_dark(frames):
 
 def test_tokens_that_v2_decodes_are_outlined(frames):
     method = VideoMAEv2(mask_ratio=0.75, **SMALL)
-    split = method.draw(BATCH)
+    split = method.sample_mask(BATCH)
     picture = show_split(method, split, frames).rows["decoder predicts"]
     decoded = set(split.predicted[0].tolist())
     for number in range(32):
@@ -63,7 +63,7 @@ def test_tokens_that_v2_decodes_are_outlined(frames):
 def test_clusters_have_the_colour_of_their_turn(frames):
     frames = np.full_like(frames, 200)
     method = ARVideo(cluster=(1, 2, 2), drop=0.5, **SMALL)
-    order = method.draw(BATCH)
+    order = method.sample_mask(BATCH)
     panel = show_split(method, order, frames)
     assert panel.note.startswith("14 of 32 tokens visible, 28 predicted in 7 steps")
     yellow = []

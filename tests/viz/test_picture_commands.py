@@ -51,7 +51,7 @@ def checkpoint(tmp_path):
         decoder_num_heads=2,
     )
     path = tmp_path / "small.ckpt"
-    torch.save({"state_dict": method.state_dict(), "vmae_zoo": method.record()}, path)
+    torch.save({"state_dict": method.state_dict(), "vmae_zoo": method.export_config()}, path)
     return path
 
 

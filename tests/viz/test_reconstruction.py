@@ -6,7 +6,7 @@ import torch
 
 from vmae_zoo.methods import MAE, MAEST, ARVideo, VideoMAE, VideoMAEv2
 from vmae_zoo.methods.base import Output
-from vmae_zoo.viz.picture import sheet, write_moving
+from vmae_zoo.viz.picture import sheet, write_gif
 from vmae_zoo.viz.reconstruction import GREY, panels, psnr, reconstruct
 
 SMALL = {
@@ -55,11 +55,11 @@ def cubes(video, grid):
         yield token, video[:, :, t * p : (t + 1) * p, h * q : (h + 1) * q, w * r : (w + 1) * r]
 
 
-@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_prediction_equal_to_the_target_is_the_clip(name, normalise):
+def test_a_prediction_equal_to_the_target_is_the_clip(name, normalize):
     torch.manual_seed(0)
-    method = perfect(METHODS[name](normalise_target=normalise))
+    method = perfect(METHODS[name](normalise_target=normalize))
     result = reconstruct(method, batch_for(method))
     assert result.mse.max() < 1e-9
     assert result.zero_mse.min() > 1e-3
@@ -79,7 +79,7 @@ def test_each_cube_shows_what_it_should_and_numbers_are_those_of_the_picture(nam
     frames = [0, 3] if name == "mae_st" else range(method.grid.pixels[0])
     clip = batch["video"][:, :, list(frames)] / 255
     torch.testing.assert_close(result.clip, clip)
-    hidden = method.draw(batch).hidden(grid.tokens)
+    hidden = method.sample_mask(batch).hidden(grid.tokens)
     errors = {"ours": [[], []], "zero": [[], []]}
     for token, truth in cubes(clip, grid):
         for row in range(2):
@@ -107,7 +107,7 @@ def test_each_cube_shows_what_it_should_and_numbers_are_those_of_the_picture(nam
 def test_v2_counts_only_hidden_cubes_that_it_decodes():
     method = METHODS["videomae_v2"]()
     batch = batch_for(method)
-    split, result = method.draw(batch), reconstruct(method, batch)
+    split, result = method.sample_mask(batch), reconstruct(method, batch)
     for row in range(2):
         counted = [int(i) for i, w in zip(split.predicted[row], split.weight[row], strict=True) if w]
         ours, clip = dict(cubes(result.ours, method.grid)), dict(cubes(result.clip, method.grid))
@@ -124,7 +124,7 @@ def test_training_makes_it_nearer_to_the_clip_than_a_prediction_of_zero():
     before = reconstruct(method, batch)
     optimizer = torch.optim.AdamW(method.parameters(), lr=5e-3)
     for _ in range(60):
-        loss = method(*method.inputs(batch)).loss
+        loss = method(*method.prepare_inputs(batch)).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -166,7 +166,7 @@ def test_the_picture_has_a_row_for_each_and_the_numbers_in_words(tmp_path, name)
     assert image.height > len(shown) * 4 * 48
     first = shown[0].rows["clip"]
     np.testing.assert_array_equal(first[0], (result.clip[0, :, 0] * 255).round().byte().permute(1, 2, 0))
-    write_moving(shown[0], tmp_path / "moving.gif", side=48)
+    write_gif(shown[0], tmp_path / "moving.gif", side=48)
     assert (tmp_path / "moving.gif").read_bytes()[:3] == b"GIF"
 
 

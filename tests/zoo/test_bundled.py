@@ -30,5 +30,5 @@ def test_it_predicts_scenes_that_it_has_never_seen_better_than_zero_does(entry, 
     clips = [centre_crop(frames_of(*scene)[frames], expected.size) for scene in zip(CLASSES, keys, strict=True)]
     video = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)
     with torch.no_grad():
-        out = method(*method.inputs({"video": video, "key": torch.tensor(keys)}))
+        out = method(*method.prepare_inputs({"video": video, "key": torch.tensor(keys)}))
     assert out.loss / out.target.square().mean() < 0.8

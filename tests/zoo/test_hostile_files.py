@@ -138,7 +138,7 @@ def no_tensors(folder, weights):
 
 def settings_that_would_fill_the_memory(folder, weights):
     model = VideoMAE(size="tiny", depth=1, frames=2, image_size=32, mask_ratio=0.75)
-    record = model.record()
+    record = model.export_config()
     for name, value in (("depth", 10**6), ("frames", 10**5), ("width", 10**9), ("image_size", 2**16)):
         save_weights(
             model.state_dict(), {**record, "hparams": {**record["hparams"], name: value}}, folder / "y.safetensors"

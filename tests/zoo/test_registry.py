@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 import vmae_zoo
 from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
-from vmae_zoo.resources import packaged
+from vmae_zoo.resources import resource
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import construct
-from vmae_zoo.zoo.convert.spec import Described
+from vmae_zoo.zoo.convert.spec import ModelSpec
 from vmae_zoo.zoo.push import save_weights
 
 ENTRIES = registry.table()
@@ -29,7 +29,7 @@ def parameters(entry):
     """Counted on the meta device, which holds no numbers."""
     with torch.device("meta"):
         stand_ins = {str(number): None for number in range(999)}
-        model = construct(Described(entry.model, dict(entry.architecture), stand_ins), entry.name)
+        model = construct(ModelSpec(entry.model, dict(entry.architecture), stand_ins), entry.name)
     part = model.encoder if entry.task == "encoder" else model
     return sum(parameter.numel() for parameter in part.parameters())
 
@@ -64,7 +64,7 @@ def test_nothing_is_called_verified_that_was_not():
 
 
 def raw_of(name):
-    text = packaged("checkpoints.yaml").read_text()
+    text = resource("checkpoints.yaml").read_text()
     return yaml.safe_load(re.search(rf"^{re.escape(name)}:\n(?:  .*\n)+", text, re.MULTILINE)[0])[name]
 
 
@@ -111,7 +111,7 @@ def table(tmp_path, monkeypatch):
     model = VideoMAE(**size)
     monkeypatch.setattr(registry, "BUNDLED", tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
-    save_weights(model.state_dict(), model.record(), tmp_path / "bundled" / "x.safetensors")
+    save_weights(model.state_dict(), model.export_config(), tmp_path / "bundled" / "x.safetensors")
     save_file(model.state_dict(), tmp_path / "official.safetensors")
     entry = {
         "method": "videomae",
@@ -138,7 +138,7 @@ def table(tmp_path, monkeypatch):
             }
         )
     )
-    monkeypatch.setattr(registry, "packaged", lambda name: tmp_path / name)
+    monkeypatch.setattr(registry, "resource", lambda name: tmp_path / name)
     return model
 
 
@@ -180,7 +180,7 @@ def test_a_file_that_was_downloaded_by_hand_is_adopted_by_its_name(table, tmp_pa
     given.unlink()
     encoder = vmae_zoo.load_pretrained(name)
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, table.encoder.blocks[0].attn.qkv.weight)
-    (tmp_path / "zoo_cache" / "by_hand" / name / "weights.pth").write_bytes(b"changed")
+    (tmp_path / "zoo_cache" / "manual_dir" / name / "weights.pth").write_bytes(b"changed")
     with pytest.raises(ValueError, match="has changed since it was pulled"):
         vmae_zoo.load_pretrained(name)
     assert main(["pull", "videomae_tiny.demo-1", "--from", str(tmp_path / "official.safetensors")]) == 1
@@ -196,5 +196,5 @@ def test_another_model_does_not_pass_for_the_entrys(table, tmp_path):
 
 
 def test_the_table_of_the_package_is_the_one_that_is_read():
-    assert packaged("checkpoints.yaml").name == "checkpoints.yaml"
+    assert resource("checkpoints.yaml").name == "checkpoints.yaml"
     assert len(ENTRIES) > 50

@@ -28,7 +28,7 @@ class Setting:
         return replace(self, batch=max(self.batch, FEWEST.get(name, 1)))
 
 
-class Contender:
+class BenchStep:
     """A training step.
 
     Args:
@@ -64,7 +64,7 @@ class Contender:
         self.optimizer.zero_grad()
 
 
-def build(name: str, setting: Setting) -> Contender:
+def build(name: str, setting: Setting) -> BenchStep:
     """A contender; ``ValueError`` where transformers is needed and not there."""
     torch.manual_seed(0)
     return _theirs(name, setting) if name.startswith("transformers-") else _ours(name, setting)
@@ -82,31 +82,31 @@ def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> 
     return {name: value.to(setting.device) for name, value in batch.items()}
 
 
-def _ours(name: str, setting: Setting) -> Contender:
+def _ours(name: str, setting: Setting) -> BenchStep:
     import vmae_zoo.methods
 
     settings = {"num_classes": 400} if name == "Classifier" else {}
     method = getattr(vmae_zoo.methods, name)(size=setting.size, compile=setting.compile, **settings)
     method = method.to(setting.device).train()
     method.configure_model()
-    batch = clips(method.grid, setting, method.views, scored="scores" in method.clip_extras)
+    batch = clips(method.grid, setting, method.clip_request.views, scored="scores" in method.clip_request.per_clip)
 
     def loss() -> Any:
         if name == "Classifier":
-            return torch.nn.functional.cross_entropy(method(method.normalise(batch["video"])), batch["label"])
-        return method(*method.inputs(batch)).loss
+            return torch.nn.functional.cross_entropy(method(method.normalize(batch["video"])), batch["label"])
+        return method(*method.prepare_inputs(batch)).loss
 
-    return Contender(method, loss, batch, setting)
+    return BenchStep(method, loss, batch, setting)
 
 
-def _theirs(name: str, setting: Setting) -> Contender:
+def _theirs(name: str, setting: Setting) -> BenchStep:
     """VideoMAE of the transformers library: the same sizes, the same clips, a tube mask drawn as ours."""
     try:
         import transformers
     except ModuleNotFoundError:
         raise ValueError(f"{name} needs the transformers library: pip install transformers") from None
-    from vmae_zoo.masking import TokenGrid, tube_split
-    from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
+    from vmae_zoo.masking import TokenGrid, tube_mask
+    from vmae_zoo.models.preprocessing import Normalize, Preprocessing
     from vmae_zoo.models.sizes import decoder_size, encoder_size
 
     encoder, decoder = encoder_size(setting.size), decoder_size("videomae", setting.size)
@@ -124,12 +124,12 @@ def _theirs(name: str, setting: Setting) -> Contender:
     }
     model: Any = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(**settings))
     model.to(setting.device).train()
-    normaliser = Normaliser(Preprocessing()).to(setting.device)
+    normalizer = Normalize(Preprocessing()).to(setting.device)
     grid = TokenGrid(8, 14, 14)
     batch = clips(grid, setting)
 
     def loss() -> Any:
-        hidden = tube_split(batch["key"], grid, 0.9).hidden(grid.tokens)
-        return model(normaliser(batch["video"]).transpose(1, 2), bool_masked_pos=hidden).loss
+        hidden = tube_mask(batch["key"], grid, 0.9).hidden(grid.tokens)
+        return model(normalizer(batch["video"]).transpose(1, 2), bool_masked_pos=hidden).loss
 
-    return Contender(model, loss, batch, setting)
+    return BenchStep(model, loss, batch, setting)

@@ -26,7 +26,7 @@ from vmae_zoo.datasets.index import find_index
 from vmae_zoo.datasets.jpeg_shards.writer import make_shard
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.reencode import reencode_file
-from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.training.flops import PEAK_TFLOPS
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 from vmae_zoo.video.jpeg_shards import Place
@@ -87,7 +87,7 @@ def measure(
         video = "/".join(path.parts[-2:])
         codecs[video] = info.codec
         for turn in range(rounds):
-            draws = Draws(sample_key(0, turn, hash_text(path.name)), "start")
+            draws = KeyedRNG(sample_key(0, turn, hash_text(path.name)), "start")
             ids = dense_ids(info.frames, 16, stride_frames, dense_start(info.frames, 16, stride_frames, draws))
             there = [(name, read, path) for name, read in readers().items()]
             there += [(name, ours, of[path]) for name, of in copies.items() if path in of]

@@ -8,7 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 
-class ProgressLines(ProgressBar):
+class LineProgress(ProgressBar):
     """Prints step, epoch, what the method logs for the bar, and the time left.
 
     Args:

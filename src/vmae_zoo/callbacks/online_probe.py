@@ -15,19 +15,22 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.dataset import Item
-from vmae_zoo.data.loader import PlacedLoader, cores, start_worker
+from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.data.loader import SignalSafeLoader, cores, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbours
 from vmae_zoo.evaluation.probe import choose, judge
 from vmae_zoo.evaluation.splits import low_shot
-from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
-from vmae_zoo.training.metrics import Scores
+from vmae_zoo.methods.base import Method
+from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.training.metrics import ClassificationMetrics
 
 
 class OnlineProbe(Callback):
@@ -61,8 +64,8 @@ class OnlineProbe(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where there is nothing to probe with."""
         self._probed_at = trainer.global_step
-        if self.every_n_steps and not all(self._rows(trainer)):
-            rank_zero_warn("online_probe: this data has no labelled training and held-back clips, so nothing is probed")
+        if self.every_n_steps and not (isinstance(pl_module, Method) and all(self._rows(trainer))):
+            rank_zero_warn("online_probe: no probe without labelled training and held-back clips and a vmae_zoo method")
             self.every_n_steps = 0
 
     def on_train_batch_end(
@@ -74,11 +77,12 @@ class OnlineProbe(Callback):
             return
         if step % self.every_n_steps == 0 or step == total_steps(trainer):
             self._probed_at = step
+            assert isinstance(pl_module, Method)
             self._probe(trainer, pl_module)
 
-    def _probe(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        train, val = (features_of(trainer, pl_module, rows) for rows in self._rows(trainer))
-        classes = len(trainer.datamodule.classes)  # type: ignore[attr-defined]
+    def _probe(self, trainer: Trainer, pl_module: Method) -> None:
+        train, val = (features_of(trainer, pl_module, records) for records in self._rows(trainer))
+        classes = len(data_of(trainer).classes)
         try:
             scores = self._scores(train, val, classes)
         except ValueError as error:
@@ -90,78 +94,74 @@ class OnlineProbe(Callback):
             logger.log_metrics({"probe/top1": scores.top1, "probe/top5": scores.top5}, trainer.global_step)
         rank_zero_info(f"step {trainer.global_step}: {self.kind} of the encoder's features: {scores.line()}")
 
-    def _scores(self, train: Features, val: Features, classes: int) -> Scores:
+    def _scores(self, train: Features, val: Features, classes: int) -> ClassificationMetrics:
         if self.kind == "linear":
-            return judge(choose(linear_probe.fit, train, classes, linear_probe.Minima()), val).scores
+            return judge(choose(linear_probe.fit, train, classes, linear_probe.LBFGSSweep()), val).scores
         found = nearest_neighbours(train, val, classes)
         return found.scores[found.chosen]
 
-    def _rows(self, trainer: Trainer) -> tuple[list[Row], list[Row]]:
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        return (
-            some(getattr(data, "rows", ()), self.train_clips),
-            some(getattr(data, "validation_rows", ()), self.val_clips),
-        )
+    def _rows(self, trainer: Trainer) -> tuple[list[ClipRecord], list[ClipRecord]]:
+        data = data_of(trainer)
+        return some(data.records, self.train_clips), some(data.validation_records, self.val_clips)
 
 
-def some(rows: Sequence[Row], count: int) -> list[Row]:
-    """About so many labelled rows, the same ones each time, of every class alike."""
-    labelled = [row for row in rows if row.label >= 0]
+def some(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
+    """About so many labelled records, the same ones each time, of every class alike."""
+    labelled = [record for record in records if record.label >= 0]
     if len(labelled) <= count:
         return labelled
     return [labelled[place] for place in low_shot(labelled, count / len(labelled))]
 
 
-def features_of(trainer: Trainer, method: Any, rows: Sequence[Row]) -> Features:
+def features_of(trainer: Trainer, method: Method, records: Sequence[ClipRecord]) -> Features:
     """The encoder's pooled features of clips as it is now, the same in every process; unreadable clips are left out."""
-    encoder: Any = method.encoder
+    encoder = method.encoder_for_evaluation()
     settings: Preprocessing = encoder.preprocessing
-    world, data = trainer.world_size, trainer.datamodule  # type: ignore[attr-defined]
-    each = -(-len(rows) // world)  # every process as many: sharded weights make them run side by side
-    mine = [rows[(trainer.global_rank + world * place) % len(rows)] for place in range(each)]
-    collection = getattr(data, "collection", None)  # a data module of the user's own may have none
-    dataset = ViewDataset(mine, **settings.clip, anchors=collection.anchors if collection else ())
+    world, data = trainer.world_size, data_of(trainer)
+    each = -(-len(records) // world)  # every process as many: sharded weights make them run side by side
+    mine = [records[(trainer.global_rank + world * place) % len(records)] for place in range(each)]
+    dataset = ViewDataset(mine, settings.clip, required_dirs=data.required_dirs)
     collate = partial(_whole, settings)
-    loader = PlacedLoader(
+    loader = SignalSafeLoader(
         dataset,
-        batch_size=getattr(data, "batch_size", 16),
+        batch_size=data.batch_size or 16,
         sampler=[(place,) for place in range(each)],
         num_workers=_workers(trainer),
         collate_fn=collate,
-        worker_init_fn=partial(start_worker, recall=collection.indexes.recall if collection else None),
+        worker_init_fn=partial(start_worker, lookup=data.index_lookup),
         generator=torch.Generator(),  # else the loader draws from the generator of training
     )
-    normaliser = Normaliser(settings).to(method.device)
+    normalizer = Normalize(settings).to(method.device)
     modes = {module: module.training for module in method.modules()}
     method.eval()
-    if hasattr(method, "unshard"):  # FSDP2: what is not in a block belongs to the method
+    if isinstance(method, FSDPModule):  # FSDP2: what is not in a block belongs to the method
         method.unshard()
     values, readable = [], []
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in loader:
-            whole = data.read_again(batch, dataset, collate) if "gone" in batch else batch
-            tokens = encoder(normaliser(whole["video"].to(method.device)))
-            values.append((encoder.pool(tokens) if hasattr(encoder, "pool") else tokens.mean(1)).float())
+            whole = data.retry_batch(batch, dataset, collate) if "unavailable" in batch else batch
+            tokens = encoder(normalizer(whole["video"].to(method.device)))
+            values.append(encoder.pool(tokens).float())
             readable.append(whole["readable"].to(method.device))
-    if hasattr(method, "reshard"):
+    if isinstance(method, FSDPModule):
         method.reshard()
     for module, mode in modes.items():
         module.training = mode
-    value_RD, readable_R = (_together(trainer, torch.cat(part))[: len(rows)] for part in (values, readable))
+    value_RD, readable_R = (_gather(trainer, torch.cat(part))[: len(records)] for part in (values, readable))
     there = readable_R.nonzero().flatten().tolist()
-    return Features([rows[r] for r in there], list(value_RD[there][:, None].numpy()), [], len(there))
+    return Features([records[r] for r in there], list(value_RD[there][:, None].numpy()), [], len(there))
 
 
-def _together(trainer: Trainer, part: Tensor) -> Tensor:
-    """The parts of all processes, dealt out one by one, in the order of the rows again."""
+def _gather(trainer: Trainer, part: Tensor) -> Tensor:
+    """The parts of all processes, dealt out one by one, in the order of the records again."""
     if trainer.world_size == 1:
         return part.cpu()
     return trainer.strategy.all_gather(part).transpose(0, 1).flatten(0, 1).cpu()
 
 
 def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> dict[str, Any]:
-    """Clips uint8 (B, C, T, H, W), black where a video cannot be read, and which of them can; or a folder is "gone"."""
-    if "gone" in samples[0][0]:
+    """Clips uint8 (B, C, T, H, W), black if unreadable, and which are readable; or an "unavailable" folder."""
+    if "unavailable" in samples[0][0]:
         return samples[0][0]
     readable = torch.tensor(["video" in items[0] for items in samples])
     video = torch.zeros(len(samples), 3, settings.frames, settings.size, settings.size, dtype=torch.uint8)
@@ -171,5 +171,5 @@ def _whole(settings: Preprocessing, samples: Sequence[list[Item]]) -> dict[str, 
 
 
 def _workers(trainer: Trainer) -> int:
-    workers = getattr(trainer.datamodule, "workers", 0)  # type: ignore[attr-defined]
+    workers = data_of(trainer).workers
     return min(max(cores() // trainer.num_devices, 1), 8) if workers is None else workers

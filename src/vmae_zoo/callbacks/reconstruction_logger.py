@@ -12,11 +12,12 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data import collate
+from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.viz.picture import sheet
-from vmae_zoo.viz.reconstruction import Reconstruction, can_reconstruct, caption, panels, reconstruct
+from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconstruct, reconstructs
 
 
-class Pictures(Callback):
+class ReconstructionLogger(Callback):
     """Writes ``pictures/step-N.png`` and a line of ``pictures/numbers.jsonl``; nothing for methods without pixels.
 
     The clips are held-back ones where the data has some, else training clips, and always the same: middle of the video,
@@ -47,7 +48,7 @@ class Pictures(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw every ``every_n_steps``."""
-        if self._batch is None and can_reconstruct(pl_module):
+        if self._batch is None and reconstructs(pl_module):
             self._batch = fixed_clips(trainer, self.clips) or {
                 name: values[: self.clips].cpu() for name, values in batch.items()
             }
@@ -91,12 +92,12 @@ class Pictures(Callback):
 
 
 def fixed_clips(trainer: Trainer, clips: int) -> dict[str, torch.Tensor] | None:
-    """Held-back clips, or training clips, spread over the rows; None where the data is not ours to ask."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not hasattr(data, "validation_rows"):
+    """Held-back clips, or training clips, spread over the records; None if the data module lists none."""
+    data = data_of(trainer)
+    records = data.validation_records or data.records
+    if not records:
         return None
-    rows = data.validation_rows or data.rows
-    dataset = data.dataset(rows, train=False)
-    batch = collate([dataset[len(rows) * clip // clips] for clip in range(min(clips, len(rows)))])
+    dataset = data.dataset(records, train=False)
+    batch = collate([dataset[len(records) * clip // clips] for clip in range(min(clips, len(records)))])
     batch.pop("bad", None)
     return batch or None

@@ -16,6 +16,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 import vmae_zoo
+from vmae_zoo.data.interfaces import VideoDataModule, data_of
+from vmae_zoo.lightning_internals import set_default_root_dir
 
 PACKAGES = ("torch", "lightning", "torchvision", "timm", "av")
 
@@ -42,7 +44,7 @@ class RunFolder(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take over the first process's folder."""
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
-        trainer._default_root_dir = str(self.folder)  # type: ignore[attr-defined]
+        set_default_root_dir(trainer, str(self.folder))
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,8 +84,8 @@ class RunFolder(Callback):
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
         """The lines printed before training starts."""
         lines = [f"recipe: {self.recipe}, seed {os.environ.get('PL_GLOBAL_SEED', 'not set')}"]
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if getattr(data, "global_batch", None):
+        data = data_of(trainer)
+        if data.global_batch:
             lines.append(f"batch:  {batch_arithmetic(data, trainer)}")
         lines.append(f"model:  {parameters(pl_module)}")
         lines.append(f"device: {device_name(trainer)}, precision {trainer.precision}")
@@ -92,7 +94,7 @@ class RunFolder(Callback):
     @rank_zero_only
     def write(self, trainer: Trainer, state: str) -> None:
         """Write ``summary.json``."""
-        global_batch = getattr(trainer.datamodule, "global_batch", None)  # type: ignore[attr-defined]
+        global_batch = data_of(trainer).global_batch
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         last = self.folder / "checkpoints" / "last.ckpt"
         summary: dict[str, Any] = {
@@ -134,13 +136,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def batch_arithmetic(data: Any, trainer: Trainer) -> str:
+def batch_arithmetic(data: VideoDataModule, trainer: Trainer) -> str:
     """How the global batch comes about: ``8 clips x 2 processes x 4 accumulated = 64``."""
     parts = [f"{data.batch_size} clips", f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}"]
     if trainer.accumulate_grad_batches > 1:
         parts.append(f"{trainer.accumulate_grad_batches} accumulated")
-    repeats = getattr(data, "repeats", 1)
-    each = f", each read {repeats} times" if repeats > 1 else ""
+    each = f", each read {data.repeats} times" if data.repeats > 1 else ""
     return f"{' x '.join(parts)} = {data.global_batch} clips a step{each}"
 
 

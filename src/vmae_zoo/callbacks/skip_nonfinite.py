@@ -19,10 +19,13 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from vmae_zoo.callbacks.ema import EMA, load_weights
-from vmae_zoo.training.checkpointing import LastCheckpoint
+from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.lightning_internals import scales_loss
+from vmae_zoo.training.checkpointing import LastCheckpoint, StepFilter
 
 FILE = "skipped_steps.jsonl"
 
@@ -32,7 +35,9 @@ class DivergedError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Verdict:
+class StepCheck:
+    """What decided whether a step was skipped; tensors, so that the device is not waited for."""
+
     step: int
     bad: Tensor  # float (), 1 where the step was skipped
     loss: Tensor
@@ -40,7 +45,7 @@ class _Verdict:
     clips: tuple[Tensor, ...]  # int64 (B,) per accumulated batch
 
 
-class FiniteSteps(Callback):
+class SkipNonFiniteSteps(Callback, StepFilter):
     """Skips bad steps, writes them to ``skipped_steps.jsonl`` in the run folder, and acts when they do not stop.
 
     Args:
@@ -60,7 +65,7 @@ class FiniteSteps(Callback):
         self.skipped = self.in_a_row = self.rolled_back = 0
         self._loss: Tensor | None = None
         self._clips: list[Tensor] = []
-        self._verdicts: list[_Verdict] = []
+        self._verdicts: list[StepCheck] = []
         self._read_at = 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -75,7 +80,7 @@ class FiniteSteps(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Judge the step about to be made, and let it be skipped where it is bad."""
         loss, clips, self._loss, self._clips = self._loss, self._clips, None, []
-        if loss is None or getattr(trainer.precision_plugin, "scaler", None) is not None:
+        if loss is None or scales_loss(trainer):
             return  # under 16-mixed the loss scaler does all this, and bad steps are how it finds its scale
         norm = gradient_norm(optimizer)
         bad = (~(norm.isfinite() & loss.isfinite())).float()
@@ -85,7 +90,7 @@ class FiniteSteps(Callback):
             optimizer.found_inf = bad  # type: ignore[attr-defined]
         elif bool(bad):
             optimizer.zero_grad(set_to_none=True)  # a parameter without a gradient is left alone, its moments too
-        self._verdicts.append(_Verdict(trainer.global_step, bad, loss, norm, tuple(clips)))
+        self._verdicts.append(StepCheck(trainer.global_step, bad, loss, norm, tuple(clips)))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -102,7 +107,7 @@ class FiniteSteps(Callback):
             if self.in_a_row >= self.patience:
                 self._go_back(trainer)
 
-    def unsound(self, trainer: Trainer) -> bool:
+    def last_step_skipped(self, trainer: Trainer) -> bool:
         """Whether the last step was skipped: not a place to come back to."""
         self._read(trainer)
         return self.in_a_row > 0
@@ -143,9 +148,9 @@ class FiniteSteps(Callback):
                 self.skipped += 1
                 self._write(trainer, verdict, loss, norm)
 
-    def _write(self, trainer: Trainer, verdict: _Verdict, loss: float, norm: float) -> None:
+    def _write(self, trainer: Trainer, verdict: StepCheck, loss: float, norm: float) -> None:
         indices = [trainer.strategy.all_gather(index_B).flatten().tolist() for index_B in verdict.clips]
-        names = getattr(trainer.datamodule, "clip_ids", None)  # type: ignore[attr-defined]
+        records = data_of(trainer).records
         if not trainer.is_global_zero:
             return
         file = Path(trainer.default_root_dir) / FILE
@@ -158,7 +163,7 @@ class FiniteSteps(Callback):
             "epoch": trainer.current_epoch,
             "loss": loss if math.isfinite(loss) else str(loss),
             "gradient_norm": norm if math.isfinite(norm) else str(norm),
-            "clips": [names[index] if names else index for batch in indices for index in batch],
+            "clips": [records[index].id if records else index for batch in indices for index in batch],
         }
         with suppress(OSError):  # a full disk: the warning has been given
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +188,7 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
     """The Euclidean norm of all gradients that ``optimizer`` is about to use, as a scalar on the device."""
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # sharded gradients (FSDP2)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm  # sharded gradients (FSDP2)
 
 
 def roll_back(trainer: Trainer, checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 PAUSE_SECONDS = 300.0  # before a new file is tried
 
 
-class RunEvents(TensorBoardLogger):
+class TolerantTensorBoardLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger without ``hparams.yaml`` (``recipe.yaml`` says more), and forgiving."""
 
     _silent_until = 0.0

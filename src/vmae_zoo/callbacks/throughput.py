@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vmae_zoo.callbacks.line_progress import total_steps
+from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.training.flops import flops_per_clip, peak_flops
 
 PATIENCE = 3  # readings above the limit before advice is given
@@ -134,7 +135,7 @@ class Throughput(Callback):
         self._high = self._high + 1 if wait > self.advise_above else min(self._high, 0)
         if self._high == PATIENCE:
             self._high = -(10**9)  # once is enough
-            workers = getattr(trainer.train_dataloader, "num_workers", None)
+            workers = data_of(trainer).workers
             rank_zero_info(
                 f"the device waits {100 * wait:.0f} % of the time for data: more workers "
                 f"({'' if workers is None else f'now {workers}; '}--data.workers N), or `vmae-zoo reencode`"

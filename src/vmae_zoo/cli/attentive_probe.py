@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
         if train.values[0].ndim == 2:  # a baseline: a single token leaves nothing to attend to
-            probed = judge(choose(linear_probe.fit, train, classes, linear_probe.Minima(seed=seed), device), test)
+            probed = judge(choose(linear_probe.fit, train, classes, linear_probe.LBFGSSweep(seed=seed), device), test)
         else:
             probed = judge(choose(fit, train, classes, sweep, device), test)
         found = probed.asdict()

@@ -1,4 +1,4 @@
-"""Faults of torch and Lightning that a user can mend, as a sentence that says how."""
+"""Hints for errors of PyTorch and Lightning that a user can fix."""
 
 import traceback
 from collections.abc import Mapping
@@ -8,40 +8,36 @@ from typing import Any
 
 import torch
 
-from vmae_zoo.callbacks.fitting_batch import lacks_memory
 from vmae_zoo.cli.run_folders import RECIPE, run_of
 
 
-def advice_on(
-    error: BaseException,
-    settings: Mapping[str, Any],
-    checkpoint: Path | None,
-    fits: int | None = None,
-    processes: int = 1,
-) -> str | None:
-    """What to do about an error that ended a trainer verb; None for one that is no user's to mend.
+def hint_for(error: BaseException, settings: Mapping[str, Any], checkpoint: Path | None) -> str | None:
+    """What to do about an error that ended a training command; None if a user cannot fix it.
 
     Args:
         error: what was raised.
-        settings: of the verb, those of "data", "model" and "trainer".
+        settings: of the subcommand: those of "data", "model" and "trainer".
         checkpoint: what was loaded.
-        fits: clips a process that fit a training step, where that was tried (`FittingBatch`).
-        processes: how many train.
     """
-    if lacks_memory(error):
-        place = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory"
-        return memory_advice(settings, place, fits, processes)
+    if is_oom(error):
+        return memory_hint(settings, "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory")
     if checkpoint and isinstance(error, (UnpicklingError, KeyError)) and raised_while_reading(error):
         return (
-            f"{checkpoint} is no checkpoint of a run, or cannot be loaded safely: a file of weights alone is given by "
-            "--model.init_from"
+            f"{checkpoint} is not a checkpoint of a run, or cannot be loaded safely: to start from a file of weights, "
+            "use --model.init_from"
         )
     if checkpoint and "loading state_dict" in str(error):
         first = str(error).splitlines()[1].strip()
         run = run_of(checkpoint)
-        recipe = f": -c {run / RECIPE} is the recipe it was trained by" if run else ""
+        recipe = f": it was trained with -c {run / RECIPE}" if run else ""
         return f"{checkpoint} does not fit this model ({first}){recipe}"
     return None
+
+
+def is_oom(error: BaseException) -> bool:
+    """Whether a device or the host ran out of memory."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def raised_while_reading(error: BaseException) -> bool:
@@ -50,27 +46,24 @@ def raised_while_reading(error: BaseException) -> bool:
     return any(name in ("load_checkpoint", "_get_version") for name in names)
 
 
-def memory_advice(settings: Mapping[str, Any], place: str, fits: int | None, processes: int) -> str:
-    """What was too large and what to try: a batch that fits (half of it where that is not known) and makes whole steps.
+def memory_hint(settings: Mapping[str, Any], place: str) -> str:
+    """What was too large and what to try: half the batch with the same steps, and recomputed activations.
 
     Args:
-        settings: as of `advice_on`.
-        place: where it did not fit, in words.
-        fits: clips a process that do; 0: not even one; None: not known.
-        processes: how many train.
+        settings: see `hint_for`.
+        place: what ran out of memory, in words.
     """
-    data, model = settings["data"], settings["model"].get("init_args") or {}
-    size, whole = data["batch_size"], data.get("global_batch")
-    saving = [] if model.get("gradient_checkpointing") else ["--model.gradient_checkpointing true"]
-    most = size // 2 if fits is None else fits
-    if not most:
-        nor = "" if size == 1 else ", nor does 1"
-        return f"data.batch_size = {size} does not fit {place}{nor}: try {', or '.join([*saving, 'a smaller model'])}"
-    share = whole // processes if whole else size * settings["trainer"]["accumulate_grad_batches"]
-    best = max(clips for clips in range(1, most + 1) if share % clips == 0)
-    smaller = f"--data.batch_size {best}{'' if whole else f' --trainer.accumulate_grad_batches {share // best}'}"
-    known = "" if fits is None else f", about {fits} would"
+    data, model = settings.get("data") or {}, settings["model"].get("init_args") or {}
+    size = data.get("batch_size")
+    cures = [] if model.get("gradient_checkpointing") else ["--model.gradient_checkpointing true"]
+    if size and size > 1:
+        half = max(clips for clips in range(1, size // 2 + 1) if size % clips == 0)
+        accumulated = settings["trainer"]["accumulate_grad_batches"] * size // half
+        same = "" if data.get("global_batch") else f" --trainer.accumulate_grad_batches {accumulated}"
+        cures.insert(0, f"--data.batch_size {half}{same} (the same steps)")
+    else:
+        cures.append("a smaller model")
     return (
-        f"data.batch_size = {size} clips a process do not fit {place}{known}: try "
-        f"{', or '.join([f'{smaller} (the same steps)', *saving])}"
+        f"out of memory: data.batch_size = {size} clips per process do not fit {place}: try {', or '.join(cures)}; "
+        "Lightning's BatchSizeFinder callback finds the largest batch that fits"
     )

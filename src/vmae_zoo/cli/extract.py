@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     check_counts(args)
     if args.out.is_file():
         raise ValueError(f"--out {args.out} is a file: name a folder for the features")
-    rows = open_catalog(args.root, args.layout).rows
+    rows = open_catalog(args.root, args.layout).records
     device = device_of(args)
     index = extract(
         load_pretrained(args.checkpoint),

@@ -12,12 +12,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 import vmae_zoo
 from vmae_zoo.callbacks.ema import EMA
 from vmae_zoo.callbacks.online_probe import OnlineProbe
-from vmae_zoo.callbacks.reconstruction_logger import Pictures
-from vmae_zoo.callbacks.skip_nonfinite import FiniteSteps
+from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger
+from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.callbacks.throughput import Throughput
 from vmae_zoo.cli.compose import files_of
 from vmae_zoo.cli.main import UsageError
-from vmae_zoo.cli.parse_errors import complaint, raised_inside
+from vmae_zoo.cli.parse_errors import complaint, unwrap_message
 from vmae_zoo.cli.parser import RecipeParser, options_of, recipes_of, refuse_linked, with_recipes
 from vmae_zoo.cli.run_folders import RECIPE
 from vmae_zoo.training.checkpointing import LastCheckpoint
@@ -34,9 +34,9 @@ LINKS = {
 CALLBACKS = {
     "checkpoint": LastCheckpoint,
     "ema": EMA,
-    "finite": FiniteSteps,
+    "finite": SkipNonFiniteSteps,
     "online_probe": OnlineProbe,
-    "pictures": Pictures,
+    "pictures": ReconstructionLogger,
     "throughput": Throughput,
 }
 
@@ -112,4 +112,4 @@ class SettingsCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise ValueError(raised_inside(str(error))) from error
+            raise ValueError(unwrap_message(str(error))) from error

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
     from vmae_zoo.evaluation.features import Views
-    from vmae_zoo.evaluation.linear_probe import Minima, fit
+    from vmae_zoo.evaluation.linear_probe import LBFGSSweep, fit
     from vmae_zoo.evaluation.probe import choose, judge
 
     if args.protocol == "videomae-paper":
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         return run_probe(args, "linear-probe", paper(args), args.pool)
     if args.epochs:
         raise ValueError("--epochs belongs to --protocol videomae-paper: by default heads are minima, not passes")
-    sweep = Minima(seed=args.seed)
+    sweep = LBFGSSweep(seed=args.seed)
 
     def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
         probed = judge(choose(fit, train, classes, sweep, device), test)
@@ -58,7 +58,7 @@ def paper(args: argparse.Namespace) -> Any:
     def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
         chosen = paper_probe(
             model,
-            train.rows,
+            train.records,
             classes,
             epochs=args.epochs or 100,
             pool=args.pool if hasattr(model, "blocks") else "mean",

@@ -43,7 +43,7 @@ VERBS = {  # verb: (module, what it does)
     "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, who owns `lightning`"),
 }
 
-MENDABLE = (ValueError, OSError, MemoryError, ModuleNotFoundError)
+USER_ERRORS = (ValueError, OSError, MemoryError, ModuleNotFoundError)
 
 SPINS = "10000"  # of a waiting OpenMP thread: a fraction of a millisecond
 
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 it failed, 2 it was called wrongly, 130 interrupted.
     """
-    _wait_briefly()
+    _limit_omp_spin()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _dispatch(arguments))
+    return report_errors(lambda: _dispatch(arguments))
 
 
-def _wait_briefly() -> None:
+def _limit_omp_spin() -> None:
     """Let threads that wait for each other sleep soon, before torch is loaded and settles it.
 
     By GNU OpenMP's default they spin for milliseconds; where another program has one of the cores, the thread that is
@@ -121,7 +121,7 @@ def help_text() -> str:
     return "\n".join([*head, *titles, "", "`vmae-zoo VERB --help` tells the rest.", EXAMPLE])
 
 
-def guarded(work: Callable[[], int]) -> int:
+def report_errors(work: Callable[[], int]) -> int:
     """Run ``work`` and turn what it raises into one line and an exit code.
 
     A ``ValueError``, an ``OSError``, a lack of memory or a wrong setting of Lightning's is the user's to mend: one
@@ -139,7 +139,7 @@ def guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        mendable = isinstance(error, MENDABLE) or type(error).__name__ == "MisconfigurationException"
+        mendable = isinstance(error, USER_ERRORS) or type(error).__name__ == "MisconfigurationException"
         if os.environ.get("VMAE_ZOO_TRACEBACK") == "1" or not mendable:
             traceback.print_exc()
         return failed(one_line(error), 2 if isinstance(error, UsageError) else 1)

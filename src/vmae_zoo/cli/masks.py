@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         method = check_method(cli.model)
         batch = read_batch(method, [args.video], args.seed)
-        split = method.draw(batch)
+        split = method.sample_mask(batch)
         panel, ids = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     sheet([panel], side=144).save(args.out)

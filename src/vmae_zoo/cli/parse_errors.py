@@ -58,7 +58,7 @@ def complaint(message: str, options: Iterable[str], files: Iterable[Path]) -> st
     return text
 
 
-def raised_inside(message: str) -> str:
+def unwrap_message(message: str) -> str:
     """What a constructor said, out of the report on types that jsonargparse wraps it in, by the keys that users set."""
     match = _RAISED.search(message)
     name, equals, rest = (match[1] if match else message).partition(" = ")

@@ -103,9 +103,9 @@ def open_data(args: argparse.Namespace, split: int | None) -> Any:
 
 
 def rows_of(catalog: Any) -> tuple[list[Any], list[Any]]:
-    """Labelled training rows, and test rows (validation where there are no others)."""
-    train = [row for row in catalog.of("train") if row.label >= 0]
-    test = [row for row in catalog.of("test") or catalog.of("val") if row.label >= 0]
+    """Labelled training records, and test records (validation where there are no others)."""
+    train = [record for record in catalog.of("train") if record.label >= 0]
+    test = [record for record in catalog.of("test") or catalog.of("val") if record.label >= 0]
     if not train or not test:
         raise ValueError(
             f"{catalog.root} has {len(train)} labelled training and {len(test)} test clips, a probe needs both: "
@@ -150,28 +150,28 @@ def run_probe(
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
     confusion, unreadable, left_out, largest = None, 0, [], max(args.fractions)
     for name, model in candidates.items():
-        for catalog, (train_rows, test_rows) in zip(catalogs, rows_by_split, strict=True):
+        for catalog, (train_records, test_records) in zip(catalogs, rows_by_split, strict=True):
             settings = {"device": device, "batch_size": args.batch_size, "workers": workers, "half": args.half}
             train, test = (
                 compute_features(
                     model,
-                    rows,
+                    records,
                     of,
                     pool=pool if model is encoder else "mean",
                     cache=args.cache,
                     progress=name,
                     **settings,
                 )
-                for rows, of in ((train_rows, views_of(args) if views_of else views), (test_rows, views))
+                for records, of in ((train_records, views_of(args) if views_of else views), (test_records, views))
             )
-            if not train.rows or not test.rows:
-                raise ValueError(f"no {'test' if train.rows else 'training'} video of {catalog.root} can be read")
+            if not train.records or not test.records:
+                raise ValueError(f"no {'test' if train.records else 'training'} video of {catalog.root} can be read")
             if model is encoder:
                 unreadable += len(train.unreadable) + len(test.unreadable)
             for fraction in args.fractions:
                 for draw in range(args.draws if fraction < 1 else 1):
-                    part = train if fraction == 1 else train.part(low_shot(train.rows, fraction, args.seed + draw))
-                    line = {"split": catalog.split, "fraction": fraction, "draw": draw, "trained_on": len(part.rows)}
+                    part = train if fraction == 1 else train.part(low_shot(train.records, fraction, args.seed + draw))
+                    line = {"split": catalog.split, "fraction": fraction, "draw": draw, "trained_on": len(part.records)}
                     try:
                         scores, more, matrix = probe(model, part, test, len(catalog.classes), args.seed, device)
                     except ValueError as error:
@@ -184,7 +184,7 @@ def run_probe(
                     if confusion is None and fraction == largest:
                         confusion = matrix.tolist()
                     print(f"{name:<16} {label(line)}{scores.line()}", flush=True)
-    tested = [row.id for _, test_rows in rows_by_split for row in test_rows]
+    tested = [record.id for _, test_records in rows_by_split for record in test_records]
     apart = len(catalogs) > 1 and len(set(tested)) == len(tested)
     means = {
         name: mean_of([line for line in lines if line["fraction"] == largest], apart) for name, lines in found.items()

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.resources import packaged
+from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
 ELSEWHERE = {
@@ -72,7 +72,7 @@ def check(recipe: Path) -> dict[str, Any]:
     """
     from vmae_zoo.cli.main import main
 
-    home, file = packaged("recipes"), recipe.absolute()
+    home, file = resource("recipes"), recipe.absolute()
     name = f"recipes/{file.relative_to(home)}" if file.is_relative_to(home) else str(recipe)
     row: dict[str, Any] = {"recipe": name, "parameters": None}
     try:

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.resources import find_recipe, packaged, packaged_recipes
+from vmae_zoo.resources import find_recipe, packaged_recipes, resource
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Print each recipe with what it is and what was published about it, or check them."""
     if args.action == "check":
         return run_check(args)
-    folder = packaged("recipes")
+    folder = resource("recipes")
     rows = [{"recipe": f"recipes/{path.relative_to(folder)}", **about(path)} for path in packaged_recipes()]
     for row in rows:
         print("\n    ".join(filter(None, (row["recipe"], row["about"], row["result"]))))

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     from vmae_zoo.viz import reconstruct
     from vmae_zoo.viz.clips import read_batch
-    from vmae_zoo.viz.picture import sheet, write_moving
+    from vmae_zoo.viz.picture import sheet, write_gif
     from vmae_zoo.viz.reconstruction import check_method, panels
     from vmae_zoo.zoo import load_pretrained
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         sheet([panel]).save(picture)
         if args.gif:
             (moving,) = panels(result, result.clip.shape[2], [video.name])
-            write_moving(moving, picture.with_suffix(".gif"))
+            write_gif(moving, picture.with_suffix(".gif"))
         rows.append({"video": str(video), "picture": str(picture), **result.numbers()})
         tqdm.write(line(rows[-1]))
     text = json.dumps({"checkpoint": str(args.checkpoint), "method": type(method).__name__, "videos": rows}, indent=2)

@@ -58,7 +58,7 @@ def requeued_run(root: Path, recipe: str) -> Path | None:
     return next((file.parent for file in same_job), None)
 
 
-def same_videos(run: Path, data: Mapping[str, Any]) -> None:
+def check_same_data(run: Path, data: Mapping[str, Any]) -> None:
     """Refuse to go on in a run without naming its videos: the embedded clips would take their place, unasked.
 
     Args:

@@ -14,15 +14,22 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from vmae_zoo.callbacks.fitting_batch import FittingBatch
-from vmae_zoo.callbacks.line_progress import ProgressLines
+from vmae_zoo.callbacks.line_progress import LineProgress
 from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
-from vmae_zoo.callbacks.tensorboard import RunEvents
-from vmae_zoo.cli.error_hints import advice_on
+from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
+from vmae_zoo.cli.error_hints import hint_for
 from vmae_zoo.cli.lightning_cli import SettingsCLI
 from vmae_zoo.cli.log_filters import quieten
 from vmae_zoo.cli.parser import recipes_of
-from vmae_zoo.cli.run_folders import LAST, new_run, newest_checkpoint, recipe_name, requeued_run, run_of, same_videos
+from vmae_zoo.cli.run_folders import (
+    LAST,
+    check_same_data,
+    new_run,
+    newest_checkpoint,
+    recipe_name,
+    requeued_run,
+    run_of,
+)
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO
 
 
@@ -56,7 +63,7 @@ class ZooCLI(SettingsCLI):
         if self.fits and self.checkpoint:
             self.folder = run_of(self.checkpoint)
             if self.folder:
-                same_videos(self.folder, given.get("data") or {})
+                check_same_data(self.folder, given.get("data") or {})
         elif self.fits and (left := requeued_run(self.root, self.recipe)):
             self.folder = left  # Lightning looks there for the checkpoint that it made when it requeued the job
             self.checkpoint = left / LAST if (left / LAST).exists() and not any(left.glob("hpc_ckpt_*")) else None
@@ -66,7 +73,6 @@ class ZooCLI(SettingsCLI):
         self._start()
         given = self._get(self.config_init, "trainer")
         callbacks: list[Any] = []
-        self.fitting = FittingBatch()
         if given["strategy"] == "fsdp":  # Lightning's own of that name is the first FSDP, which PyTorch gave up
             settings["strategy"] = "fsdp2"
         if self.subcommand and given["logger"] is None:
@@ -74,10 +80,12 @@ class ZooCLI(SettingsCLI):
         if self.subcommand and self.fits:
             new = self.folder is None
             self.folder = self.folder or _new_run(self.root, self.recipe) or self.root / self.recipe / "another process"
-            callbacks += [RunFolder(self.folder, self.recipe, new), self.fitting]
+            callbacks += [RunFolder(self.folder, self.recipe, new)]
             settings["default_root_dir"] = str(self.folder)
             if given["logger"] in (None, True):
-                settings["logger"] = RunEvents(self.folder.parent, self.folder.name, "", default_hp_metric=False)
+                settings["logger"] = TolerantTensorBoardLogger(
+                    self.folder.parent, self.folder.name, "", default_hp_metric=False
+                )
         if self.subcommand in ("test", "predict") and self.checkpoint:
             measured = run_of(self.checkpoint)  # where results belong
             if measured and os.access(measured, os.W_OK):
@@ -86,7 +94,7 @@ class ZooCLI(SettingsCLI):
             isinstance(c, ProgressBar) for c in given["callbacks"] or []
         )
         if not barred and not sys.stderr.isatty():
-            callbacks.append(ProgressLines())
+            callbacks.append(LineProgress())
         self.trainer_defaults["callbacks"] = callbacks
         try:
             trainer = super().instantiate_trainer(**settings)
@@ -133,7 +141,7 @@ class ZooCLI(SettingsCLI):
                 raise KeyboardInterrupt from None
             raise
         except Exception as error:
-            advice = advice_on(error, given, self.checkpoint, self.fitting.fits, self.trainer.world_size)
+            advice = hint_for(error, given, self.checkpoint)
             if advice is None:
                 raise
             raise ValueError(advice) from error

@@ -2,7 +2,7 @@
 
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.module import ClipDataModule
-from vmae_zoo.datasets.layouts import Catalog, Row, open_catalog
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
 from vmae_zoo.datasets.synthetic.demo import demo_root
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 
@@ -10,7 +10,7 @@ __all__ = [
     "Catalog",
     "ClipDataModule",
     "ClipDataset",
-    "Row",
+    "ClipRecord",
     "VideoError",
     "VideoInfo",
     "collate",

@@ -11,14 +11,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 GREY = 128  # of pixels that come from outside the frame
 
 
 def rand_augment(
     clip: np.ndarray,
-    draws: Draws,
+    draws: KeyedRNG,
     operations: int = 4,
     magnitude: float = 7.0,
     magnitude_std: float = 0.5,

@@ -1,9 +1,9 @@
-"""Clips by (row, epoch): decode, crop, flip; every choice a function of the sample's key.
+"""Clips by (record, epoch): decode, crop, flip; every random choice is a function of the sample's key.
 
-T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the device normalises them.
+T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the device normalizes them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ import torch
 from torch.utils.data import default_collate
 
 from vmae_zoo.data.augment import rand_augment
-from vmae_zoo.data.motion_check import check_motion
+from vmae_zoo.data.clip_spec import DEFAULT_AUGMENTATION, DEFAULT_CLIP, ONE_CLIP, Augmentation, ClipRequest, ClipSpec
 from vmae_zoo.data.sampling import (
-    FPS,
     clip_span,
     dense_ids,
     dense_start,
@@ -26,232 +25,173 @@ from vmae_zoo.data.sampling import (
     window_end,
     window_ids,
 )
-from vmae_zoo.data.storage_retry import Patient
-from vmae_zoo.data.transforms import Cut, centre_box, cut_out, mirrored, multi_scale_box, random_box
-from vmae_zoo.datasets.layouts import Row
-from vmae_zoo.randomness import Draws, hash_text, sample_key
-from vmae_zoo.video.decode import VideoError, VideoInfo
-from vmae_zoo.video.ffmpeg_log import probe_heard, read_heard
-from vmae_zoo.video.motion_vectors import Motion
+from vmae_zoo.data.storage_retry import RetryingDataset
+from vmae_zoo.data.transforms import centre_box, crop_and_resize, mirrored, multi_scale_box, random_box
+from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
+from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 
-Extras = Mapping[str, Callable[..., np.ndarray]]
 Item = dict[str, Any]
 
-CROPS = ("multi_scale", "random_resized", "centre")
-SAMPLINGS = ("dense", "span", "window", "uniform", "sparse")
 TRIES = 10  # replacements for one unreadable video before the run stops
 
 
-class ClipDataset(Patient):
-    """The clips of some rows.
+class ClipDataset(RetryingDataset):
+    """The clips of some records.
 
     Args:
-        rows: what to read.
-        frames: frames of a clip.
-        stride_frames: distance of the frames.
-        size: side of the square clip in pixels.
+        records: what to read.
+        clip: which frames, and how large.
+        augmentation: of training clips.
+        request: what the method asks for beside one clip per sample.
         train: random start and crop; otherwise the middle clip and the centre crop, the same in every epoch.
         repeats: clips of one decoded video, each with its own crop and key (4 in VideoMAE V2).
-        crop: of training clips, one of `CROPS`.
-        scales: shares of the shorter side that the multi-scale crop takes.
-        flip: mirror every other training clip.
-        short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
         seed: of all keys.
-        extras: arrays to compute for each cropped clip: name -> function of (uint8 (T, H, W, C), key), and of the
-            `Motion` that its decoding told and its crop shows where the function's ``wants_motion`` is True.
-        views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
-        same_clip: the second view is another crop of the same clip.
-        area: lowest and highest share of the frame that the random resized crop takes.
-        sampling: of the frames: "dense" (pre-training), "span" (the same by time, space-time MAE's), "window"
-            (fine-tuning), "uniform" or "sparse" (one per segment of the video), see `vmae_zoo.data.sampling`.
-        rand_augment: operations of RandAugment on a training clip, 0 for none.
-        refuse_corrupt: a clip with pixels that the decoder had to make up counts as unreadable.
-        anchors: folders without which nothing below them can be read: `GoneError` where one is gone.
-        fps: rates that ``stride_frames`` counts at where the sampling is "span"; a training clip draws one of them.
+        required_dirs: see `RetryingDataset`.
     """
 
     def __init__(
         self,
-        rows: Sequence[Row],
-        frames: int = 16,
-        stride_frames: int = 4,
-        size: int = 224,
+        records: Sequence[ClipRecord],
+        clip: ClipSpec = DEFAULT_CLIP,
+        augmentation: Augmentation = DEFAULT_AUGMENTATION,
+        request: ClipRequest = ONE_CLIP,
         train: bool = True,
         repeats: int = 1,
-        crop: str = "multi_scale",
-        scales: Sequence[float] = (1, 0.875, 0.75, 0.66),
-        flip: bool = False,
-        short_side: int | None = None,
         seed: int = 0,
-        extras: Extras | None = None,
-        views: int = 1,
-        same_clip: bool = False,
-        area: Sequence[float] = (0.08, 1.0),
-        sampling: str = "dense",
-        rand_augment: int = 0,
-        refuse_corrupt: bool = False,
-        anchors: Sequence[Path] = (),
-        fps: Sequence[float] = (FPS,),
+        required_dirs: Sequence[Path] = (),
     ):
-        super().__init__(anchors)
-        for name, value, known in (("crop", crop, CROPS), ("sampling", sampling, SAMPLINGS)):
-            if value not in known:
-                raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(known)}")
-        self.rows = rows
-        self.frames, self.stride_frames, self.size = frames, stride_frames, size
+        super().__init__(required_dirs)
+        self.records, self.clip, self.request, self.seed = records, clip, request, seed
+        self.augmentation = augmentation if train else Augmentation(crop="centre")
         self.train, self.repeats = train, repeats if train else 1
-        self.crop, self.scales, self.flip, self.short_side = crop, scales, flip, short_side
-        self.seed, self.extras, self.views = seed, dict(extras or {}), views
-        self.sampling, self.rand_augment = sampling, rand_augment
-        self.refuse_corrupt, self.fps = refuse_corrupt, tuple(fps)
-        self.same_clip, self.area = same_clip, (area[0], area[1])
-        self.wants_motion = any(_wants_motion(compute) for compute in self.extras.values())
-        if self.wants_motion:
-            check_motion(rows, self.rand_augment if train else 0)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.records)
 
-    def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
-        """The clips of a row in an epoch, one per repeat; a place is (row, epoch), and which of the row's copies.
+    def __getitem__(self, ref: tuple[int, ...] | int) -> list[Item]:
+        """The clips of a record in an epoch, one per repeat.
 
-        An unreadable video is replaced by another row's, chosen by the sample's key; each replacement is told under
-        "bad" of the first item. After `TRIES` of them the one item returned holds nothing but "bad". A clip with pixels
-        that the decoder made up is told there too, with no replacement.
+        An unreadable video is replaced by another one, chosen by the sample's key; the first item lists each
+        replacement under "bad". After `TRIES` replacements the only item holds nothing but "bad".
+
+        Args:
+            ref: a `vmae_zoo.data.sampler.SampleRef`; or the index alone.
         """
-        index, epoch, copy = (*place, 0)[:3] if isinstance(place, tuple) else (place, 0, 0)
+        index, epoch, copy = (*ref, 0)[:3] if isinstance(ref, tuple) else (ref, 0, 0)
         keys = self.keys(index, epoch, copy)
-        replacements = Draws(keys[0], "replacement")
+        replacements = KeyedRNG(keys[0], "replacement")
         bad: list[dict[str, Any]] = []
-        motion = Motion() if self.wants_motion else None
         for _ in range(TRIES + 1):
-            row = self.rows[index]
-            told: dict[str, Any] = {"path": str(row.path), "reason": None, "replacement": None}
-            told |= {"epoch": epoch, "key": keys[0]}
+            record = self.records[index]
             try:
-                items: list[Item] = [{"index": index, "label": row.label, "key": key} for key in keys]
-                for purpose, name in zip(("", " other")[: self.views], ("video", "other"), strict=False):
-                    if name == "video" or not self.same_clip:
-                        clip, made_up = self._read(row, keys[0], purpose, motion if name == "video" else None)
-                        told["reason"] = told["reason"] or made_up
-                    for item in items:
-                        item[name] = self._cropped(clip, item["key"], purpose)
+                items = self._items(index, keys)
             except (VideoError, IndexError, OSError) as error:
-                self.check_there(row.path)
-                others = max(len(self.rows) - 1, 1)
-                index = (index + 1 + replacements.integer(0, others)) % len(self.rows)
-                bad.append({**told, "reason": str(error), "replacement": str(self.rows[index].path)})
+                self.check_available(record.path)
+                others = max(len(self.records) - 1, 1)
+                index = (index + 1 + replacements.integer(0, others)) % len(self.records)
+                entry = {"path": str(record.path), "reason": str(error), "replacement": str(self.records[index].path)}
+                bad.append({**entry, "epoch": epoch, "key": keys[0]})
                 continue
-            if told["reason"]:
-                bad.append(told)
-            for item in items:
-                self._add_extras(item, motion, clip.shape[1:3])
             if bad:
                 items[0]["bad"] = bad
             return items
         return [{"bad": bad}]
 
     def keys(self, index: int, epoch: int, copy: int = 0) -> list[int]:
-        """The keys of a row's repeats; those of evaluation do not change with the epoch."""
-        sample, first = hash_text(self.rows[index].id), copy * self.repeats
+        """The keys of a record's repeats; those of evaluation do not change with the epoch."""
+        sample, first = hash_text(self.records[index].id), copy * self.repeats
         when = epoch if self.train else 0
         return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
 
-    def _add_extras(self, item: Item, motion: Motion | None, frame: tuple[int, int]) -> None:
-        """What is to be computed of a cropped clip; ``frame`` has the rows and columns of the whole one."""
-        seen = motion and motion.cropped(self._cut(frame, item["key"], ""))
-        for name, compute in self.extras.items():
-            item[name] = compute(item["video"], item["key"], *([seen] if _wants_motion(compute) else []))
-        if seen:
-            item["vectors"] = seen.has_vectors
+    def _items(self, index: int, keys: list[int]) -> list[Item]:
+        record = self.records[index]
+        items: list[Item] = [{"index": index, "label": record.label, "key": key} for key in keys]
+        frames = np.empty(0)
+        for purpose, name in zip(("", " other")[: self.request.views], ("video", "other"), strict=False):
+            if name == "video" or not self.request.same_clip:
+                frames = self._read(record, keys[0], purpose)
+            for item in items:
+                item[name] = self._augmented(frames, item["key"], purpose)
+        for item in items:
+            item |= {name: compute(item["video"], item["key"]) for name, compute in self.request.per_clip.items()}
+        return items
 
-    def _read(self, row: Row, key: int, purpose: str, motion: Motion | None = None) -> tuple[np.ndarray, str | None]:
-        info = probe_heard(row.path)
-        first, total = segment_of(row, info)
-        stride = row.stride_frames or self.stride_frames
-        draws = Draws(key, "start" + purpose) if self.train else None
-        if self.sampling == "span":
-            target = Draws(key, "fps" + purpose).choice(self.fps) if self.train else self.fps[0]
-            ids = first + self._by_time(total, clip_span(self.frames, stride, rate_of(row, info), target), draws)
+    def _read(self, record: ClipRecord, key: int, purpose: str) -> np.ndarray:
+        info = probe(record.path)
+        first, total = segment_of(record, info)
+        stride = record.stride_frames or self.clip.stride_frames
+        rng = KeyedRNG(key, "start" + purpose) if self.train else None
+        if self.clip.sampling == "span":
+            fps = KeyedRNG(key, "fps" + purpose).choice(self.clip.fps) if self.train else self.clip.fps[0]
+            span = clip_span(self.clip.frames, stride, rate_of(record, info), fps)
+            start = span_start(total, span, rng) if rng else span_view_start(total, span, 0, 1)
+            ids = span_ids(total, self.clip.frames, span, start)
         else:
-            ids = first + self._ids(total, stride, draws)
-        return read_heard(row.path, ids, self._short_side(info), self.refuse_corrupt, motion=motion)
+            ids = self._ids(total, stride, rng)
+        return read_clip(record.path, first + ids, self._short_side(info))
 
-    def _ids(self, total: int, stride: int, draws: Draws | None) -> np.ndarray:
-        """Frames of a random clip, of the middle one without draws."""
-        frames = self.frames
-        if self.sampling == "uniform":
-            return segment_ids(total, frames, draws)
-        if self.sampling == "sparse":
-            return sparse_ids(total, frames, draws)
-        if self.sampling == "window":
-            return window_ids(total, frames, stride, window_end(total, frames, stride, draws))
-        start = dense_start(total, frames, stride, draws) if draws else max(total - frames * stride, 0) // 2
+    def _ids(self, total: int, stride: int, rng: KeyedRNG | None) -> np.ndarray:
+        """Frames of a random clip; of the middle one without a generator."""
+        frames, sampling = self.clip.frames, self.clip.sampling
+        if sampling == "uniform":
+            return segment_ids(total, frames, rng)
+        if sampling == "sparse":
+            return sparse_ids(total, frames, rng)
+        if sampling == "window":
+            return window_ids(total, frames, stride, window_end(total, frames, stride, rng))
+        start = dense_start(total, frames, stride, rng) if rng else max(total - frames * stride, 0) // 2
         return dense_ids(total, frames, stride, start)
 
-    def _by_time(self, total: int, span: float, draws: Draws | None) -> np.ndarray:
-        """Frames of a random clip that spans so many, of the middle one without draws."""
-        start = span_start(total, span, draws) if draws else span_view_start(total, span, 0, 1)
-        return span_ids(total, self.frames, span, start)
-
     def _short_side(self, info: VideoInfo) -> int | None:
-        if not self.train or self.crop == "centre":
-            return self.size
-        larger = self.short_side is not None and min(info.height, info.width) > self.short_side
-        return self.short_side if larger else None
+        if self.augmentation.crop == "centre":
+            return self.clip.size
+        short_side = self.augmentation.short_side
+        return short_side if short_side is not None and min(info.height, info.width) > short_side else None
 
-    def _cropped(self, clip: np.ndarray, key: int, purpose: str) -> np.ndarray:
-        cut = self._cut(clip.shape[1:3], key, purpose)
-        if self.train and self.rand_augment:
-            clip = rand_augment(clip, Draws(key, "augment" + purpose), self.rand_augment)
-        return cut_out(clip, cut, self.size)
-
-    def _cut(self, frame: tuple[int, int], key: int, purpose: str) -> Cut:
-        """What a clip shows of a frame of so many rows and columns."""
-        draws = Draws(key, "crop" + purpose)
-        if not self.train or self.crop == "centre":
-            box = centre_box(frame, self.size)
-        elif self.crop == "multi_scale":
-            box = multi_scale_box(frame, self.size, draws, self.scales)
+    def _augmented(self, frames: np.ndarray, key: int, purpose: str) -> np.ndarray:
+        augmentation, frame, rng = self.augmentation, frames.shape[1:3], KeyedRNG(key, "crop" + purpose)
+        if augmentation.crop == "centre":
+            box = centre_box(frame, self.clip.size)
+        elif augmentation.crop == "multi_scale":
+            box = multi_scale_box(frame, self.clip.size, rng, augmentation.scales)
         else:
-            box = random_box(frame, draws, self.area)
-        return Cut(frame, box, self.train and self.flip and mirrored(Draws(key, "flip" + purpose)))
+            box = random_box(frame, rng, augmentation.area)
+        if augmentation.rand_augment:
+            frames = rand_augment(frames, KeyedRNG(key, "augment" + purpose), augmentation.rand_augment)
+        flip = augmentation.flip and mirrored(KeyedRNG(key, "flip" + purpose))
+        return crop_and_resize(frames, box, self.clip.size, flip)
 
 
-def _wants_motion(compute: Callable[..., np.ndarray]) -> bool:
-    return getattr(compute, "wants_motion", False)
-
-
-def rate_of(row: Row, info: VideoInfo) -> float:
-    """Frames a second of a row's video; `VideoError` where it does not say."""
+def rate_of(record: ClipRecord, info: VideoInfo) -> float:
+    """Frame rate of a record's video; `VideoError` if the file does not state it."""
     if info.fps <= 0:
-        raise VideoError(f"{row.path} does not say its frame rate, which choosing frames by time needs")
+        raise VideoError(f"{record.path} does not state its frame rate, which sampling by time needs")
     return info.fps
 
 
-def segment_of(row: Row, info: VideoInfo) -> tuple[int, int]:
-    """First frame and number of frames of a row's segment."""
-    if row.start is None and row.end is None:
+def segment_of(record: ClipRecord, info: VideoInfo) -> tuple[int, int]:
+    """First frame and number of frames of a record's segment."""
+    if record.start is None and record.end is None:
         return 0, info.frames
     if info.fps <= 0:
-        raise VideoError(f"{row.path} does not say its frame rate, which the segment {row.id} needs")
-    first = int((row.start or 0) * info.fps)
-    last = info.frames if row.end is None else min(round(row.end * info.fps), info.frames)
+        raise VideoError(f"{record.path} does not state its frame rate, which the segment {record.id} needs")
+    first = int((record.start or 0) * info.fps)
+    last = info.frames if record.end is None else min(round(record.end * info.fps), info.frames)
     if first >= last:
-        raise VideoError(f"{row.path} has {info.frames} frames: nothing of the segment {row.id}")
+        raise VideoError(f"{record.path} has {info.frames} frames: the segment {record.id} lies outside")
     return first, last - first
 
 
 def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:
-    """One batch of the items of several rows, in their order.
+    """One batch of the items of several records, in their order.
 
     Returns:
-        "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the extras by name; "vectors"
-        bool (B,) where one wants motion: whether the file told any; and where a video was unreadable "bad", a list of
-        dicts. Where no replacement was found, nothing but "bad"; where a folder
-        is gone, "gone" and "places".
+        "video" (and "other") uint8 (B, C, T, H, W); "key", "index", "label" int64 (B,); the arrays of
+        ``ClipRequest.per_clip`` by name; and if a video was unreadable "bad", a list of dicts. Nothing but "bad" if no
+        replacement was found; "unavailable" and "refs" if a folder cannot be reached.
     """
-    if "gone" in samples[0][0]:
+    if "unavailable" in samples[0][0]:
         return samples[0][0]
     items = [item for sample in samples for item in sample]
     bad = [entry for item in items for entry in item.pop("bad", ())]

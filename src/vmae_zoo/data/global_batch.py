@@ -3,7 +3,7 @@
 from lightning import Trainer
 
 
-def settle_batch(trainer: Trainer, wanted: int | None, batch_size: int, clips: int) -> tuple[int, int]:
+def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, clips: int) -> tuple[int, int]:
     """Tell the trainer how often to accumulate.
 
     Args:
@@ -48,7 +48,7 @@ def accumulation_of(global_batch: int | None, batch_size: int, processes: int, g
     if rest or accumulation < 1:
         raise ValueError(
             f"data.global_batch = {global_batch} is no multiple of data.batch_size = {batch_size} x {processes} "
-            f"process{'es' * (processes > 1)}: {_cure(global_batch, batch_size, processes)}"
+            f"process{'es' * (processes > 1)}: {_suggest(global_batch, batch_size, processes)}"
         )
     if given not in (1, accumulation):
         raise ValueError(
@@ -58,7 +58,7 @@ def accumulation_of(global_batch: int | None, batch_size: int, processes: int, g
     return accumulation
 
 
-def _cure(global_batch: int, batch_size: int, processes: int) -> str:
+def _suggest(global_batch: int, batch_size: int, processes: int) -> str:
     share, rest = divmod(global_batch, processes)
     if rest or share < 1:
         return f"choose a multiple of {batch_size * processes}"

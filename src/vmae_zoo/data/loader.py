@@ -15,10 +15,10 @@ from lightning import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vmae_zoo.data.dataset import collate
-from vmae_zoo.video.decode import Recall, ask_first
+from vmae_zoo.video.decode import IndexLookup, set_index_lookup
 
 
-class PlacedLoader(DataLoader):
+class SignalSafeLoader(DataLoader):
     """A loader whose workers start cleanly; its sampler knows its place, which Lightning would warn of not knowing."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,30 +55,30 @@ def make_loader(
     workers: int | None = None,
     prefetch: int = 2,
     pin_memory: bool | None = None,
-    recall: Recall | None = None,
+    lookup: IndexLookup | None = None,
     collate: Callable[[Any], dict[str, Any]] = collate,
 ) -> DataLoader:
     """A loader of batches.
 
     Args:
-        dataset: what the sampler's places are asked of.
+        dataset: what the sampler's references are asked of.
         sampler: of batches.
         trainer: tells the processes of this machine, and whether they have GPUs.
         workers: processes that decode; None: one per core, shared among the processes of this machine.
         prefetch: batches that each worker prepares ahead.
         pin_memory: page-locked batches; None: when the trainer has a GPU.
-        recall: of the index, where there is one.
+        lookup: of the index, where there is one.
         collate: makes a batch of the samples.
     """
     if workers is None:
         workers = min(max(cores() // trainer.num_devices, 1), 16)
-    return PlacedLoader(
+    return SignalSafeLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
-        worker_init_fn=partial(start_worker, recall=recall),
+        worker_init_fn=partial(start_worker, lookup=lookup),
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
     )
@@ -89,10 +89,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(worker: int, recall: Recall | None = None) -> None:
+def start_worker(worker: int, lookup: IndexLookup | None = None) -> None:
     """What a worker begins with: signals to the group are not for it, and its frames are its own work."""
     _leave_signals_to_main()
-    ask_first(recall)
+    set_index_lookup(lookup)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

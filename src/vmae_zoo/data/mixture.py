@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from vmae_zoo.data.bad_samples import check_readable
-from vmae_zoo.data.storage_retry import anchors_of
-from vmae_zoo.datasets.epoch_sampling import Draw, all_rows
+from vmae_zoo.data.storage_retry import required_dirs_of
+from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 from vmae_zoo.datasets.index import Index, find_index, without_damaged
-from vmae_zoo.datasets.layouts import Row, open_catalog
+from vmae_zoo.datasets.layouts import ClipRecord, open_catalog
 from vmae_zoo.datasets.sources import Source, join, read_sources
 from vmae_zoo.video.decode import VideoInfo
-from vmae_zoo.video.packet_index import Timeline
+from vmae_zoo.video.packet_index import PacketIndex
 
 
-class Collection:
+class DatasetMixture:
     """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged.
 
     Args:
@@ -43,53 +43,53 @@ class Collection:
         opened = [source.open(base) for source in self.sources] or [open_catalog(root, layout, split)]
         found = [find_index(catalog.root) for catalog in opened]
         self.indexes = Indexes([index for index in found if index is not None])
-        self.parts = [
+        self.catalogs = [
             catalog if index is None else without_damaged(catalog, index, refuse_corrupt)
             for catalog, index in zip(opened, found, strict=True)
         ]
-        self.catalog = join(self.sources, self.parts, base, stride_frames) if self.sources else self.parts[0]
+        self.catalog = join(self.sources, self.catalogs, base, stride_frames) if self.sources else self.catalogs[0]
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def records(self) -> list[ClipRecord]:
         """The training clips, source by source."""
         return self.catalog.of("train")
 
     @cached_property
-    def validation_rows(self) -> list[Row]:
+    def validation_records(self) -> list[ClipRecord]:
         """The validation clips: those of the test split where there are no others."""
         return self.catalog.of("val") or self.catalog.of("test")
 
     @property
-    def test_rows(self) -> list[Row]:
+    def test_records(self) -> list[ClipRecord]:
         """The test clips: the validation clips where there are no others."""
-        return self.catalog.of("test") or self.validation_rows
+        return self.catalog.of("test") or self.validation_records
 
     @cached_property
-    def anchors(self) -> tuple[Path, ...]:
+    def required_dirs(self) -> tuple[Path, ...]:
         """Folders without which nothing can be read."""
-        return tuple(anchor for part in self.parts for anchor in anchors_of(part.root, part.rows))
+        return tuple(folder for catalog in self.catalogs for folder in required_dirs_of(catalog.root, catalog.records))
 
-    def draw(self, seed: int) -> Draw:
+    def epochs(self, seed: int) -> WeightedEpochs:
         """The training clips of each epoch."""
         if not self.sources:
-            return all_rows(len(self.rows))
+            return every_record(len(self.records))
         names, weights = zip(*((source.called, source.weight) for source in self.sources), strict=True)
-        return Draw(names, [len(part.of("train")) for part in self.parts], weights, seed)
+        return WeightedEpochs(names, [len(catalog.of("train")) for catalog in self.catalogs], weights, seed)
 
     def describe(self) -> str:
         """One line: layout, classes, clips of each split, what is odd, and of several sources what each of them is."""
         line = self.catalog.describe()
-        return f"{line}; {len(self.draw(0))} clips an epoch" if self.sources else line
+        return f"{line}; {len(self.epochs(0))} clips an epoch" if self.sources else line
 
     def check(self) -> None:
         """``ValueError`` where there is no training clip, or of some source none that can be read."""
-        if not self.rows:
+        if not self.records:
             raise ValueError(
                 f"{self.catalog.root} lists no training clip (layout {self.catalog.layout}): check its splits"
             )
-        for part in self.parts:
-            if rows := part.of("train"):
-                check_readable(rows, part.root)
+        for catalog in self.catalogs:
+            if records := catalog.of("train"):
+                check_readable(records, catalog.root)
 
 
 class Indexes:
@@ -105,9 +105,9 @@ class Indexes:
     def __bool__(self) -> bool:
         return bool(self.indexes)
 
-    def recall(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, Timeline | None] | None:
+    def lookup(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, PacketIndex | None] | None:
         """What one of them knows of a file of this size and time of change."""
-        return next((known for index in self.indexes if (known := index.recall(name, size, mtime_ns))), None)
+        return next((known for index in self.indexes if (known := index.lookup(name, size, mtime_ns))), None)
 
     @cached_property
     def fingerprint(self) -> str | None:

@@ -5,30 +5,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
 from vmae_zoo.data.bad_samples import BadSamples
-from vmae_zoo.data.checks import check_settings
+from vmae_zoo.data.clip_spec import Augmentation, ClipSpec, check_positive
 from vmae_zoo.data.dataset import ClipDataset, collate
-from vmae_zoo.data.global_batch import settle_batch
+from vmae_zoo.data.global_batch import resolve_global_batch
+from vmae_zoo.data.interfaces import VideoDataModule, request_of, run_controls
 from vmae_zoo.data.loader import make_loader
-from vmae_zoo.data.resume import epoch_of, go_on, place_of
-from vmae_zoo.data.sampler import EvenBatchSampler, PlacedBatchSampler
+from vmae_zoo.data.mixture import DatasetMixture
+from vmae_zoo.data.resume import get_position, restore_position
+from vmae_zoo.data.sampler import ResumableBatchSampler, ShardedEvalSampler
 from vmae_zoo.data.sampling import FPS
-from vmae_zoo.data.storage_retry import Patient, read_again
+from vmae_zoo.data.storage_retry import RetryingDataset, retry_batch
 from vmae_zoo.data.views import ViewDataset, collate_views
-from vmae_zoo.datasets.epoch_sampling import Draw
-from vmae_zoo.datasets.layouts import Catalog, Row
-from vmae_zoo.data.mixture import Collection
+from vmae_zoo.datasets.epoch_sampling import WeightedEpochs
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord
 from vmae_zoo.datasets.synthetic.demo import demo_root
-from vmae_zoo.video.decode import ask_first
+from vmae_zoo.lightning_internals import epochs_processed, keep_own_samplers
+from vmae_zoo.video.decode import IndexLookup, set_index_lookup
 
 Collate = Callable[[Any], dict[str, Any]]
 
 
-class ClipDataModule(LightningDataModule):
+class ClipDataModule(VideoDataModule):
     """Clips of videos, batched; knows its place in the epoch.
 
     Args:
@@ -68,6 +70,8 @@ class ClipDataModule(LightningDataModule):
         test_crops: views along the longer side (3 in the papers).
     """
 
+    clip: ClipSpec
+    batch_size: int
     trainer: Trainer  # Lightning's annotation allows None, which none of the hooks below meets
 
     def __init__(
@@ -101,72 +105,86 @@ class ClipDataModule(LightningDataModule):
         fps: Sequence[float] = (FPS,),
     ):
         super().__init__()
-        counts = {"frames": frames, "stride_frames": stride_frames, "size": size, "batch_size": batch_size}
-        counts |= {"repeats": repeats, "prefetch": prefetch, "test_clips": test_clips, "test_crops": test_crops}
-        check_settings(counts, crop, sampling, area, fps)
+        for name, value in {
+            "batch_size": batch_size,
+            "repeats": repeats,
+            "prefetch": prefetch,
+            "test_clips": test_clips,
+            "test_crops": test_crops,
+        }.items():
+            check_positive(name, value)
+        self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
+        self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
-        self.frames, self.stride_frames, self.size = frames, stride_frames, size
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
-        self.seed, self.crop, self.scales, self.flip, self.short_side = seed, crop, tuple(scales), flip, short_side
-        self.area = area
+        self.seed, self.wait_minutes = seed, wait_minutes
         self.max_bad_share, self.refuse_corrupt = max_bad_share, refuse_corrupt
-        self.sampling, self.rand_augment = sampling, rand_augment
         self.test_clips, self.test_crops = test_clips, test_crops
-        self.wait_minutes, self.fps = wait_minutes, tuple(fps)
         self.accumulation = 1
         self.bad_samples = BadSamples(max_bad_share, None)
         self._wanted_batch = global_batch
-        self._sampler: PlacedBatchSampler | None = None
-        self._place: dict[str, Any] | None = None
-        self._read: dict[str, tuple[Patient, Collate]] = {}  # what each stage's batches are of
+        self._sampler: ResumableBatchSampler | None = None
+        self._position: dict[str, Any] | None = None
+        self._loaded: dict[str, tuple[RetryingDataset, Collate]] = {}  # what each stage's batches are of
 
     @cached_property
-    def collection(self) -> Collection:
+    def mixture(self) -> DatasetMixture:
         """All clips, of every split, and what indexes know of them."""
         root = self.root or ("." if self.sources else demo_root())
-        return Collection(root, self.layout, self.split, self.sources, self.stride_frames, self.refuse_corrupt)
+        stride = self.clip.stride_frames
+        return DatasetMixture(root, self.layout, self.split, self.sources, stride, self.refuse_corrupt)
 
     @property
     def catalog(self) -> Catalog:
         """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged."""
-        return self.collection.catalog
+        return self.mixture.catalog
 
     @property
-    def rows(self) -> list[Row]:
+    def records(self) -> list[ClipRecord]:
         """The training clips; a batch's "index" counts in them."""
-        return self.collection.rows
+        return self.mixture.records
 
     @property
-    def validation_rows(self) -> list[Row]:
-        """The validation clips: those of the test split where there are no others."""
-        return self.collection.validation_rows
+    def validation_records(self) -> list[ClipRecord]:
+        """The validation clips: those of the test split if there are no others."""
+        return self.mixture.validation_records
 
     @property
-    def test_rows(self) -> list[Row]:
-        """The test clips: the validation clips where there are no others."""
-        return self.collection.test_rows
+    def test_records(self) -> list[ClipRecord]:
+        """The test clips: the validation clips if there are no others."""
+        return self.mixture.test_records
+
+    @property
+    def predict_records(self) -> list[ClipRecord]:
+        """All clips, of every split."""
+        return self.catalog.records
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes; empty where nothing is labelled."""
+        """Names of the classes; empty without labels."""
         return self.catalog.classes
 
-    @cached_property
-    def draw(self) -> Draw:
-        """The training clips of each epoch."""
-        return self.collection.draw(self.seed)
+    @property
+    def required_dirs(self) -> tuple[Path, ...]:
+        """Folders without which nothing can be read."""
+        return self.mixture.required_dirs
 
     @property
-    def clip_ids(self) -> list[str]:
-        """Ids of the training clips."""
-        return [row.id for row in self.rows]
+    def index_lookup(self) -> IndexLookup:
+        """What the indexes know of a file."""
+        return self.mixture.indexes.lookup
+
+    @cached_property
+    def epochs(self) -> WeightedEpochs:
+        """The training clips of each epoch."""
+        return self.mixture.epochs(self.seed)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch; known once the trainer is."""
+        """Optimizer steps of an epoch; known once the trainer is."""
         assert self.global_batch is not None
-        return len(self.draw) // self.global_batch
+        return len(self.epochs) // self.global_batch
 
     def prepare_data(self) -> None:
         """Make the embedded clips, once per machine."""
@@ -174,148 +192,122 @@ class ClipDataModule(LightningDataModule):
             demo_root()
 
     def setup(self, stage: str) -> None:
-        """Find the clips and settle the global batch; ``ValueError`` for what training would only find later."""
-        ask_first(self.collection.indexes.recall)
-        rank_zero_info(self.collection.describe())
+        """Find the clips and resolve the global batch; ``ValueError`` for what training would only find later."""
+        set_index_lookup(self.index_lookup)
+        rank_zero_info(self.mixture.describe())
         if stage != "fit":
             return
-        self.collection.check()
-        self.accumulation, self.global_batch = settle_batch(
-            self.trainer, self._wanted_batch, self.batch_size, len(self.draw)
+        self.mixture.check()
+        if self.refuse_corrupt and not self.mixture.indexes:
+            rank_zero_warn("data.refuse_corrupt has no effect: these videos have no index; run `vmae-zoo index` first")
+        self.accumulation, self.global_batch = resolve_global_batch(
+            self.trainer, self._wanted_batch, self.batch_size, len(self.epochs)
         )
-        self.bad_samples = BadSamples(self.max_bad_share, len(self.rows))
-        if not self.validation_rows:
+        self.bad_samples = BadSamples(self.max_bad_share, len(self.records))
+        if not self.validation_records:
             self.trainer.limit_val_batches = 0
-        self.trainer._accelerator_connector.use_distributed_sampler = False  # the samplers here know their process
+        keep_own_samplers(self.trainer)
 
     def train_dataloader(self) -> DataLoader:
-        """Random clips, from the place in the epoch on."""
+        """Random clips, from the position in the epoch on."""
         trainer = self.trainer
-        self._sampler = PlacedBatchSampler(
-            self.draw, self.batch_size, self.accumulation, trainer.global_rank, trainer.world_size, self.seed
+        self._sampler = ResumableBatchSampler(
+            self.epochs, self.batch_size, self.accumulation, trainer.global_rank, trainer.world_size, self.seed
         )
-        if self._place is None:
-            self._sampler.place(epoch_of(trainer))
+        if self._position is None:
+            self._sampler.seek(epochs_processed(trainer))
         else:
-            go_on(trainer, self._sampler, self._place)
-            self._place = None
+            restore_position(trainer, self._sampler, self._position)
+            self._position = None
         if self.catalog.missing and trainer.is_global_zero:
             _list_missing(Path(trainer.default_root_dir) / "missing_videos.txt", self.catalog.missing)
-        return self._loader("train", self.dataset(self.rows, train=True), self._sampler)
+        return self._loader("train", self.dataset(self.records, train=True), self._sampler)
 
     def val_dataloader(self) -> DataLoader | list:
-        """The middle clip of every validation video; nothing where there are none."""
-        return self._even_loader(self.validation_rows)
+        """The middle clip of every validation video; an empty list if there are none."""
+        records = self.validation_records
+        return self._loader("clips", self.dataset(records, train=False), self._shares(records)) if records else []
 
     def test_dataloader(self) -> DataLoader | list:
         """All views of every test video, or of the validation ones."""
-        return self._view_loader(self.test_rows)
+        return self._view_loader(self.test_records)
 
     def predict_dataloader(self) -> DataLoader | list:
-        """All views of every video, of whatever split."""
-        return self._view_loader(self.catalog.rows)
+        """All views of every video, of every split."""
+        return self._view_loader(self.predict_records)
 
-    def dataset(self, rows: Sequence[Row], train: bool) -> ClipDataset:
-        """The clips of some rows as this module reads them, with what the trainer's method asks for."""
-        method = getattr(self.trainer, "lightning_module", None)
-        return ClipDataset(
-            rows,
-            train=train,
-            repeats=self.repeats,
-            crop=self.crop,
-            scales=self.scales,
-            flip=self.flip,
-            short_side=self.short_side,
-            extras=getattr(method, "clip_extras", None),
-            views=getattr(method, "views", 1),
-            same_clip=getattr(method, "same_clip", False),
-            area=self.area,
-            rand_augment=self.rand_augment,
-            **self._frames,
-        )
+    def dataset(self, records: Sequence[ClipRecord], train: bool) -> ClipDataset:
+        """The clips of some records as this module reads them, with what the trainer's method asks for."""
+        request, dirs = request_of(self.trainer), self.required_dirs
+        return ClipDataset(records, self.clip, self.augmentation, request, train, self.repeats, self.seed, dirs)
 
-    @property
-    def _frames(self) -> dict[str, Any]:
-        """What training and tests have in common: which frames, how large, from which seed."""
-        frames: dict[str, Any] = {"frames": self.frames, "stride_frames": self.stride_frames, "size": self.size}
-        files = {"fps": self.fps, "refuse_corrupt": self.refuse_corrupt, "anchors": self.collection.anchors}
-        return {**frames, **files, "sampling": self.sampling, "seed": self.seed}
-
-    def _view_loader(self, rows: Sequence[Row]) -> DataLoader | list:
-        """A method that keeps results says which of the rows have none yet."""
-        untested = getattr(self.trainer.lightning_module, "untested", None)
-        rows = untested(rows) if untested else rows
-        if not rows:
+    def _view_loader(self, records: Sequence[ClipRecord]) -> DataLoader | list:
+        if not records:
             return []
-        views = self.test_clips * self.test_crops
-        dataset = ViewDataset(rows, clips=self.test_clips, crops=self.test_crops, **self._frames)
-        videos = max(self.batch_size // views, 1)
-        sampler = EvenBatchSampler(len(rows), videos, self.trainer.global_rank, self.trainer.world_size)
-        return self._loader("views", dataset, sampler, collate_views)
+        views = ViewDataset(records, self.clip, self.test_clips, self.test_crops, self.seed, self.required_dirs)
+        videos = max(self.batch_size // (self.test_clips * self.test_crops), 1)
+        return self._loader("views", views, self._shares(records, videos), collate_views)
 
-    def _even_loader(self, rows: Sequence[Row]) -> DataLoader | list:
-        if not rows:
-            return []
+    def _shares(self, records: Sequence[ClipRecord], batch_size: int | None = None) -> ShardedEvalSampler:
         trainer = self.trainer
-        sampler = EvenBatchSampler(len(rows), self.batch_size, trainer.global_rank, trainer.world_size)
-        return self._loader("clips", self.dataset(rows, train=False), sampler)
+        return ShardedEvalSampler(len(records), batch_size or self.batch_size, trainer.global_rank, trainer.world_size)
 
-    def _loader(self, of: str, dataset: Patient, sampler: Sampler, collate: Collate = collate) -> DataLoader:
-        self._read[of] = dataset, collate
-        workers, recall = (self.workers, self.prefetch, self.pin_memory), self.collection.indexes.recall
-        return make_loader(dataset, sampler, self.trainer, *workers, recall, collate)
+    def _loader(self, of: str, dataset: RetryingDataset, sampler: Sampler, collate: Collate = collate) -> DataLoader:
+        self._loaded[of] = dataset, collate
+        workers = self.workers, self.prefetch, self.pin_memory
+        return make_loader(dataset, sampler, self.trainer, *workers, self.index_lookup, collate)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Wait for a folder that is gone, and note unreadable videos; ``ValueError`` where it takes too long.
+        """Wait for a folder that is unavailable, and log unreadable videos; ``ValueError`` after too long or too many.
 
-        Before it waits, and before it ends for too many of them, a single training process saves where it is.
+        Before it waits, and before it ends the run, a single training process saves.
         """
         trainer = self.trainer
-        if "gone" in batch:
+        if "unavailable" in batch:
             of = "train" if trainer.training else "views" if trainer.testing or trainer.predicting else "clips"
-            batch = self.read_again(batch, *self._read[of])
+            batch = self.retry_batch(batch, *self._loaded[of])
         bad = batch.pop("bad", [])
         clips = len(batch["key"]) if batch else 0
-        videos = -(-clips // self.repeats) if self.trainer.training else clips
-        if self.trainer.testing or self.trainer.predicting:  # one unreadable video in a batch of its own ends nothing
+        videos = -(-clips // self.repeats) if trainer.training else clips
+        if trainer.testing or trainer.predicting:  # one unreadable video in a batch of its own ends nothing
             videos = clips // (self.test_clips * self.test_crops) or 1
         try:
-            self.bad_samples.note(bad, videos, Path(trainer.default_root_dir) / "bad_samples.jsonl")
+            self.bad_samples.add(bad, videos, Path(trainer.default_root_dir) / "bad_samples.jsonl")
         except ValueError:
-            _ask(trainer, "save_last")
+            self._save_now()
             raise
         return batch
 
-    def read_again(self, missed: dict[str, Any], dataset: Patient, collate: Collate) -> dict[str, Any]:
-        """A batch whose folder was gone, once it is back; saves before it waits. See `vmae_zoo.data.storage_retry`."""
-        _ask(self.trainer, "save_last")
-        return read_again(missed, dataset, collate, self.wait_minutes, lambda: _ask(self.trainer, "heed"))
+    def retry_batch(self, missed: dict[str, Any], dataset: RetryingDataset, collate: Collate) -> dict[str, Any]:
+        """Read a batch again once its folder is available; save before waiting. See `vmae_zoo.data.storage_retry`."""
+        self._save_now()
+        return retry_batch(missed, dataset, collate, self.wait_minutes, self._stop_if_signaled)
+
+    def _save_now(self) -> None:
+        for control in run_controls(self.trainer):
+            control.save_now(self.trainer)
+
+    def _stop_if_signaled(self) -> None:
+        for control in run_controls(self.trainer):
+            control.stop_if_signaled(self.trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the epoch, and the fingerprint of the index."""
+        """The position in the epoch, and the fingerprint of the index."""
         if self._sampler is None:
             return {}
-        place: dict[str, Any] = dict(place_of(self.trainer, self._sampler))
-        fingerprint = self.collection.indexes.fingerprint
-        return place if fingerprint is None else {**place, "index": fingerprint}
+        position: dict[str, Any] = get_position(self.trainer, self._sampler)
+        fingerprint = self.mixture.indexes.fingerprint
+        return position if fingerprint is None else {**position, "index": fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a place when training starts."""
-        self._place = state_dict
-        before, now = state_dict.get("index"), self.collection.indexes.fingerprint
+        """Continue from a position when training starts."""
+        self._position = state_dict
+        before, now = state_dict.get("index"), self.mixture.indexes.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")
-
-
-def _ask(trainer: Trainer, what: str) -> None:
-    """Ask the callbacks that can to do something between two steps; several processes would wait for each other."""
-    if trainer.world_size == 1 and trainer.state.fn == "fit":
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if hasattr(callback, what):
-                getattr(callback, what)(trainer)
 
 
 def _list_missing(file: Path, names: Sequence[str]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", errors="surrogateescape")
-    rank_zero_info(f"videos that are listed and not there: all {len(names)} are named in {file}")
+    rank_zero_info(f"listed videos that do not exist: all {len(names)} are in {file}")

@@ -7,24 +7,37 @@ has changed.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import Sampler
 
-from vmae_zoo.datasets.epoch_sampling import Draw, all_rows
+from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 
-Place = tuple[int, int, int]  # index of a row, epoch, which of the row's copies in it: what a data set is asked for
+
+class SampleRef(NamedTuple):
+    """What a data set is asked for.
+
+    Args:
+        record: index of the record.
+        epoch: whose random choices to make.
+        repeat: which of the record's copies in the epoch.
+    """
+
+    record: int
+    epoch: int
+    repeat: int
 
 
-class PlacedBatchSampler(Sampler[list[Place]]):
+class ResumableBatchSampler(Sampler[list[SampleRef]]):
     """Micro-batches of one process, in an order that is new every epoch, from any place in the epoch.
 
     Rows that do not fill a global batch are left out, others every epoch. Its length is the whole epoch's wherever it
     starts: Lightning counts what a resumed run has done against it.
 
     Args:
-        draw: clips of each epoch; or the number of rows, each of which comes once.
+        epochs: clips of each epoch; or the number of records, each of which comes once.
         batch_size: clips of a micro-batch.
         accumulation: micro-batches of each process in an optimiser step.
         rank: number of this process.
@@ -34,21 +47,21 @@ class PlacedBatchSampler(Sampler[list[Place]]):
 
     def __init__(
         self,
-        draw: Draw | int,
+        epochs: WeightedEpochs | int,
         batch_size: int,
         accumulation: int = 1,
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
     ):
-        self.draw = all_rows(draw) if isinstance(draw, int) else draw
-        self.rows = len(self.draw)
+        self.epochs = every_record(epochs) if isinstance(epochs, int) else epochs
+        self.clips = len(self.epochs)
         self.batch_size = batch_size
         self.accumulation = accumulation
         self.rank = rank
         self.world_size = world_size
         self.seed = seed
-        self.place(0)
+        self.seek(0)
 
     @property
     def global_batch(self) -> int:
@@ -56,28 +69,28 @@ class PlacedBatchSampler(Sampler[list[Place]]):
         return self.batch_size * self.accumulation * self.world_size
 
     @property
-    def sampler(self) -> "PlacedBatchSampler":
+    def sampler(self) -> "ResumableBatchSampler":
         """Itself: Lightning tells ``batch_sampler.sampler`` the epoch."""
         return self
 
     @property
     def steps_left(self) -> int:
         """Optimiser steps from the place to the end of the epoch."""
-        return max(self.rows - self.seen, 0) // self.global_batch
+        return max(self.clips - self.seen, 0) // self.global_batch
 
     @property
     def skipped(self) -> int:
         """Micro-batches that count as done at the place."""
         return len(self) - self.steps_left * self.accumulation
 
-    def place(self, epoch: int, seen: int = 0) -> None:
+    def seek(self, epoch: int, seen: int = 0) -> None:
         """Go to an epoch, behind the ``seen`` clips of its order that the run has had."""
         self.epoch, self.seen = epoch, seen
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, unless already in it."""
         if epoch != self.epoch:
-            self.place(epoch)
+            self.seek(epoch)
 
     def seen_after(self, micro_batches: int) -> int:
         """Clips of the epoch's order that whole optimiser steps have used after so many micro-batches of the epoch."""
@@ -86,21 +99,21 @@ class PlacedBatchSampler(Sampler[list[Place]]):
     def order(self) -> torch.Tensor:
         """Row and copy of all clips in the order of the epoch: int64 (clips, 2)."""
         key = sample_key(self.seed, self.epoch, hash_text("order of an epoch"))
-        order = random_order(torch.tensor([key]), self.rows, "order")[0]
-        return torch.stack(self.draw.of(self.epoch), dim=1)[order]
+        order = random_order(torch.tensor([key]), self.clips, "order")[0]
+        return torch.stack(self.epochs.clips_of(self.epoch), dim=1)[order]
 
     def __len__(self) -> int:
-        return self.rows // self.global_batch * self.accumulation
+        return self.clips // self.global_batch * self.accumulation
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleRef]]:
         epoch, order = self.epoch, self.order()[self.seen :]
         stride = self.batch_size * self.world_size
         for micro_batch in range(self.steps_left * self.accumulation):
             first = micro_batch * stride + self.rank * self.batch_size
-            yield [(row, epoch, copy) for row, copy in order[first : first + self.batch_size].tolist()]
+            yield [SampleRef(index, epoch, copy) for index, copy in order[first : first + self.batch_size].tolist()]
 
 
-class EvenBatchSampler(Sampler[list[Place]]):
+class ShardedEvalSampler(Sampler[list[SampleRef]]):
     """Every row once, shared among the processes, in the same number of batches of the same sizes on each.
 
     So a mean of what each batch logged, weighted by its size, is the mean over clips. Where the rows do not divide by
@@ -121,8 +134,8 @@ class EvenBatchSampler(Sampler[list[Place]]):
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleRef]]:
         count = len(self.mine)
         for batch in range(self.batches):
             share = self.mine[count * batch // self.batches : count * (batch + 1) // self.batches]
-            yield [(row, 0, 0) for row in share]
+            yield [SampleRef(index, 0, 0) for index in share]

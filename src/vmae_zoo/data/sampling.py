@@ -11,7 +11,7 @@ Ids are int64 and 0-based. The official programs draw with numpy; here the draws
 
 import numpy as np
 
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 FPS = 30.0  # frames a second that strides count at where clips are taken by time (space-time MAE)
 
@@ -22,7 +22,7 @@ def _check(total: int, **counts: int) -> None:
             raise ValueError(f"{name} = {value}: at least 1 is needed to choose frames")
 
 
-def dense_start(total: int, frames: int, stride: int, draws: Draws) -> int:
+def dense_start(total: int, frames: int, stride: int, draws: KeyedRNG) -> int:
     """A random start from which the whole clip fits, 0 in videos of up to ``frames * stride`` frames."""
     _check(total, frames=frames, stride=stride)
     return draws.integer(0, max(total - frames * stride, 0) + 1)
@@ -47,7 +47,7 @@ def dense_ids(total: int, frames: int, stride: int, start: int) -> np.ndarray:
     return start + stride * np.minimum(np.arange(frames), steps)
 
 
-def window_end(total: int, frames: int, stride: int, draws: Draws | None = None) -> int:
+def window_end(total: int, frames: int, stride: int, draws: KeyedRNG | None = None) -> int:
     """End of the window of ``frames * stride`` frames that fine-tuning reads: random; the middle one without draws."""
     _check(total, frames=frames, stride=stride)
     window = frames * stride
@@ -73,7 +73,7 @@ def window_ids(total: int, frames: int, stride: int, end: int) -> np.ndarray:
     return np.clip(np.linspace(end - window, end, num=frames), end - window, end - 1).astype(np.int64)
 
 
-def segment_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarray:
+def segment_ids(total: int, frames: int, draws: KeyedRNG | None = None) -> np.ndarray:
     """One frame of each of ``frames`` equal segments: a random one, or the middle one (validation) without draws.
 
     A video with fewer frames than segments gives all of its frames behind copies of the first (V2's rule; V1 gives the
@@ -87,7 +87,7 @@ def segment_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarr
     return np.arange(frames) * length + np.array(within)
 
 
-def sparse_ids(total: int, frames: int, draws: Draws | None = None) -> np.ndarray:
+def sparse_ids(total: int, frames: int, draws: KeyedRNG | None = None) -> np.ndarray:
     """One frame of each segment but never its last: a random one, or the middle one (validation) without draws.
 
     A video with fewer frames than segments gives what `segment_ids` does (V2's program gives frame -1 for all).
@@ -129,7 +129,7 @@ def clip_span(frames: int, stride: int, fps: float, target: float = 30) -> float
     return frames * stride * fps / target
 
 
-def span_start(total: int, span: float, draws: Draws) -> float:
+def span_start(total: int, span: float, draws: KeyedRNG) -> float:
     """A random start, a fraction of a frame allowed, from which the span fits; 0 in shorter videos."""
     _check(total)
     return draws.uniform(0, max(total - span, 0))

@@ -1,7 +1,7 @@
-"""A data folder that is gone for a while: a mount that vanished, a server that restarts.
+"""Waiting for a folder of videos that cannot be reached for a while: a lost mount, a server that restarts.
 
-Nothing below it can be read, which says nothing about the videos: the loader hands on which clips it wanted, and the
-main process waits for the folder and reads them itself.
+While the folder is away nothing below it can be read, which does not make its videos bad: the worker returns the
+references of the clips that it could not read, and the main process waits and reads them itself.
 """
 
 import os
@@ -14,27 +14,27 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.storage import is_remote
 
 POLL_SECONDS = 5.0
 
 
-class GoneError(OSError):
+class RootUnavailableError(OSError):
     """A folder of videos cannot be reached."""
 
 
-def anchors_of(root: Path, rows: Iterable[Row]) -> tuple[Path, ...]:
-    """Folders without which no row of a data set can be read: the root, and what rows elsewhere have in common."""
+def required_dirs_of(root: Path, records: Iterable[ClipRecord]) -> tuple[Path, ...]:
+    """Folders without which no clip of a data set can be read: the root, and the common folder of videos elsewhere."""
     if is_remote(root):
         return ()
-    elsewhere = [row.path.parent for row in rows if not row.path.is_relative_to(root)]
+    elsewhere = [record.path.parent for record in records if not record.path.is_relative_to(root)]
     common = [Path(os.path.commonpath(elsewhere))] if elsewhere else []
     return (root, *common) if root.is_dir() else tuple(common)
 
 
-def gone(folder: Path) -> bool:
-    """Whether a folder that held videos cannot be listed or is empty, as a mount point without its mount is."""
+def is_unavailable(folder: Path) -> bool:
+    """Whether a folder cannot be listed or is empty, as a mount point without its mount is."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is None
@@ -42,77 +42,77 @@ def gone(folder: Path) -> bool:
         return True
 
 
-class Patient(Dataset[list[dict[str, Any]]]):
-    """A data set that tells bad videos from folders that are gone.
+class RetryingDataset(Dataset[list[dict[str, Any]]]):
+    """A data set that distinguishes unreadable videos from an unreachable folder.
 
     Args:
-        anchors: folders without which nothing below them can be read.
+        required_dirs: folders without which nothing below them can be read.
     """
 
-    def __init__(self, anchors: Sequence[Path] = ()):
-        self.anchors = tuple(anchors)
+    def __init__(self, required_dirs: Sequence[Path] = ()):
+        self.required_dirs = tuple(required_dirs)
 
-    def __getitems__(self, places: Sequence[tuple[int, ...]]) -> list[list[dict[str, Any]]]:
-        """The samples of a batch, or one that holds nothing but "gone", the folder, and "places"."""
+    def __getitems__(self, refs: Sequence[tuple[int, ...]]) -> list[list[dict[str, Any]]]:
+        """The samples of a batch; or one that holds only "unavailable", the folder, and "refs"."""
         try:
-            return [self[place] for place in places]
-        except GoneError as error:
-            return [[{"gone": str(error), "places": list(places)}]]
+            return [self[ref] for ref in refs]
+        except RootUnavailableError as error:
+            return [[{"unavailable": str(error), "refs": list(refs)}]]
 
-    def check_there(self, path: Path) -> None:
-        """``GoneError`` where a folder that a file lies in is gone."""
-        for anchor in self.anchors:
-            if path.is_relative_to(anchor) and gone(anchor):
-                raise GoneError(str(anchor))
+    def check_available(self, path: Path) -> None:
+        """``RootUnavailableError`` if a required folder above the file cannot be reached."""
+        for folder in self.required_dirs:
+            if path.is_relative_to(folder) and is_unavailable(folder):
+                raise RootUnavailableError(str(folder))
 
 
-def wait_for(folder: Path, minutes: float, heed: Callable[[], None]) -> None:
-    """Return once a folder is there again.
+def wait_for(folder: Path, minutes: float, check_stop: Callable[[], None]) -> None:
+    """Return once a folder can be reached again.
 
     Args:
-        folder: that is gone.
+        folder: to wait for.
         minutes: to wait at most.
-        heed: called now and then; may raise, where the run was told to end.
+        check_stop: called between two looks; may raise to end the run.
 
     Raises:
         ValueError: it did not come back in time.
     """
     began = time.monotonic()
     where = f"{platform.node()}: {folder}"
-    _say(f"{where} cannot be reached: waiting up to {minutes:g} minutes for it")
-    while gone(folder):
+    _print(f"{where} cannot be reached: waiting up to {minutes:g} minutes")
+    while is_unavailable(folder):
         waited = (time.monotonic() - began) / 60
         if waited >= minutes:
             raise ValueError(
-                f"{folder} cannot be reached for {waited:.1f} minutes (data.wait_minutes = {minutes:g}): "
-                "mend it, then go on with --ckpt_path last"
+                f"{folder} could not be reached for {waited:.1f} minutes (data.wait_minutes = {minutes:g}): "
+                "restore it, then resume with --ckpt_path last"
             )
-        heed()
+        check_stop()
         time.sleep(POLL_SECONDS)
-    _say(f"{where} is back after {(time.monotonic() - began) / 60:.1f} minutes: training goes on")
+    _print(f"{where} is available again after {(time.monotonic() - began) / 60:.1f} minutes: training continues")
 
 
-def read_again(
+def retry_batch(
     missed: dict[str, Any],
-    dataset: Patient,
+    dataset: RetryingDataset,
     collate: Callable[[Any], dict[str, Any]],
     minutes: float,
-    heed: Callable[[], None],
+    check_stop: Callable[[], None],
 ) -> dict[str, Any]:
-    """The batch that could not be read while its folder was gone, once it is back.
+    """Read a batch again once its folder is available.
 
     Args:
-        missed: "gone" and "places".
+        missed: "unavailable" and "refs".
         dataset: that it is a batch of.
         collate: makes a batch of its samples.
         minutes: to wait at most.
-        heed: as of `wait_for`.
+        check_stop: see `wait_for`.
     """
-    while "gone" in missed:
-        wait_for(Path(missed["gone"]), minutes, heed)
-        missed = collate(dataset.__getitems__([tuple(place) for place in missed["places"]]))
+    while "unavailable" in missed:
+        wait_for(Path(missed["unavailable"]), minutes, check_stop)
+        missed = collate(dataset.__getitems__([tuple(ref) for ref in missed["refs"]]))
     return missed
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

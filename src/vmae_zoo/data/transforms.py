@@ -2,7 +2,7 @@
 
 Multi-scale crop is that of Wang et al. ("Temporal Segment Networks", ECCV 2016, arXiv 1608.00859), as VideoMAE
 pre-trains with it (Tong et al., NeurIPS 2022, arXiv 2203.12602); random resized crop is that of Szegedy et al. ("Going
-Deeper with Convolutions", CVPR 2015, arXiv 1409.4842). Every random choice comes from the `Draws` given.
+Deeper with Convolutions", CVPR 2015, arXiv 1409.4842). Every random choice comes from the `KeyedRNG` given.
 
 Resizes go through torch's uint8 kernel: with anti-aliasing it equals Pillow's bilinear within one level of 255 (the
 official programs crop and resize Pillow images) in a quarter of its time or less; OpenCV's linear has no anti-aliasing
@@ -11,35 +11,20 @@ and its area mode takes longer.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from vmae_zoo.randomness import Draws
+from vmae_zoo.randomness import KeyedRNG
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
-class Cut(NamedTuple):
-    """What part of a frame a clip shows.
-
-    Args:
-        frame: rows and columns of the frame.
-        box: the part.
-        mirrored: left and right are exchanged.
-    """
-
-    frame: tuple[int, int]
-    box: Box
-    mirrored: bool
-
-
-def cut_out(clip: np.ndarray, cut: Cut, size: int) -> np.ndarray:
-    """The part of every frame, resized to ``size`` x ``size``."""
-    part = resize(crop(clip, *cut.box), size, size)
-    return np.ascontiguousarray(part[:, :, ::-1]) if cut.mirrored else part
+def crop_and_resize(clip: np.ndarray, box: Box, size: int, flip: bool = False) -> np.ndarray:
+    """The same box of every frame, resized to ``size`` x ``size`` and mirrored if ``flip`` is set."""
+    part = resize(crop(clip, *box), size, size)
+    return np.ascontiguousarray(part[:, :, ::-1]) if flip else part
 
 
 def resize(clip: np.ndarray, height: int, width: int, antialias: bool = True) -> np.ndarray:
@@ -72,13 +57,13 @@ def multi_scale_sizes(
 
 
 def multi_scale_crop(
-    clip: np.ndarray, size: int, draws: Draws, scales: Sequence[float] = (1, 0.875, 0.75, 0.66)
+    clip: np.ndarray, size: int, draws: KeyedRNG, scales: Sequence[float] = (1, 0.875, 0.75, 0.66)
 ) -> np.ndarray:
     """Crop to a `multi_scale_box`, then resize to ``size`` x ``size``."""
     return resize(crop(clip, *multi_scale_box(clip.shape[1:3], size, draws, scales)), size, size)
 
 
-def multi_scale_box(frame: Sequence[int], size: int, draws: Draws, scales: Sequence[float]) -> Box:
+def multi_scale_box(frame: Sequence[int], size: int, draws: KeyedRNG, scales: Sequence[float]) -> Box:
     """A box of one of several sizes at one of 13 places of a frame of so many rows and columns.
 
     Height and width are neighbours at most in the list of `multi_scale_sizes` (10 pairs of 4 scales). The places are
@@ -99,7 +84,7 @@ _PLACES = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2
 def random_resized_crop(
     clip: np.ndarray,
     size: int,
-    draws: Draws,
+    draws: KeyedRNG,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     antialias: bool = True,
@@ -110,7 +95,7 @@ def random_resized_crop(
 
 def random_box(
     frame: Sequence[int],
-    draws: Draws,
+    draws: KeyedRNG,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Box:
@@ -173,11 +158,11 @@ def crop_view(clip: np.ndarray, size: int, view: int, views: int = 3) -> np.ndar
     return np.ascontiguousarray(crop(clip, top, left, size, size))
 
 
-def horizontal_flip(clip: np.ndarray, draws: Draws, probability: float = 0.5) -> np.ndarray:
+def horizontal_flip(clip: np.ndarray, draws: KeyedRNG, probability: float = 0.5) -> np.ndarray:
     """Mirror the clip with this probability."""
     return np.ascontiguousarray(clip[:, :, ::-1]) if mirrored(draws, probability) else clip
 
 
-def mirrored(draws: Draws, probability: float = 0.5) -> bool:
+def mirrored(draws: KeyedRNG, probability: float = 0.5) -> bool:
     """Whether to mirror a clip."""
     return draws.uniform() < probability

@@ -1,6 +1,6 @@
-"""Several views of each video: clips along time, crops along the longer side; no chance in it.
+"""Several fixed views of each video: clips along time, crops along the longer side.
 
-What `lightning test` averages over and what features are computed from. One pass over a video gives all of its clips.
+`lightning test` averages over them, and features are computed from them. One pass over a video yields all its clips.
 """
 
 from collections.abc import Sequence
@@ -9,99 +9,88 @@ from typing import Any
 
 import numpy as np
 
+from vmae_zoo.data.clip_spec import DEFAULT_CLIP, ClipSpec
 from vmae_zoo.data.dataset import Item, collate, rate_of, segment_of
 from vmae_zoo.data.sampling import FPS, clip_span, dense_view_ids, segment_view_ids, span_ids, span_view_start
-from vmae_zoo.data.storage_retry import Patient
+from vmae_zoo.data.storage_retry import RetryingDataset
 from vmae_zoo.data.transforms import crop_view
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.randomness import hash_text, sample_key
-from vmae_zoo.video.decode import VideoError
-from vmae_zoo.video.ffmpeg_log import probe_heard, read_heard
+from vmae_zoo.video.decode import VideoError, probe, read_clip
 
 
-class ViewDataset(Patient):
-    """The views of some rows: a list of clips x crops items per row, crops varying fastest.
+class ViewDataset(RetryingDataset):
+    """The views of some records: a list of clips x crops items each, crops varying fastest.
 
     Args:
-        rows: what to read.
-        frames: frames of a clip.
-        stride_frames: distance of the frames; of no account where the sampling is uniform.
-        size: side of the square crops in pixels; the shorter side of the video is read at this size.
-        sampling: "uniform" and "sparse" take the frames of a clip from all of the video, "span" from a window of so
-            many seconds, anything else from one of so many frames.
+        records: what to read.
+        clip: which frames and how large; the shorter side of the video is read at ``clip.size``, and of several rates
+            the first counts.
         clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
         crops: views along the longer side (3 in the papers); one is the centre.
         seed: of the keys.
-        refuse_corrupt: a video with pixels that the decoder had to make up counts as unreadable.
-        anchors: folders without which nothing below them can be read.
-        fps: the first is the rate that ``stride_frames`` counts at where the sampling is "span".
+        required_dirs: see `RetryingDataset`.
     """
 
     def __init__(
         self,
-        rows: Sequence[Row],
-        frames: int = 16,
-        stride_frames: int = 4,
-        size: int = 224,
-        sampling: str = "dense",
+        records: Sequence[ClipRecord],
+        clip: ClipSpec = DEFAULT_CLIP,
         clips: int = 1,
         crops: int = 1,
         seed: int = 0,
-        refuse_corrupt: bool = False,
-        anchors: Sequence[Path] = (),
-        fps: Sequence[float] = (FPS,),
+        required_dirs: Sequence[Path] = (),
     ):
-        super().__init__(anchors)
-        self.fps = tuple(fps)
-        self.rows = rows
-        self.frames, self.stride_frames, self.size, self.sampling = frames, stride_frames, size, sampling
-        self.clips, self.crops, self.seed, self.refuse_corrupt = clips, crops, seed, refuse_corrupt
+        super().__init__(required_dirs)
+        self.records, self.clip, self.clips, self.crops, self.seed = records, clip, clips, crops, seed
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.records)
 
-    def __getitem__(self, place: tuple[int, ...] | int) -> list[Item]:
-        """The views of a row; of an unreadable video one item that holds nothing but "bad"."""
-        index = place[0] if isinstance(place, tuple) else place
-        row = self.rows[index]
-        told: dict[str, Any] = {"path": str(row.path), "index": index}
+    def __getitem__(self, ref: tuple[int, ...] | int) -> list[Item]:
+        """The views of a record; for an unreadable video one item that holds nothing but "bad"."""
+        index = ref[0] if isinstance(ref, tuple) else ref
+        record = self.records[index]
         try:
-            clips, made_up = self._read(row)
+            clips = self._read(record)
         except (VideoError, IndexError, OSError) as error:
-            self.check_there(row.path)
-            return [{"bad": [{**told, "reason": str(error), "replacement": "nothing"}]}]
-        shared = {"index": index, "label": row.label, "key": sample_key(self.seed, 0, hash_text(row.id))}
-        views = [crop_view(clip, self.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
-        items: list[Item] = [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
-        if made_up:
-            items[0]["bad"] = [{**told, "reason": made_up, "replacement": None}]
-        return items
+            self.check_available(record.path)
+            entry = {"path": str(record.path), "index": index, "reason": str(error), "replacement": "nothing"}
+            return [{"bad": [entry]}]
+        shared = {"index": index, "label": record.label, "key": sample_key(self.seed, 0, hash_text(record.id))}
+        views = [crop_view(clip, self.clip.size, crop, self.crops) for clip in clips for crop in range(self.crops)]
+        return [{**shared, "view": view, "video": video} for view, video in enumerate(views)]
 
-    def ids(self, total: int, stride_frames: int | None = None, rate: float = 30.0) -> np.ndarray:
-        """Frames of all clips of a video with so many, ``rate`` of them a second: int64 (clips, frames)."""
-        stride = stride_frames or self.stride_frames
-        if self.sampling == "span":
-            span = clip_span(self.frames, stride, rate, self.fps[0])
+    def ids(self, total: int, stride_frames: int | None = None, rate: float = FPS) -> np.ndarray:
+        """Frames of all clips of a video: int64 (clips, frames).
+
+        Args:
+            total: frames of the video.
+            stride_frames: distance between frames; None: that of the clip.
+            rate: frames per second of the video, for clips sampled by time.
+        """
+        frames, stride = self.clip.frames, stride_frames or self.clip.stride_frames
+        if self.clip.sampling == "span":
+            span = clip_span(frames, stride, rate, self.clip.fps[0])
             starts = [span_view_start(total, span, clip, self.clips) for clip in range(self.clips)]
-            ids = [span_ids(total, self.frames, span, start) for start in starts]
-        elif self.sampling in ("uniform", "sparse"):
-            ids = [segment_view_ids(total, self.frames, clip, self.clips) for clip in range(self.clips)]
+            ids = [span_ids(total, frames, span, start) for start in starts]
+        elif self.clip.sampling in ("uniform", "sparse"):
+            ids = [segment_view_ids(total, frames, clip, self.clips) for clip in range(self.clips)]
         else:
-            ids = [dense_view_ids(total, self.frames, stride, clip, self.clips) for clip in range(self.clips)]
+            ids = [dense_view_ids(total, frames, stride, clip, self.clips) for clip in range(self.clips)]
         return np.stack(ids)
 
-    def _read(self, row: Row) -> tuple[list[np.ndarray], str | None]:
-        info = probe_heard(row.path)
-        first, total = segment_of(row, info)
-        rate = rate_of(row, info) if self.sampling == "span" else 30.0
-        ids = first + self.ids(total, row.stride_frames, rate)
-        frames, made_up = read_heard(row.path, ids.ravel(), self.size, self.refuse_corrupt)
-        return np.split(frames, self.clips), made_up
+    def _read(self, record: ClipRecord) -> list[np.ndarray]:
+        info = probe(record.path)
+        first, total = segment_of(record, info)
+        rate = rate_of(record, info) if self.clip.sampling == "span" else FPS
+        ids = first + self.ids(total, record.stride_frames, rate)
+        return np.split(read_clip(record.path, ids.ravel(), self.clip.size), self.clips)
 
 
 def collate_views(samples: Sequence[list[Item]]) -> dict[str, Any]:
-    """One batch of the views of several videos; unreadable ones are left out and told under "bad"."""
-    if "gone" in samples[0][0]:
+    """One batch of the views of several videos; unreadable ones are left out and listed under "bad"."""
+    if "unavailable" in samples[0][0]:
         return samples[0][0]
     bad = [entry for sample in samples for item in sample for entry in item.pop("bad", ())]
     readable = [sample for sample in samples if sample[0]]

@@ -9,14 +9,14 @@ import av
 import numpy as np
 
 from vmae_zoo.video.decode import VideoError, VideoInfo, opened
-from vmae_zoo.video.ffmpeg_log import cut_avi, listening
-from vmae_zoo.video.packet_index import Timeline, read_timeline
+from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
+from vmae_zoo.video.packet_index import PacketIndex, read_timeline
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditResult:
     """What one file holds.
 
     Args:
@@ -38,10 +38,10 @@ class Finding:
     reasons: tuple[str, ...]
     info: VideoInfo | None = None
     duration: float = 0.0
-    timeline: Timeline | None = None
+    timeline: PacketIndex | None = None
 
 
-def audit(path: Path) -> Finding:
+def audit(path: Path) -> AuditResult:
     """Read one file from end to end; whatever is wrong with it is in the finding."""
     size, mtime_ns, digest = 0, 0, ""
     try:
@@ -53,7 +53,7 @@ def audit(path: Path) -> Finding:
         return _decoded(path, size, mtime_ns, digest)
     except (VideoError, OSError) as error:
         reason = str(error).removeprefix(f"{path} ")
-        return Finding(size, mtime_ns, digest, "damaged", (reason,))
+        return AuditResult(size, mtime_ns, digest, "damaged", (reason,))
 
 
 def _digest(path: Path) -> str:
@@ -64,11 +64,11 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
+def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> AuditResult:
     odd: list[str] = []
     concealed: list[str] = []
     damaged: list[str] = []
-    with listening() as complaints, opened(str(path)) as (container, stream):
+    with capture_damage() as complaints, opened(str(path)) as (container, stream):
         times: list[int | None] = []
         sizes: Counter[tuple[int, int]] = Counter()
         corrupt = 0
@@ -89,7 +89,7 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
         reordered = container_name == "avi" and stream.codec_context.has_b_frames
         step = float(stream.time_base) if stream.time_base else 0.0
         alone = len(container.streams) == 1
-    with listening():
+    with capture_damage():
         packets, hidden, timeline = _packets(path)
     lost = _lost(times, timeline)
     if corrupt:
@@ -100,7 +100,7 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
         damaged.append(f"frames are lost ({lost} of {lost + len(times)})")
     if len(sizes) > 1:
         damaged.append(f"the frame size changes ({len(sizes)} sizes)")
-    expected_packets = cut_avi(str(path)) if container_name == "avi" else header * 0.95
+    expected_packets = truncated_avi_frames(str(path)) if container_name == "avi" else header * 0.95
     if packets < expected_packets - 2:
         damaged.append(f"the file ends early ({packets} of {header} packets are there)")
     elif header and header != len(times):
@@ -129,7 +129,7 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> Finding:
             height, width = width, height
         info = VideoInfo(len(times), height, width, rate, codec, rotation, timeline is not None)
     verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
-    return Finding(size, mtime_ns, digest, verdict, (*damaged, *concealed, *odd), info, seconds, timeline)
+    return AuditResult(size, mtime_ns, digest, verdict, (*damaged, *concealed, *odd), info, seconds, timeline)
 
 
 def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
@@ -138,7 +138,7 @@ def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> 
     return container.duration / av.time_base if container.duration else 0.0
 
 
-def _packets(path: Path) -> tuple[int, int, Timeline | None]:
+def _packets(path: Path) -> tuple[int, int, PacketIndex | None]:
     """Packets of the video, how many of them are not to be shown, and where its frames lie."""
     count = hidden = 0
     try:
@@ -152,7 +152,7 @@ def _packets(path: Path) -> tuple[int, int, Timeline | None]:
         return count, hidden, None
 
 
-def _lost(times: list[int | None], timeline: Timeline | None) -> int:
+def _lost(times: list[int | None], timeline: PacketIndex | None) -> int:
     """Frames that the packets promise and the decoder left out; not those before its first."""
     known = [time for time in times if time is not None]
     if timeline is None or not known:

@@ -7,7 +7,7 @@ import torch
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 
 
-class Draw:
+class WeightedEpochs:
     """The clips of each epoch.
 
     An epoch holds ``round(weight * rows)`` clips of a source. They are taken from one endless sequence, all rows in a
@@ -37,7 +37,7 @@ class Draw:
         ]
         return ", ".join(parts)
 
-    def of(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def clips_of(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of an epoch, source by source, and the number of each among the copies of its row: int64 (clips,)."""
         first, rows, copies = 0, [], []
         for name, count, clips in zip(self.names, self.rows, self.clips, strict=True):
@@ -45,16 +45,16 @@ class Draw:
             for copy, turn in enumerate(range(begin // count, -(-end // count)) if count else ()):
                 part = slice(max(begin - turn * count, 0), min(end - turn * count, count))
                 if part == slice(0, count):
-                    turned = torch.arange(count)
+                    order = torch.arange(count)
                 else:
                     key = sample_key(self.seed, turn, hash_text(f"share of {name}"))
-                    turned = random_order(torch.tensor([key]), count, "share")[0][part]
-                rows.append(first + turned)
-                copies.append(torch.full_like(turned, copy))
+                    order = random_order(torch.tensor([key]), count, "share")[0][part]
+                rows.append(first + order)
+                copies.append(torch.full_like(order, copy))
             first += count
         return torch.cat(rows), torch.cat(copies)
 
 
-def all_rows(count: int) -> Draw:
+def every_record(count: int) -> WeightedEpochs:
     """Every row once an epoch."""
-    return Draw(["all"], [count], [1.0])
+    return WeightedEpochs(["all"], [count], [1.0])

@@ -17,13 +17,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.audit import Finding, audit
+from vmae_zoo.datasets.audit import AuditResult, audit
 from vmae_zoo.datasets.layouts import Catalog, open_catalog
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.process_pool import file_workers
 from vmae_zoo.datasets.synthetic.demo import cache_folder
 from vmae_zoo.video.decode import VideoInfo
-from vmae_zoo.video.packet_index import Timeline
+from vmae_zoo.video.packet_index import PacketIndex
 
 VERSION = 2  # of what an audit finds: another one starts over
 TABLE = """CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT,
@@ -44,7 +44,7 @@ class Index:
         self._connection: sqlite3.Connection | None = None
         self._process = 0
 
-    def recall(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, Timeline | None] | None:
+    def lookup(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, PacketIndex | None] | None:
         """What is known of a file of this size and time of change; None where it has to be read."""
         query = "SELECT info, timeline FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
         try:
@@ -55,18 +55,18 @@ class Index:
         if not found or found[0][0] is None:
             return None
         info, timeline = found[0]
-        return VideoInfo(**json.loads(info)), None if timeline is None else Timeline.unpack(timeline)
+        return VideoInfo(**json.loads(info)), None if timeline is None else PacketIndex.unpack(timeline)
 
     def verdicts(self) -> dict[str, tuple[str, str, int, int]]:
         """Verdict, reasons, size and time of change of every file."""
-        rows = self._query("SELECT path, verdict, reasons, size, mtime_ns FROM files ORDER BY path")
-        return {path: (verdict, "; ".join(json.loads(reasons)), *rest) for path, verdict, reasons, *rest in rows}
+        records = self._query("SELECT path, verdict, reasons, size, mtime_ns FROM files ORDER BY path")
+        return {path: (verdict, "; ".join(json.loads(reasons)), *rest) for path, verdict, reasons, *rest in records}
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits of every path, content and verdict; moving or touching files changes nothing."""
-        rows = self._query("SELECT path, digest, verdict FROM files ORDER BY path")
-        return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+        records = self._query("SELECT path, digest, verdict FROM files ORDER BY path")
+        return hashlib.blake2b(json.dumps(records).encode(), digest_size=8).hexdigest()
 
     def _query(self, query: str, *values: object) -> list[tuple]:
         if self._connection is None or self._process != os.getpid():  # a connection does not survive a fork
@@ -103,7 +103,7 @@ def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False
         refuse_corrupt: leave out files with concealed frames too.
     """
     verdicts = index.verdicts()
-    paths = dict.fromkeys(row.path for row in catalog.rows)
+    paths = dict.fromkeys(record.path for record in catalog.records)
     known = {path: verdicts[key] for path in paths if (key := key_of(index.root, path)) in verdicts}
     damaged = {path for path, found in known.items() if found[0] in refused(refuse_corrupt) and _same(path, *found[2:])}
     notes = [f"index {index.fingerprint}"]
@@ -112,8 +112,8 @@ def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False
         notes.append(f"{len(damaged)} damaged videos left out, for example {first.name}: {known[first][1]}")
     if len(known) < len(paths):
         notes.append(f"{len(paths) - len(known)} videos are not in the index (`vmae-zoo index` adds them)")
-    rows = [row for row in catalog.rows if row.path not in damaged]
-    return replace(catalog, rows=rows, notes=(*catalog.notes, *notes))
+    records = [record for record in catalog.records if record.path not in damaged]
+    return replace(catalog, records=records, notes=(*catalog.notes, *notes))
 
 
 def make_index(root: Path, workers: int | None = None, progress: bool = True) -> tuple[Index, int]:
@@ -138,7 +138,7 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
         catalog = open_catalog(root)
         if catalog.layout == "cache":
             raise ValueError(f"{root} is a cache, whose frames were compared when it was made: index its source")
-        videos = list(dict.fromkeys(row.path for row in catalog.rows))
+        videos = list(dict.fromkeys(record.path for record in catalog.records))
     file, connection = _writing(root)
     with closing(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
@@ -170,7 +170,7 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
     return Index(folder, file), len(changed)
 
 
-def _audits(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Finding]]:
+def _audits(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, AuditResult]]:
     """Findings as they come; a file that kills its process is damaged, and the others go on."""
     left, careful = list(paths), 0
     while left:
@@ -188,7 +188,7 @@ def _audits(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Finding
         if careful and not done:
             done.add(batch[0])
             status = batch[0].stat()
-            yield batch[0], Finding(status.st_size, status.st_mtime_ns, "", "damaged", ("it crashes the decoder",))
+            yield batch[0], AuditResult(status.st_size, status.st_mtime_ns, "", "damaged", ("it crashes the decoder",))
         left = [path for path in left if path not in done]
         careful = careful - 1 if careful else 2 * workers + 1  # those that may have been under way when one crashed
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts import Catalog, Row, open_catalog
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
 from vmae_zoo.datasets.layouts.base import named
 from vmae_zoo.video.storage import is_remote
 
@@ -87,20 +87,20 @@ def join(sources: Sequence[Source], catalogs: Sequence[Catalog], base: Path, str
         stride_frames: of sources that have none of their own.
     """
     labels: dict[str, int] = {}
-    rows: list[Row] = []
+    records: list[ClipRecord] = []
     parts = []
     for source, catalog in zip(sources, catalogs, strict=True):
         numbered = all(name.isdecimal() for name in catalog.classes)
         names = [f"{source.called}:{name}" if numbered else name for name in catalog.classes]
         own = [labels.setdefault(name, len(labels)) for name in names]
         stride = source.stride_frames or stride_frames
-        for row in catalog.rows:
-            label = own[row.label] if row.label >= 0 else -1
-            rows.append(replace(row, id=f"{source.called}:{row.id}", label=label, stride_frames=stride))
+        for record in catalog.records:
+            label = own[record.label] if record.label >= 0 else -1
+            records.append(replace(record, id=f"{source.called}:{record.id}", label=label, stride_frames=stride))
         about = [f"layout {catalog.layout}", named(catalog.classes), f"clips: {catalog.counts()}"]
         parts.append(", ".join([*about, f"stride {stride}", f"weight {source.weight:g}", *catalog.notes]))
     notes = [f"{source.called}: {part}" for source, part in zip(sources, parts, strict=True)]
     missing = [
         f"{source.called}:{name}" for source, catalog in zip(sources, catalogs, strict=True) for name in catalog.missing
     ]
-    return Catalog(base, "mix", list(labels), rows, None, tuple(notes), tuple(missing))
+    return Catalog(base, "mix", list(labels), records, None, tuple(notes), tuple(missing))

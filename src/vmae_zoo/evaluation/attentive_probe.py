@@ -127,7 +127,7 @@ def fit(
             tokens_BND = all_MND[ids.to(device)]
         else:
             places = [divmod(sample, views) for sample in ids.tolist()]
-            tokens_BND = standard([train.values[row][view] for row, view in places], device)
+            tokens_BND = standard([train.values[record][view] for record, view in places], device)
         for group in optimizer.param_groups:
             group["lr"] = group["at_the_start"] * 0.5 * (1 + math.cos(math.pi * progress))
         optimizer.zero_grad(set_to_none=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 FORMATS = ("pt2", "onnx")
 
 
-class Program(nn.Module):
+class ExportWrapper(nn.Module):
     """What is exported: clips to logits, or clips to one feature each."""
 
     def __init__(self, model: Any):
@@ -47,7 +47,7 @@ def export(model: Any, file: Path, tolerance: float = 1e-4) -> float:
     if form not in FORMATS:
         raise ValueError(f"{file} names no format: let it end in .pt2 or .onnx")
     encoder = model.encoder if hasattr(model, "head") else model
-    program = Program(model.cpu().eval())
+    program = ExportWrapper(model.cpu().eval())
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(count, 3, *encoder.grid.pixels, generator=generator) for count in (2, 1, 3)]
     dynamic = {"video": {0: torch.export.Dim("batch", min=1, max=4096)}}

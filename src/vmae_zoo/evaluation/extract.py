@@ -19,10 +19,10 @@ from safetensors.numpy import save_file
 from torch import nn
 from tqdm import tqdm
 
-from vmae_zoo.data.loader import PlacedLoader, start_worker
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.data.loader import SignalSafeLoader, start_worker
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import Run
-from vmae_zoo.evaluation.windows import Stream, Windows, collate_windows
+from vmae_zoo.evaluation.windows import Windows, WindowStream, collate_windows
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.video.decode import VideoError
@@ -32,7 +32,7 @@ FORMATS = ("safetensors", "npz", "parquet")
 
 def extract(
     encoder: nn.Module,
-    rows: Sequence[Row],
+    records: Sequence[ClipRecord],
     folder: Path,
     *,
     hop: int | None = None,
@@ -47,7 +47,7 @@ def extract(
 
     Args:
         encoder: see `vmae_zoo.evaluation.features`.
-        rows: the videos.
+        records: the videos.
         folder: where to; files keep the videos' ids as names.
         hop: frames from one window to the next; None: windows lie end to end.
         pool: "mean", "cls" or "tokens".
@@ -69,7 +69,7 @@ def extract(
         raise ValueError(f"format {form!r} is not known: choose one of {', '.join(FORMATS)}")
     if form == "parquet" and find_spec("pyarrow") is None:
         raise ModuleNotFoundError("Parquet needs pyarrow, which is not installed: pip install 'vmae-zoo[parquet]'")
-    made_from = {
+    cache_key = {
         "encoder": fingerprint(encoder),
         "preprocessing": asdict(settings),
         "hop": hop or "end to end",
@@ -77,25 +77,25 @@ def extract(
         "half": half,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder / "made_from.json", made_from)
+    _claim(folder / "cache_key.json", cache_key)
     index: dict[str, dict[str, Any]] = {}
-    files = {row.id: folder / f"{row.id.lstrip('/')}.{form}" for row in rows}
-    todo = [row for row in rows if not files[row.id].exists()]
-    for row in rows:
-        if files[row.id].exists():
+    files = {record.id: folder / f"{record.id.lstrip('/')}.{form}" for record in records}
+    todo = [record for record in records if not files[record.id].exists()]
+    for record in records:
+        if files[record.id].exists():
             try:
-                index[row.id] = _line(row, files[row.id], folder, len(Windows(row, settings, hop)))
+                index[record.id] = _line(record, files[record.id], folder, len(Windows(record, settings, hop)))
             except (VideoError, OSError) as error:
-                index[row.id] = {"video": row.id, "reason": str(error)}
+                index[record.id] = {"video": record.id, "reason": str(error)}
     run, parts = Run(encoder, pool, device, half), defaultdict(list)
-    loader = PlacedLoader(
-        Stream(todo, settings, hop),
+    loader = SignalSafeLoader(
+        WindowStream(todo, settings, hop),
         batch_size=batch_size,
         num_workers=min(workers, len(todo)),
         collate_fn=collate_windows,
         worker_init_fn=start_worker,
     )
-    with tqdm(total=len(rows), initial=len(index), unit="video", disable=None) as bar:
+    with tqdm(total=len(records), initial=len(index), unit="video", disable=None) as bar:
         for batch in loader:
             for place, reason in batch["bad"]:
                 index[todo[place].id] = {"video": todo[place].id, "reason": reason}
@@ -104,13 +104,13 @@ def extract(
             for (place, count, start), value in zip(batch["of"], values, strict=True):
                 parts[place].append((start, value))
                 if len(parts[place]) == count:
-                    row, (starts, features) = todo[place], zip(*parts.pop(place), strict=True)
+                    record, (starts, features) = todo[place], zip(*parts.pop(place), strict=True)
                     arrays = {"features": np.stack(features), "start": np.array(starts, np.int64)}
-                    _write(files[row.id], arrays, form)
-                    index[row.id] = _line(row, files[row.id], folder, count)
+                    _write(files[record.id], arrays, form)
+                    index[record.id] = _line(record, files[record.id], folder, count)
                     bar.update()
-    lines = [index[row.id] for row in rows]
-    (folder / "index.json").write_text(json.dumps({**made_from, "videos": lines}, indent=2) + "\n")
+    lines = [index[record.id] for record in records]
+    (folder / "index.json").write_text(json.dumps({**cache_key, "videos": lines}, indent=2) + "\n")
     return lines
 
 
@@ -126,8 +126,8 @@ def run_halving(run: Run, clips_BCTHW: torch.Tensor) -> np.ndarray:
     return np.concatenate([run_halving(run, clips_BCTHW[:middle]), run_halving(run, clips_BCTHW[middle:])])
 
 
-def _line(row: Row, file: Path, folder: Path, windows: int) -> dict[str, Any]:
-    return {"video": row.id, "file": str(file.relative_to(folder)), "windows": windows}
+def _line(record: ClipRecord, file: Path, folder: Path, windows: int) -> dict[str, Any]:
+    return {"video": record.id, "file": str(file.relative_to(folder)), "windows": windows}
 
 
 def _write(file: Path, arrays: dict[str, np.ndarray], form: str) -> None:
@@ -153,8 +153,8 @@ def _write_parquet(file: Path, features: np.ndarray, start: np.ndarray) -> None:
     parquet.write_table(pyarrow.table({"start": start, "features": column}), file)
 
 
-def _claim(note: Path, made_from: dict[str, Any]) -> None:
-    text = json.dumps(made_from, sort_keys=True)
+def _claim(note: Path, cache_key: dict[str, Any]) -> None:
+    text = json.dumps(cache_key, sort_keys=True)
     if note.exists() and note.read_text() != text:
         raise ValueError(f"{note.parent} holds features of another encoder or other settings: choose another --out")
     note.write_text(text)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.datasets.synthetic.demo import cache_folder
 from vmae_zoo.video.jpeg_shards import Place
 
@@ -26,7 +26,7 @@ def cache_root() -> Path:
     return cache_folder() / "features"
 
 
-def video_key(row: Row) -> str:
+def video_key(row: ClipRecord) -> str:
     """What a video's features are filed under."""
     place = Place.of(str(row.path))
     try:
@@ -42,36 +42,36 @@ class Store:
 
     Args:
         root: folder of the stores.
-        made_from: all that the values depend on beside the video; its hash names the folder.
+        cache_key: all that the values depend on beside the video; its hash names the folder.
     """
 
-    def __init__(self, root: Path, made_from: dict[str, Any]):
-        text = json.dumps(made_from, sort_keys=True, default=str)
+    def __init__(self, root: Path, cache_key: dict[str, Any]):
+        text = json.dumps(cache_key, sort_keys=True, default=str)
         self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:20]
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "made_from.json").write_text(text + "\n")
+        (self.folder / "cache_key.json").write_text(text + "\n")
         self._places: dict[str, tuple[Path, int]] = {}
         self._arrays: dict[Path, np.ndarray] = {}
         for part in sorted(self.folder.glob("*.jsonl")):
             self._read(part)
 
-    def __contains__(self, row: Row) -> bool:
+    def __contains__(self, row: ClipRecord) -> bool:
         return video_key(row) in self._places
 
-    def get(self, row: Row) -> np.ndarray:
+    def get(self, row: ClipRecord) -> np.ndarray:
         """The features of a video, mapped from disk."""
         file, place = self._places[video_key(row)]
         if file not in self._arrays:
             self._arrays[file] = np.load(file, mmap_mode="r")
         return self._arrays[file][place]
 
-    def part(self, rows: Sequence[Row], shape: Sequence[int], dtype: np.dtype) -> "Part":
+    def part(self, rows: Sequence[ClipRecord], shape: Sequence[int], dtype: np.dtype) -> "StoreWriter":
         """A new part for so many videos, each of this shape."""
         number = len(list(self.folder.glob("*.npy")))
         while (file := self.folder / f"part-{number:04d}-{os.getpid()}.npy").exists():
             number += 1
         array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(rows), *shape))
-        return Part(self, file, array)
+        return StoreWriter(self, file, array)
 
     def _read(self, part: Path) -> None:
         text = part.read_text()
@@ -80,13 +80,13 @@ class Store:
             self._places[key] = (part.with_suffix(".npy"), place)
 
 
-class Part:
+class StoreWriter:
     """A part that is being written."""
 
     def __init__(self, store: Store, file: Path, array: np.memmap):
         self.store, self.file, self.array, self.count = store, file, array, 0
 
-    def add(self, rows: Sequence[Row], values: np.ndarray) -> None:
+    def add(self, rows: Sequence[ClipRecord], values: np.ndarray) -> None:
         """Write the features of some videos, then note them down."""
         self.array[self.count : self.count + len(rows)] = values
         self.array.flush()

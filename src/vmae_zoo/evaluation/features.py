@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from vmae_zoo.data.clip_spec import Augmentation
 from vmae_zoo.data.dataset import ClipDataset
-from vmae_zoo.data.loader import PlacedLoader, start_worker
+from vmae_zoo.data.loader import SignalSafeLoader, start_worker
 from vmae_zoo.data.views import ViewDataset, collate_views
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.feature_store import Store, cache_root
 from vmae_zoo.models.fingerprint import fingerprint
-from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
+from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 
 POOLS = ("mean", "cls", "tokens")
 
@@ -53,18 +54,18 @@ class Views:
         """Views of a video."""
         return self.augmented or self.clips * self.crops
 
-    def dataset(self, rows: Sequence[Row], settings: Preprocessing, epoch: int = 0) -> Dataset:
+    def dataset(self, records: Sequence[ClipRecord], settings: Preprocessing, epoch: int = 0) -> Dataset:
         """The views of these videos; augmented ones are new in every epoch."""
         if not self.augmented:
-            return ViewDataset(rows, clips=self.clips, crops=self.crops, **settings.clip)
-        return AugmentedViews(rows, settings, self, epoch)
+            return ViewDataset(records, settings.clip, self.clips, self.crops)
+        return AugmentedViews(records, settings, self, epoch)
 
 
 class AugmentedViews(Dataset):
     """Random views of each video, as `vmae_zoo.data.views.ViewDataset` gives its fixed ones."""
 
-    def __init__(self, rows: Sequence[Row], settings: Preprocessing, views: Views, epoch: int):
-        self.clips = ClipDataset(rows, flip=views.flip, **settings.clip)
+    def __init__(self, records: Sequence[ClipRecord], settings: Preprocessing, views: Views, epoch: int):
+        self.clips = ClipDataset(records, settings.clip, Augmentation(flip=views.flip))
         self.count, self.epoch = views.augmented, epoch
 
     def __len__(self) -> int:
@@ -82,35 +83,35 @@ class Features:
     """What an encoder makes of videos.
 
     Args:
-        rows: the videos that could be read.
+        records: the videos that could be read.
         values: (R, V, D), or (R, V, N, D) where tokens are kept; arrays of single videos are mapped from disk.
         unreadable: path and reason of the others.
         computed: how many the encoder had to be run for; the rest came from the cache.
     """
 
-    rows: list[Row]
+    records: list[ClipRecord]
     values: Sequence[np.ndarray]
     unreadable: list[dict[str, Any]]
     computed: int
 
     def tensor(self) -> Tensor:
         """float32 (R, V, D)."""
-        if not self.rows:
+        if not self.records:
             raise ValueError("no video of this data can be read")
         return torch.from_numpy(np.stack([np.asarray(value, np.float32) for value in self.values]))
 
     def part(self, places: Sequence[int]) -> "Features":
         """Those of some of the videos."""
-        return replace(self, rows=[self.rows[p] for p in places], values=[self.values[p] for p in places])
+        return replace(self, records=[self.records[p] for p in places], values=[self.values[p] for p in places])
 
     def labels(self) -> Tensor:
         """int64 (R,)."""
-        return torch.tensor([row.label for row in self.rows])
+        return torch.tensor([record.label for record in self.records])
 
 
 def compute_features(
     encoder: nn.Module,
-    rows: Sequence[Row],
+    records: Sequence[ClipRecord],
     views: Views = Views(),
     *,
     pool: str = "mean",
@@ -125,7 +126,7 @@ def compute_features(
 
     Args:
         encoder: see the module; it is left in eval mode.
-        rows: the videos.
+        records: the videos.
         views: of each.
         pool: "mean" (``encoder.pool``), "cls" (the class token) or "tokens" (all of them, float16).
         device: where the encoder runs.
@@ -141,12 +142,12 @@ def compute_features(
     if pool not in POOLS:
         raise ValueError(f"pool = {pool!r} is not known: choose one of {', '.join(POOLS)}")
     settings: Preprocessing = encoder.preprocessing  # type: ignore[assignment]
-    store = Store(cache or cache_root(), made_from(encoder, views, pool, half))
-    missing = [row for row in rows if row not in store]
+    store = Store(cache or cache_root(), cache_key(encoder, views, pool, half))
+    missing = [record for record in records if record not in store]
     unreadable: list[dict[str, Any]] = []
     if missing:
         run = Run(encoder, pool, device, half)
-        loader = PlacedLoader(
+        loader = SignalSafeLoader(
             views.dataset(missing, settings),  # type: ignore[arg-type]
             batch_size=max(batch_size // views.count, 1),
             num_workers=workers,
@@ -165,11 +166,11 @@ def compute_features(
                 part.add(done, values)
             bar.update(len(bad) + (len(batch["index"]) // views.count if batch else 0))
         bar.close()
-    known = [row for row in rows if row in store]
-    return Features(known, [store.get(row) for row in known], unreadable, len(missing) - len(unreadable))
+    known = [record for record in records if record in store]
+    return Features(known, [store.get(record) for record in known], unreadable, len(missing) - len(unreadable))
 
 
-def made_from(encoder: nn.Module, views: Views, pool: str, half: bool) -> dict[str, Any]:
+def cache_key(encoder: nn.Module, views: Views, pool: str, half: bool) -> dict[str, Any]:
     """What features depend on beside the videos."""
     return {
         "encoder": fingerprint(encoder),
@@ -193,13 +194,13 @@ class Run:
 
     def __init__(self, encoder: nn.Module, pool: str, device: str | torch.device = "cpu", half: bool = False):
         self.encoder: Any = encoder.eval().to(device)
-        self.normaliser = Normaliser(encoder.preprocessing).to(device)  # type: ignore[arg-type]
+        self.normalizer = Normalize(encoder.preprocessing).to(device)  # type: ignore[arg-type]
         self.pool, self.device, self.half = pool, torch.device(device), half
 
     @torch.inference_mode()
     def __call__(self, video_BCTHW: Tensor) -> Tensor:
         """float32 (B, D), or float16 (B, N, D) for "tokens"."""
-        video = self.normaliser(video_BCTHW.to(self.device, non_blocking=True))
+        video = self.normalizer(video_BCTHW.to(self.device, non_blocking=True))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             if self.pool == "cls":
                 out = self.encoder(video, return_cls=True)[1]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.training.metrics import Scores, confusion
+from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 
 NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 TEMPERATURE = 0.07
@@ -31,10 +31,10 @@ class Neighbours:
         chosen: the k that is best on the training set.
         left_out: top-1 in percent of the training videos, each judged by the others, by k.
         probabilities: (Q, K), shares of the votes under the chosen k.
-        confusion: (K, K), true class (row) against most voted class (column).
+        confusion: (K, K), true class (record) against most voted class (column).
     """
 
-    scores: dict[int, Scores]
+    scores: dict[int, ClassificationMetrics]
     chosen: int
     left_out: dict[int, float]
     probabilities: Tensor = field(repr=False)
@@ -69,7 +69,7 @@ def nearest_neighbours(
     chosen = max(tried, key=lambda k: (left_out[k], -k))
     found = votes(bank_RD, label_R, one_per_video(test).to(device), classes, tried, temperature)
     values = {k: vote.cpu() for k, vote in found.items()}
-    scores = {k: Scores.of(vote, test.labels()) for k, vote in values.items()}
+    scores = {k: ClassificationMetrics.of(vote, test.labels()) for k, vote in values.items()}
     return Neighbours(scores, chosen, left_out, values[chosen], confusion(values[chosen], test.labels()))
 
 
@@ -105,8 +105,8 @@ def votes(
     for start in range(0, len(query_QD), chunk):
         similarity_QR = query_QD[start : start + chunk] @ bank_RD.T
         if leave_self_out:
-            rows = torch.arange(len(similarity_QR), device=similarity_QR.device)
-            similarity_QR[rows, start + rows] = -torch.inf
+            records = torch.arange(len(similarity_QR), device=similarity_QR.device)
+            similarity_QR[records, start + records] = -torch.inf
         near, ids = similarity_QR.topk(most, dim=1)
         weight = ((near - near[:, :1]) / temperature).exp()
         vote = one_hot(label_R[ids], classes) * weight[:, :, None]

@@ -23,7 +23,7 @@ DECAYS = (10, 3, 1, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e
 
 
 @dataclass(frozen=True)
-class Minima:
+class LBFGSSweep:
     """Heads that are minima: one for each weight decay.
 
     Args:
@@ -70,7 +70,9 @@ class LinearHeads:
 
 
 @torch.no_grad()
-def fit(train: Features, classes: int, heads: Sequence[Settings], sweep: Minima, device: torch.device) -> LinearHeads:
+def fit(
+    train: Features, classes: int, heads: Sequence[Settings], sweep: LBFGSSweep, device: torch.device
+) -> LinearHeads:
     """The head of each weight decay, each started from the one before; each view is a sample.
 
     The search runs along the samples' principal axes, of which there are no more than samples, each scaled by the
@@ -106,7 +108,7 @@ def principal_axes(samples_MD: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _minimum(
-    x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, weight_PK: Tensor, bias_1K: Tensor, sweep: Minima
+    x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, weight_PK: Tensor, bias_1K: Tensor, sweep: LBFGSSweep
 ) -> tuple[Tensor, Tensor]:
     """The weight and bias of least loss, from those given on; the gradient is written out."""
     weight, bias = weight_PK.clone().requires_grad_(), bias_1K.clone().requires_grad_()

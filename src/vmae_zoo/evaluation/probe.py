@@ -17,12 +17,12 @@ from torch import Tensor
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.splits import hold_out
 from vmae_zoo.randomness import hash_text, random_order, sample_key
-from vmae_zoo.training.metrics import Scores, confusion
+from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 
 Settings = dict[str, float]
 
 
-class Choice(Protocol):
+class HeadSearch(Protocol):
     """What there is to choose from, and by how much of the training set."""
 
     @property
@@ -90,7 +90,7 @@ Fit = Callable[[Features, int, Sequence[Settings], Any, torch.device], Heads]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedHead:
     """A head, chosen without the test set.
 
     Args:
@@ -107,18 +107,18 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """A chosen head and what it is worth.
 
     Args:
         chosen: the head.
         scores: on the test set.
         probabilities: (R, K) of the test videos.
-        confusion: (K, K), true class (row) against most probable class (column).
+        confusion: (K, K), true class (record) against most probable class (column).
     """
 
-    chosen: Chosen
-    scores: Scores
+    chosen: SelectedHead
+    scores: ClassificationMetrics
     probabilities: Tensor = field(repr=False)
     confusion: Tensor = field(repr=False)
 
@@ -133,16 +133,18 @@ class Probed:
         }
 
 
-def choose(fit: Fit, train: Features, classes: int, sweep: Choice, device: str | torch.device = "cpu") -> Chosen:
+def choose(
+    fit: Fit, train: Features, classes: int, sweep: HeadSearch, device: str | torch.device = "cpu"
+) -> SelectedHead:
     """The best head of a sweep, by a held-back part of the training set; ties go to the likelier one."""
     device, heads = torch.device(device), sweep.heads
-    kept, held = hold_out(train.rows, sweep.held_back, sweep.seed)
+    kept, held = hold_out(train.records, sweep.held_back, sweep.seed)
     held_HRK = fit(train.part(kept), classes, heads, sweep, device)(train.part(held)).cpu()
     label_R = train.part(held).labels()
     right_H = (held_HRK.argmax(2) == label_R).double().mean(1).tolist()
     likelihood_H = held_HRK[:, torch.arange(len(held)), label_R].clamp_min(1e-12).log().mean(1).tolist()
     best = max(range(len(heads)), key=lambda head: (right_H[head], likelihood_H[head]))
-    return Chosen(
+    return SelectedHead(
         fit(train, classes, [heads[best]], sweep, device),
         heads[best],
         100 * right_H[best],
@@ -150,8 +152,10 @@ def choose(fit: Fit, train: Features, classes: int, sweep: Choice, device: str |
     )
 
 
-def judge(chosen: Chosen, test: Features) -> Probed:
+def judge(chosen: SelectedHead, test: Features) -> ProbeResult:
     """The chosen head on the test set."""
     probability_RK = chosen.head(test)[0].cpu()
     label_R = test.labels()
-    return Probed(chosen, Scores.of(probability_RK, label_R), probability_RK, confusion(probability_RK, label_R))
+    return ProbeResult(
+        chosen, ClassificationMetrics.of(probability_RK, label_R), probability_RK, confusion(probability_RK, label_R)
+    )

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from vmae_zoo.data.loader import PlacedLoader, start_worker
+from vmae_zoo.data.loader import SignalSafeLoader, start_worker
 from vmae_zoo.data.views import collate_views
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import Features, Run, Views
-from vmae_zoo.evaluation.probe import Chosen, Sweep, batches
+from vmae_zoo.evaluation.probe import SelectedHead, Sweep, batches
 from vmae_zoo.training.schedules import warmup_cosine
 
 
 def paper_probe(
     encoder: nn.Module,
-    rows: Sequence[Row],
+    records: Sequence[ClipRecord],
     classes: int,
     *,
     epochs: int = 100,
@@ -39,12 +39,12 @@ def paper_probe(
     workers: int = 0,
     half: bool = False,
     seed: int = 0,
-) -> Chosen:
+) -> SelectedHead:
     """Train the head.
 
     Args:
         encoder: stays as it is.
-        rows: labelled training videos.
+        records: labelled training videos.
         classes: K.
         epochs: passes, each over new views.
         warmup_epochs: of them, in which the rate rises from 0.
@@ -59,7 +59,7 @@ def paper_probe(
     """
     run, head, step = Run(encoder, pool, device, half), None, 0
     for epoch in tqdm(range(epochs), unit="epoch", disable=None):
-        value_RD, label_R = _epoch(run, rows, epoch, clips, workers)
+        value_RD, label_R = _epoch(run, records, epoch, clips, workers)
         if head is None:
             head = nn.Linear(value_RD.shape[1], classes).to(device)
             nn.init.normal_(head.weight, std=0.01, generator=torch.Generator(head.weight.device).manual_seed(seed))
@@ -76,7 +76,7 @@ def paper_probe(
             optimizer.step()
             step += 1
     assert head is not None
-    return Chosen(_Head(head), {"base_lr": base_lr, "epochs": float(epochs)}, float("nan"), [])
+    return SelectedHead(_Head(head), {"base_lr": base_lr, "epochs": float(epochs)}, float("nan"), [])
 
 
 class _Head:
@@ -89,10 +89,10 @@ class _Head:
         return self.head(values_RVD).softmax(2).mean(1)[None].nan_to_num(0.0)
 
 
-def _epoch(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) -> tuple[Tensor, Tensor]:
+def _epoch(run: Run, records: Sequence[ClipRecord], epoch: int, clips: int, workers: int) -> tuple[Tensor, Tensor]:
     """Features (R, D) and labels of one random view of every readable video."""
     values, labels = [], []
-    for batch in _loader(run, rows, epoch, clips, workers):
+    for batch in _loader(run, records, epoch, clips, workers):
         if "video" in batch:
             values.append(run(batch["video"]).clone())
             labels.append(batch["label"].to(run.device))
@@ -101,8 +101,8 @@ def _epoch(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) 
     return torch.cat(values), torch.cat(labels)
 
 
-def _loader(run: Run, rows: Sequence[Row], epoch: int, clips: int, workers: int) -> Iterator[dict]:
-    dataset = Views(augmented=1).dataset(rows, run.encoder.preprocessing, epoch)
+def _loader(run: Run, records: Sequence[ClipRecord], epoch: int, clips: int, workers: int) -> Iterator[dict]:
+    dataset = Views(augmented=1).dataset(records, run.encoder.preprocessing, epoch)
     return iter(
-        PlacedLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start_worker)
+        SignalSafeLoader(dataset, clips, num_workers=workers, collate_fn=collate_views, worker_init_fn=start_worker)
     )

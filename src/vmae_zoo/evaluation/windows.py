@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from vmae_zoo.data.dataset import rate_of, segment_of
 from vmae_zoo.data.sampling import span_ids
 from vmae_zoo.data.transforms import centre_crop
-from vmae_zoo.datasets.layouts import Row
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.video.decode import VideoError, probe, read_clip
 
@@ -23,18 +23,18 @@ class Windows(Dataset):
     """Every window of one video, in order.
 
     Args:
-        row: the video.
+        record: the video.
         settings: frames, their distance and the side of the centre crop.
         hop: frames of the video from one window's start to the next; None: windows lie end to end.
     """
 
-    def __init__(self, row: Row, settings: Preprocessing, hop: int | None = None):
-        self.row, self.settings = row, settings
-        info = probe(row.path)
-        self.first, self.total = segment_of(row, info)
+    def __init__(self, record: ClipRecord, settings: Preprocessing, hop: int | None = None):
+        self.record, self.settings = record, settings
+        info = probe(record.path)
+        self.first, self.total = segment_of(record, info)
         stride: float = settings.stride_frames
         if settings.sampling == "span":
-            stride *= rate_of(row, info) / settings.fps
+            stride *= rate_of(record, info) / settings.fps
         self.within = window_ids(settings, stride)
         self.starts = window_starts(self.total, int(self.within[-1]) + 1, hop or round(settings.frames * stride) or 1)
 
@@ -45,7 +45,7 @@ class Windows(Dataset):
         """uint8 (C, T, H, W)."""
         settings = self.settings
         ids = self.starts[window] + self.within
-        clip = read_clip(self.row.path, self.first + np.minimum(ids, self.total - 1), settings.size)
+        clip = read_clip(self.record.path, self.first + np.minimum(ids, self.total - 1), settings.size)
         return torch.from_numpy(centre_crop(clip, settings.size)).permute(3, 0, 1, 2)
 
 
@@ -69,25 +69,25 @@ def window_starts(total: int, length: int, hop: int) -> list[int]:
     return starts if starts[-1] == last else [*starts, last]
 
 
-class Stream(IterableDataset):
+class WindowStream(IterableDataset):
     """The windows of some videos, one video after the other; of several workers each reads its share of the videos.
 
     Args:
-        rows: the videos.
+        records: the videos.
         settings: as of `Windows`.
         hop: as of `Windows`.
     """
 
-    def __init__(self, rows: Sequence[Row], settings: Preprocessing, hop: int | None):
-        self.rows, self.settings, self.hop = rows, settings, hop
+    def __init__(self, records: Sequence[ClipRecord], settings: Preprocessing, hop: int | None):
+        self.records, self.settings, self.hop = records, settings, hop
 
     def __iter__(self) -> Iterator[Piece]:
         """A clip is uint8 (C, T, H, W); of a video that cannot be read, the last piece is the reason."""
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for place in range(first, len(self.rows), step):
+        for place in range(first, len(self.records), step):
             try:
-                windows = Windows(self.rows[place], self.settings, self.hop)
+                windows = Windows(self.records[place], self.settings, self.hop)
                 for number, start in enumerate(windows.starts):
                     yield place, len(windows), start, windows[number]
             except (VideoError, IndexError, OSError) as error:

@@ -27,5 +27,5 @@ def flow_function(name: str) -> FlowFunction:
         return getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"flow = {name!r} is not known ({error}): choose dis, codec, raft, or package.module.function of your own"
+            f"flow = {name!r} is not known ({error}): choose dis, raft, or package.module.function of your own"
         ) from None

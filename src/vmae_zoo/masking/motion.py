@@ -24,9 +24,8 @@ from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
 from vmae_zoo.flow.dense import largest_shrink
 from vmae_zoo.flow.remap import backward_warp, fetch, forward_splat
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.masking.tube import hidden_places
+from vmae_zoo.masking.tube import num_hidden
 from vmae_zoo.randomness import random_bits, random_order
-from vmae_zoo.video.motion_vectors import Motion
 
 CHOICES = {
     "initial_map": ("mix_gauss", "pixel_rand", "token_rand"),
@@ -38,7 +37,7 @@ EPS = 1e-8  # the least value of a map, so that an exact 0 is a hole
 
 
 @dataclass(frozen=True)
-class MotionGuide:
+class MotionGuidedScorer:
     """How a clip's tokens are scored; called in a worker it scores one clip.
 
     Args:
@@ -51,8 +50,7 @@ class MotionGuide:
             from it.
         hole_filling: what enters where the flow points out of the frame: "consist", the base frame's map; "previous",
             the neighbour's; "none", nothing.
-        flow: name of the workers' estimator or the function itself, see `vmae_zoo.flow`; or "codec", the motion that
-            the clip's decoding told.
+        flow: name of the workers' estimator or the function itself, see `vmae_zoo.flow`.
     """
 
     grid: TokenGrid
@@ -64,33 +62,27 @@ class MotionGuide:
     flow: str | FlowFunction = "dis"
 
     def __post_init__(self):
-        hidden_places(self.grid.per_slice, self.mask_ratio)
+        num_hidden(self.grid.per_slice, self.mask_ratio)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is not known: choose one of {', '.join(known)}")
 
-    @property
-    def wants_motion(self) -> bool:
-        """Whether the motion vectors of a clip's file are needed, see `vmae_zoo.data.ClipDataset`."""
-        return self.flow == "codec"
-
-    def __call__(self, clip: np.ndarray, key: int, motion: Motion | None = None) -> np.ndarray:
+    def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
         """Scores of one clip, float32 (N,): those of `scores`, without torch's cost a call.
 
         Args:
             clip: uint8 (T, H, W, 3).
             key: of the clip.
-            motion: as the clip's crop shows it, where ``flow`` is "codec".
         """
         key_1, frames = torch.tensor([key]), self.grid.pixels[0]
-        flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy(), motion)
+        flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy())
         if self.warp == "forward":
             return self.scores(key_1, torch.from_numpy(flow_Phw2)[None])[0].numpy()
         first_hw = self.first_map(key_1, flow_Phw2.shape[1:3])[0].numpy()
         base_1 = self.base(key_1)
         volume_Thw = np.empty((frames, *first_hw.shape), np.float32)
         volume_Thw[int(base_1)] = first_hw
-        for (new, known), flow_hw2 in zip(steps_from(base_1, frames)[0].tolist(), flow_Phw2, strict=True):
+        for (new, known), flow_hw2 in zip(propagation_order(base_1, frames)[0].tolist(), flow_Phw2, strict=True):
             moved_hw = fetch(volume_Thw[known], flow_hw2)
             if self.hole_filling != "none":
                 filling_hw = first_hw if self.hole_filling == "consist" else volume_Thw[known]
@@ -98,16 +90,11 @@ class MotionGuide:
             volume_Thw[new] = moved_hw
         return self.per_token(volume_Thw[None])[0]
 
-    def estimate(self, clip: np.ndarray, pairs: np.ndarray, motion: Motion | None = None) -> np.ndarray:
+    def estimate(self, clip: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """The workers' flow; as small as whole pixels a token allow where nothing is searched or stored any finer."""
-        if self.flow in ("dis", "codec"):
+        if self.flow == "dis":
             _, height, width = self.grid.cube
-            shrink = largest_shrink(clip.shape[1:3], math.gcd(height, width))
-            if self.flow == "dis":
-                return dis_flow(clip, pairs, shrink)
-            if motion is None:
-                raise ValueError("flow = codec needs clips that are read from their videos: choose another flow (dis)")
-            return motion.flow(pairs, (clip.shape[1] // shrink, clip.shape[2] // shrink))
+            return dis_flow(clip, pairs, largest_shrink(clip.shape[1:3], math.gcd(height, width)))
         return (flow_function(self.flow) if isinstance(self.flow, str) else self.flow)(clip, pairs)
 
     def base(self, key_B: Tensor) -> Tensor:
@@ -119,7 +106,7 @@ class MotionGuide:
 
     def pairs(self, key_B: Tensor) -> Tensor:
         """Pairs of frames whose flow the warp needs, from which to which, in the order of use: int64 (B, P, 2)."""
-        new_and_known = steps_from(self.base(key_B), self.grid.pixels[0])
+        new_and_known = propagation_order(self.base(key_B), self.grid.pixels[0])
         return new_and_known if self.warp == "backward" else new_and_known.flip(2)
 
     def scores(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
@@ -151,7 +138,7 @@ class MotionGuide:
         frames = self.grid.pixels[0]
         first_Bhw = self.first_map(key_B, (flow_BPhw2.shape[2], flow_BPhw2.shape[3]))
         base_B = self.base(key_B)
-        steps_BP2 = steps_from(base_B, frames)
+        steps_BP2 = propagation_order(base_B, frames)
         starts_PB = (steps_BP2[:, :, 1] == base_B[:, None]).T
         move = backward_warp if self.warp == "backward" else forward_splat
         maps = [first_Bhw]
@@ -167,7 +154,7 @@ class MotionGuide:
         return torch.stack(maps, dim=1)[clips_B1, place_BT]
 
 
-def steps_from(base_B: Tensor, frames: int) -> Tensor:
+def propagation_order(base_B: Tensor, frames: int) -> Tensor:
     """Every other frame and its neighbour nearer the base frame, the future first: int64 (B, T - 1, 2)."""
     step_P = torch.arange(frames - 1, device=base_B.device)
     later_BP = base_B[:, None] + 1 + step_P
@@ -185,7 +172,7 @@ def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_rati
         grid: the tokens of a clip.
         size: rows and columns of the map.
         mask_ratio: share left out of the map.
-        kind: see `MotionGuide`.
+        kind: see `MotionGuidedScorer`.
     """
     height, width = size
     if kind == "pixel_rand":
@@ -197,8 +184,8 @@ def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_rati
     if kind == "token_rand":
         map_BS = torch.full((len(key_B), grid.per_slice), EPS, device=key_B.device).scatter(1, seeds_BK, 1.0)
         return map_BS.view(-1, grid.height, grid.width).repeat_interleave(down, 1).repeat_interleave(right, 2)
-    rows_BKh = _bump(seeds_BK // grid.width, down, height)
-    columns_BKw = _bump(seeds_BK % grid.width, right, width)
+    rows_BKh = _gaussian(seeds_BK // grid.width, down, height)
+    columns_BKw = _gaussian(seeds_BK % grid.width, right, width)
     clips = zip(rows_BKh, columns_BKw, strict=True)  # one by one: all at once would take K maps of memory for each
     map_Bhw = torch.stack([(rows_Kh[:, :, None] * columns_Kw[:, None, :]).amax(0) for rows_Kh, columns_Kw in clips])
     return (map_Bhw / map_Bhw.amax(dim=(1, 2), keepdim=True)).clamp_min(EPS)
@@ -206,10 +193,10 @@ def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_rati
 
 def seed_places(key_B: Tensor, grid: TokenGrid, mask_ratio: float) -> Tensor:
     """The drawn places of a slice, as many as VideoMAE shows: int64 (B, K)."""
-    return random_order(key_B, grid.per_slice, "motion map")[:, hidden_places(grid.per_slice, mask_ratio) :]
+    return random_order(key_B, grid.per_slice, "motion map")[:, num_hidden(grid.per_slice, mask_ratio) :]
 
 
-def _bump(cell_BK: Tensor, side: int, length: int) -> Tensor:
+def _gaussian(cell_BK: Tensor, side: int, length: int) -> Tensor:
     """A bump over each cell's centre that falls to 1 / e one cell away: (B, K, length)."""
     centre_BK1 = (cell_BK[:, :, None] + 0.5) * side - 0.5
     return (-((torch.arange(length, device=cell_BK.device) - centre_BK1) / side).square()).exp()

@@ -12,7 +12,7 @@ from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.randomness import random_order
 
 
-def uniform_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
+def random_mask(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     """Keep ``int(tokens * (1 - ratio))`` tokens of each clip.
 
     Args:
@@ -23,12 +23,12 @@ def uniform_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     Raises:
         ValueError: the ratio leaves nothing visible or nothing hidden.
     """
-    kept = kept_tokens(grid.tokens, ratio)
+    kept = num_visible(grid.tokens, ratio)
     order_BN = random_order(key_B, grid.tokens, "uniform")
     return TokenSplit(visible=order_BN[:, :kept].sort(1).values, predicted=order_BN[:, kept:].sort(1).values)
 
 
-def kept_tokens(tokens: int, ratio: float) -> int:
+def num_visible(tokens: int, ratio: float) -> int:
     """``int(tokens * (1 - ratio))``, in floating point as the official programs; refused where it is none or all."""
     kept = int(tokens * (1 - ratio)) if 0 < ratio < 1 else 0
     if not 0 < kept < tokens:

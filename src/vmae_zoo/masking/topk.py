@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.masking.tube import hidden_places
+from vmae_zoo.masking.tube import num_hidden
 
 ROUNDINGS = ("floor", "videomae")
 TOPK = ("slice", "clip")
@@ -27,7 +27,7 @@ def topk_split(
             places - int(ratio * places), 20.
         topk: "slice", the same number in every slice; "clip", the highest of the whole clip, as many in total.
     """
-    groups, shown = competition(grid, mask_ratio, rounding, topk)
+    groups, shown = visible_per_group(grid, mask_ratio, rounding, topk)
     order_BGS = scores_BN.view(len(scores_BN), groups, -1).argsort(dim=2, descending=True, stable=True)
     first_G1 = torch.arange(groups, device=scores_BN.device)[:, None] * (grid.tokens // groups)
     visible_BV, predicted_BM = (
@@ -37,13 +37,13 @@ def topk_split(
     return TokenSplit(visible_BV, predicted_BM)
 
 
-def competition(grid: TokenGrid, mask_ratio: float, rounding: str, topk: str) -> tuple[int, int]:
+def visible_per_group(grid: TokenGrid, mask_ratio: float, rounding: str, topk: str) -> tuple[int, int]:
     """Groups of tokens, and how many of each are visible; ``ValueError`` for an unknown choice, or where none is."""
     for name, value, known in (("rounding", rounding, ROUNDINGS), ("topk", topk, TOPK)):
         if value not in known:
             raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(known)}")
     places = grid.per_slice
-    hidden = hidden_places(places, mask_ratio)
+    hidden = num_hidden(places, mask_ratio)
     shown = int((1 - mask_ratio) * places) if rounding == "floor" else places - hidden
     if not shown:
         raise ValueError(

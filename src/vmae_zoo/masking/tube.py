@@ -10,7 +10,7 @@ from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.randomness import random_order
 
 
-def tube_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
+def tube_mask(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     """Hide ``int(ratio * places)`` of the places of a slice, the same in every slice.
 
     Args:
@@ -22,7 +22,7 @@ def tube_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     Raises:
         ValueError: the ratio leaves nothing visible or nothing hidden.
     """
-    hidden = hidden_places(grid.per_slice, ratio)
+    hidden = num_hidden(grid.per_slice, ratio)
     order_BS = random_order(key_B, grid.per_slice, "tube")
     return TokenSplit(
         visible=_along_time(order_BS[:, hidden:], grid),
@@ -30,7 +30,7 @@ def tube_split(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
     )
 
 
-def hidden_places(places: int, ratio: float) -> int:
+def num_hidden(places: int, ratio: float) -> int:
     """``int(ratio * places)``, refused where it hides nothing or everything."""
     hidden = int(ratio * places) if 0 < ratio < 1 else 0
     if not 0 < hidden < places:

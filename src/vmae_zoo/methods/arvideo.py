@@ -19,16 +19,16 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.clusters import ClusterOrder, block_causal, cluster_order, cluster_tokens, kept_in_cluster
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models.cross_decoder import CrossDecoder
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.patchify import gather_cubes
+from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
 
-class ARVideo(Method):
+class ARVideo(MaskedMethod):
     """Autoregression over clusters of a clip's tokens.
 
     Args:
@@ -98,7 +98,7 @@ class ARVideo(Method):
             trained=self.trained,
         )
 
-    def draw(self, batch: dict[str, Any]) -> ClusterOrder:
+    def sample_mask(self, batch: dict[str, Any]) -> ClusterOrder:
         """An order of clusters and the tokens kept of each, per clip."""
         settings = self.hparams
         return cluster_order(batch["key"], self.grid, settings["cluster"], settings["order"], settings["drop"])
@@ -119,8 +119,8 @@ class ARVideo(Method):
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
         prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask)
         with torch.no_grad():
-            cubes = gather_cubes(video_BCTHW, self.grid, predicted_BM)
-            pixels = self.encoder.normaliser.pixels(cubes, channel_dim=2)
+            cubes = patchify(video_BCTHW, self.grid, predicted_BM)
+            pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
             target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
         return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
 

@@ -1,25 +1,27 @@
-"""What every method shares: from a uint8 batch to a logged loss, and the optimiser.
+"""What all methods share.
 
-A method brings ``forward`` (the arithmetic) and ``draw`` (what is hidden from the encoder); nothing here knows one from
-another.
+A method defines ``forward`` (the arithmetic); a masked one also ``sample_mask`` (what is hidden from the encoder).
+Nothing here distinguishes one method from another.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from torch import Tensor
 
+from vmae_zoo.data.clip_spec import ClipConsumer
+from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.lightning_internals import scales_loss
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.positions import FixedPositions
+from vmae_zoo.models.positions import SinCosPosEmbed
 from vmae_zoo.models.sizes import encoder_size
-from vmae_zoo.training.fsdp2 import own_class, shard
+from vmae_zoo.training.fsdp2 import shard, unwrapped_type
 from vmae_zoo.training.parameter_groups import parameter_groups
-from vmae_zoo.training.schedules import Plan, plan, warmup_cosine
+from vmae_zoo.training.schedules import RunLength, run_length, warmup_cosine
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def weighted_mse(prediction_BMK: Tensor, target_BMK: Tensor, weight_BM: Tensor |
     return error_BM.mean() if weight_BM is None else (weight_BM * error_BM).sum() / weight_BM.sum()
 
 
-class Method(lightning.LightningModule):
-    """Base of all methods.
+class Method(lightning.LightningModule, ClipConsumer):
+    """Base of all methods: sizes, optimizer and schedule, and what a checkpoint says of the model.
 
     Args:
         size: of the encoder and, where there is one, the decoder, see `vmae_zoo.models.sizes`.
@@ -72,11 +74,8 @@ class Method(lightning.LightningModule):
 
     encoder: Encoder
     grid: TokenGrid
-    views = 1  # clips of one video in a batch
-    clip_extras: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {}  # computed per clip in the workers
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
     decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
-    targets: str | None = None  # what predictions are of: "pixels" in [0, 1], the network's own "input", or neither
 
     def __init__(
         self,
@@ -111,44 +110,44 @@ class Method(lightning.LightningModule):
             "trained": self.trained,
         }
 
-    def draw(self, batch: dict[str, Any]) -> Any:
-        """What the encoder sees of each clip: a function of ``batch["key"]``."""
+    def normalize(self, video_BCTHW: Tensor) -> Tensor:
+        """uint8 clips as the encoder expects them."""
+        return self.encoder.normalizer(video_BCTHW)
+
+    def encoder_for_evaluation(self) -> Encoder:
+        """The encoder that probes, `load_pretrained` and exports take."""
+        return self.encoder
+
+    def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments of ``forward`` for a batch."""
         raise NotImplementedError
 
-    def normalise(self, video_BCTHW: Tensor) -> Tensor:
-        """uint8 clips as the encoder wants them."""
-        return self.encoder.normaliser(video_BCTHW)
-
-    def inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
-        """A batch as the arguments of ``forward``."""
-        return self.normalise(batch["video"]), self.draw(batch)
-
-    def on_fit_start(self) -> None:
-        """Note which frames the data makes clips of: the encoder is evaluated on such."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if hasattr(data, "sampling") and hasattr(data, "fps"):  # as ours; others may have neither
-            seen = replace(self.encoder.preprocessing, sampling=data.sampling, fps=float(data.fps[0]))
-            self.encoder.preprocessing = seen
-
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One batch: normalise, draw, forward, log."""
-        out = self(*self.inputs(batch))
+        """One batch: prepare inputs, forward, log."""
+        out = self(*self.prepare_inputs(batch))
         self.log("loss/train", out.loss, prog_bar=True, batch_size=len(batch["key"]))
         return out.loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same loss on held-back clips, and its ratio to predicting zero."""
-        out = self(*self.inputs(batch))
+        """The same loss on held-back clips and, if it is of a target, its ratio to predicting zero."""
+        out = self(*self.prepare_inputs(batch))
         settings: dict[str, Any] = {"batch_size": len(batch["key"]), "sync_dist": True}
         self.log("loss/val", out.loss, prog_bar=True, **settings)
         if out.target is not None:
             zero_loss = weighted_mse(torch.zeros_like(out.target), out.target, out.weight)
             self.log("loss/val_over_zero", out.loss / zero_loss, **settings)
 
+    def on_fit_start(self) -> None:
+        """Keep with the encoder which frames the data makes clips of: it is evaluated on the same."""
+        clip = data_of(self.trainer).clip
+        if clip is not None:
+            for encoder in {self.encoder, self.encoder_for_evaluation()}:
+                encoder.preprocessing = replace(encoder.preprocessing, sampling=clip.sampling, fps=clip.fps[0])
+
     def configure_model(self) -> None:
         """Checkpointing, compilation and sharding, once the weights are there."""
         for part in self.modules():
-            if hasattr(part, "gradient_checkpointing"):
+            if isinstance(part, BlockStack):
                 part.gradient_checkpointing = self.hparams["gradient_checkpointing"]
         if self.hparams["compile"]:
             for block in self.blocks():
@@ -156,11 +155,11 @@ class Method(lightning.LightningModule):
         if self.device_mesh is not None:
             shard(self, self.blocks(), self.device_mesh)
 
-    def record(self) -> dict[str, Any]:
+    def export_config(self) -> dict[str, Any]:
         """What it takes to build this model again, in plain values: it goes into every file of its weights."""
         hparams = {name: value for name, value in self.hparams.items() if not name.startswith("_")}
         return {
-            "method": own_class(self).__name__,
+            "method": unwrapped_type(self).__name__,
             "hparams": hparams,
             "preprocessing": asdict(self.encoder.preprocessing),
         }
@@ -169,7 +168,7 @@ class Method(lightning.LightningModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as the trainer says: Lightning itself refuses fused optimisers under bf16-mixed, for no reason."""
-        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+        if scales_loss(self.trainer):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val and gradient_clip_algorithm == "value":
             torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
@@ -180,12 +179,12 @@ class Method(lightning.LightningModule):
         """Take fixed positions from those of weights trained on clips of this size, now and when loaded again."""
         self.hparams["trained_image_size"] = trained_image_size
         for part in self.modules():
-            if isinstance(part, FixedPositions):
+            if isinstance(part, SinCosPosEmbed):
                 part.resize_from((trained_image_size // self.patch,) * 2)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record into the checkpoint."""
-        checkpoint["vmae_zoo"] = self.record()
+        checkpoint["vmae_zoo"] = self.export_config()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over where the checkpoint's positions come from: a recipe does not say it."""
@@ -195,21 +194,20 @@ class Method(lightning.LightningModule):
 
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
-        parts = (part for part in self.modules() if isinstance(getattr(part, "blocks", None), torch.nn.ModuleList))
-        return [block for part in parts for block in cast(torch.nn.ModuleList, part.blocks)]
+        return [block for part in self.modules() if isinstance(part, BlockStack) for block in part.blocks]
 
     def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Fused AdamW."""
         return torch.optim.AdamW(groups, lr=lr, betas=tuple(self.hparams["betas"]), fused=True)
 
-    def rate(self, step: int, run: Plan, final: float) -> float:
+    def lr_factor(self, step: int, run: RunLength, final: float) -> float:
         """Share of the full learning rate at a 0-based step of a run."""
         return warmup_cosine(step, run.steps, run.warmup_steps, final)
 
     def configure_optimizers(self) -> Any:
         """AdamW with the published groups; the rate follows `warmup_cosine` step by step."""
         settings = self.hparams
-        run = plan(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
+        run = run_length(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
         lr, min_lr = settings["lr"], settings["min_lr"]
         if lr is None:
             if run.global_batch is None:
@@ -227,5 +225,33 @@ class Method(lightning.LightningModule):
             decay_all=self.decay_all,
         )
         optimizer, final = self.optimizer(groups, lr), min_lr / lr if lr else 0.0
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(step, run, final))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.lr_factor(step, run, final))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class MaskedMethod(Method):
+    """A method that hides a part of each clip from its encoder and predicts it.
+
+    Attributes:
+        targets: what the predictions are of: "pixels" in [0, 1], the network's own "input", or None if of neither.
+    """
+
+    targets: str | None = None
+
+    @property
+    def target_grid(self) -> TokenGrid:
+        """The tokens over the predicted frames."""
+        return self.grid
+
+    @property
+    def target_frames(self) -> Tensor | None:
+        """Ids of the predicted frames; None if all are predicted."""
+        return None
+
+    def sample_mask(self, batch: dict[str, Any]) -> Any:
+        """What the encoder sees of each clip, as an argument of ``forward``: a function of ``batch["key"]``."""
+        raise NotImplementedError
+
+    def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
+        """Normalized clips and their masks."""
+        return self.normalize(batch["video"]), self.sample_mask(batch)

@@ -11,21 +11,24 @@ Shapes: B clips, C channels, T frames, H rows, W columns; K classes.
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.positions import SeparablePositions
+from vmae_zoo.models.positions import SeparablePosEmbed
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from vmae_zoo.training.mixup import erase, mix, soft_cross_entropy, soft_targets
-from vmae_zoo.training.schedules import Plan, steps_down
-from vmae_zoo.training.test_predictions import Results, scores_of, write_csv
+from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
+from vmae_zoo.training.predictions import VideoPredictions
+from vmae_zoo.training.schedules import RunLength, multistep
 
 
 class Classifier(Method):
@@ -123,21 +126,20 @@ class Classifier(Method):
             cls_token=cls_token or pool == "cls",
         )
         self.encoder.apply(init_truncated)
-        if attention == "divided" and isinstance(self.encoder.positions, SeparablePositions):
+        if attention == "divided" and isinstance(self.encoder.positions, SeparablePosEmbed):
             nn.init.zeros_(self.encoder.positions.pos_embed_temporal)  # as TimeSformer starts
         self.head_dropout = nn.Dropout(head_dropout)
         self.head: nn.Linear | None = None
-        self.results = Results("test")
-        self.paths: dict[str, str] = {}
+        self.predictions = VideoPredictions()
         if classes or num_classes:
-            self.know_classes(list(classes or ()), num_classes)
+            self.set_classes(list(classes or ()), num_classes)
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes; empty where nothing told them."""
         return list(self.hparams["classes"] or ())
 
-    def know_classes(self, classes: Sequence[str], number: int | None = None) -> None:
+    def set_classes(self, classes: Sequence[str], number: int | None = None) -> None:
         """Take over the classes' names, and make the head where there is none.
 
         Args:
@@ -178,17 +180,17 @@ class Classifier(Method):
 
     def setup(self, stage: str) -> None:
         """Learn the classes from the data; ``ValueError`` where training data has none."""
-        names = list(getattr(self.trainer.datamodule, "classes", ()))  # type: ignore[attr-defined]
+        names = list(data_of(self.trainer).classes)
         if stage == "fit" and not names and self.head is None:
             raise ValueError("a classifier trains on labelled clips, and this data has no labels: check data.layout")
         if names and stage != "predict":
-            self.know_classes(names)
+            self.set_classes(names)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the checkpoint's classes; ``ValueError`` where the data has others."""
         super().on_load_checkpoint(checkpoint)
         named = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("classes")
-        self.know_classes(named or (), len(checkpoint["state_dict"]["head.weight"]))
+        self.set_classes(named or (), len(checkpoint["state_dict"]["head.weight"]))
 
     def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """AdamW or SGD."""
@@ -196,68 +198,77 @@ class Classifier(Method):
             return super().optimizer(groups, lr)
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
 
-    def rate(self, step: int, run: Plan, final: float) -> float:
+    def lr_factor(self, step: int, run: RunLength, final: float) -> float:
         """The cosine, or down in steps."""
         milestones = self.hparams["milestones"]
         if not milestones:
-            return super().rate(step, run, final)
+            return super().lr_factor(step, run, final)
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
             raise ValueError("milestones are epochs: give trainer.max_epochs, the length of the run, or no milestones")
-        return steps_down(step, [epoch * run.steps / self.trainer.max_epochs for epoch in milestones])
+        return multistep(step, [epoch * run.steps / self.trainer.max_epochs for epoch in milestones])
+
+    def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Tensor]:
+        """Normalized clips."""
+        return (self.normalize(batch["video"]),)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One batch: normalise, erase, mix, forward, log."""
         settings = self.hparams
         target_BK = soft_targets(batch["label"], settings["num_classes"], settings["label_smoothing"])
-        video = erase(self.normalise(batch["video"]), batch["key"], settings["erase"])
-        video, target_BK = mix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
+        video = random_erasing(self.normalize(batch["video"]), batch["key"], settings["erase"])
+        video, target_BK = mixup_cutmix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
         loss = soft_cross_entropy(self(video), target_BK)
         self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Cross-entropy and accuracies of held-back clips."""
-        logits_BK, label_B = self(self.normalise(batch["video"])).float(), batch["label"]
+        logits_BK, label_B = self(self.normalize(batch["video"])).float(), batch["label"]
         settings: dict[str, Any] = {"batch_size": len(label_B), "sync_dist": True}
         top = logits_BK.topk(min(5, logits_BK.shape[1]), dim=1).indices == label_B[:, None]
         self.log("loss/val", nn.functional.cross_entropy(logits_BK, label_B), prog_bar=True, **settings)
         self.log("top1/val", top[:, :1].float().sum(1).mean(), prog_bar=True, **settings)
         self.log("top5/val", top.float().sum(1).mean(), **settings)
 
-    def untested(self, rows: Sequence[Any]) -> list[Any]:
-        """Of these videos, those that a run cut off before has left: what the data module reads."""
-        name = "predictions" if self.trainer.predicting else "test"
-        self.results = Results.of(name, self, rows)
-        self.paths = {row.id: str(row.path) for row in rows}
-        return list(self.results.rows)
+    def on_test_epoch_start(self) -> None:
+        """Start with no predictions."""
+        self.predictions = VideoPredictions()
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Probabilities of every view."""
-        if "video" in batch:  # none where no video of it could be read
-            self.results.add(batch, self(self.normalise(batch["video"])).float().softmax(1))
+        if "video" in batch:  # absent if no video of the batch could be read
+            self.predictions.add(batch, self(self.normalize(batch["video"])).float().softmax(1))
 
     def on_test_epoch_end(self) -> None:
-        """Score, and write ``test.csv`` and ``test.json`` into the run's folder."""
-        lines = self.results.gather()
-        scores = scores_of(lines)
-        if scores is None:
-            raise ValueError("no test video has a label: `lightning predict` needs none")
-        self.log_dict({f"{name}/test": value for name, value in scores.asdict().items()})
-        self._write(lines, "test", truth=True)
-        if self.results.folder and self.trainer.is_global_zero:
-            (self.results.folder / "test.json").write_text(json.dumps(scores.asdict(), indent=2) + "\n")
+        """Compute accuracies, and write ``test.csv`` and ``test.json`` into the run's folder."""
+        found = self.predictions.gather()
+        metrics = found.metrics()
+        if metrics is None:
+            raise ValueError("no test video has a label: use `lightning predict`, which needs none")
+        self.log_dict({f"{name}/test": value for name, value in metrics.asdict().items()})
+        folder = self._write(found, data_of(self.trainer).test_records, "test.csv", truth=True)
+        if folder:
+            (folder / "test.json").write_text(json.dumps(metrics.asdict(), indent=2) + "\n")
+
+    def on_predict_epoch_start(self) -> None:
+        """Start with no predictions."""
+        self.predictions = VideoPredictions()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> int:
         """Probabilities of every view; returns how many videos are done."""
         self.test_step(batch, batch_idx)
-        return len(self.results.videos)
+        return len(self.predictions.probabilities)
 
     def on_predict_epoch_end(self) -> None:
         """Write ``predictions.csv``: path, label, probability."""
-        self._write(self.results.gather(), "predictions", truth=False)
+        records = data_of(self.trainer).predict_records
+        self._write(self.predictions.gather(), records, "predictions.csv", truth=False)
 
-    def _write(self, lines: list[dict[str, Any]], name: str, truth: bool) -> None:
-        if self.results.folder and self.trainer.is_global_zero:
-            file = self.results.folder / f"{name}.csv"
-            write_csv(file, lines, self.paths, self.classes, truth)
-            rank_zero_info(f"{len(lines)} videos: {file}")
+    def _write(self, found: VideoPredictions, records: Sequence[ClipRecord], name: str, truth: bool) -> Path | None:
+        """The folder written to; None in processes other than the first, and in a trial run."""
+        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return None
+        folder = Path(self.trainer.default_root_dir)
+        found.write_csv(folder / name, records, self.classes, truth)
+        rank_zero_info(f"{len(found.probabilities)} videos: {folder / name}")
+        return folder

@@ -16,19 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.masking.random import kept_tokens, uniform_split
+from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models.blocks import init_linear, init_patch_projection
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.patchify import gather_cubes
+from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
 
 
-class MAE(Method):
+class MAE(MaskedMethod):
     """Masked autoencoder of images.
 
     Args:
@@ -63,7 +63,7 @@ class MAE(Method):
         self.save_hyperparameters()
         decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.grid = TokenGrid.of_clip(1, image_size, image_size, (1, self.patch, self.patch))
-        kept_tokens(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
+        num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
         self.encoder = Encoder(
             self.grid,
             **self.encoder_shape,
@@ -86,9 +86,9 @@ class MAE(Method):
             bias="qkv",
         )
 
-    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+    def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
         """A random mask per image."""
-        return uniform_split(batch["key"], self.grid, self.hparams["mask_ratio"])
+        return random_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the patches of ``split.predicted`` from those of ``split.visible``.
@@ -101,7 +101,7 @@ class MAE(Method):
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))
         prediction_BMK = self.decoder(tokens[:, 1:], self.mask_token, split, cls_B1D=tokens[:, :1])
         with torch.no_grad():
-            patches = gather_cubes(video_BCTHW, self.grid, split.predicted)
+            patches = patchify(video_BCTHW, self.grid, split.predicted)
             target_BMK = normalised_patches(patches) if self.hparams["normalise_target"] else cube_values(patches)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.masking.random import kept_tokens, uniform_split
+from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models.blocks import init_linear, init_patch_projection, init_separate_qkv, init_truncated
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.patchify import gather_cubes
+from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
@@ -29,7 +29,7 @@ from vmae_zoo.models.targets import cube_values, normalised_patches
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
-class MAEST(Method):
+class MAEST(MaskedMethod):
     """Masked autoencoder of clips, agnostic of space and time.
 
     Args:
@@ -75,10 +75,10 @@ class MAEST(Method):
         self.save_hyperparameters()
         decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
-        kept_tokens(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
-        self.target_grid = target_grid(self.grid, pred_t_dim)
-        self.register_buffer("target_frames", spread_frames(frames, pred_t_dim), persistent=False)
-        self.target_frames: Tensor
+        num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
+        self._target_grid = target_grid(self.grid, pred_t_dim)
+        self.register_buffer("predicted_frames", spread_frames(frames, pred_t_dim), persistent=False)
+        self.predicted_frames: Tensor
         self.encoder = Encoder(
             self.grid,
             **self.encoder_shape,
@@ -107,9 +107,19 @@ class MAEST(Method):
             for start in (self.mask_token, self.encoder.patch_embed.proj.weight):
                 nn.init.trunc_normal_(start, std=0.02)
 
-    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+    @property
+    def target_grid(self) -> TokenGrid:
+        """The same tokens over the predicted frames alone."""
+        return self._target_grid
+
+    @property
+    def target_frames(self) -> Tensor:
+        """Ids of the predicted frames."""
+        return self.predicted_frames
+
+    def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
         """A mask per clip, random over space and time alike."""
-        return uniform_split(batch["key"], self.grid, self.hparams["mask_ratio"])
+        return random_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the target frames of ``split.predicted`` from the tokens of ``split.visible``.
@@ -122,8 +132,8 @@ class MAEST(Method):
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split, cls_B1D)
         with torch.no_grad():
-            frames_BCtHW = video_BCTHW.index_select(2, self.target_frames)
-            cubes = gather_cubes(frames_BCtHW, self.target_grid, split.predicted)
+            frames_BCtHW = video_BCTHW.index_select(2, self.predicted_frames)
+            cubes = patchify(frames_BCtHW, self.target_grid, split.predicted)
             target_BMK = normalised_patches(cubes) if self.hparams["normalise_target"] else cube_values(cubes)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

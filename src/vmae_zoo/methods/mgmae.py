@@ -4,7 +4,7 @@ VideoMAE whose visible volume follows the motion: a hidden thing stays hidden wh
 in another slice. See `vmae_zoo.masking.motion`. Encoder, target and loss are VideoMAE's, decoders 4 blocks deep.
 
 The official program runs RAFT-small on the device, as ``flow: raft`` does here in one pass; the default is DIS flow in
-the workers, which needs no weights and costs the device nothing; ``flow: codec`` searches for nothing at all. Frames
+the workers, which needs no weights and costs the device nothing. Frames
 before the base frame are warped in the direction of the motion, unlike in the release.
 """
 
@@ -15,11 +15,12 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.flow import flow_function
 from vmae_zoo.flow.raft import RaftFlow
-from vmae_zoo.masking.motion import MotionGuide
+from vmae_zoo.masking.motion import MotionGuidedScorer
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.masking.topk import competition, topk_split
+from vmae_zoo.masking.topk import topk_split, visible_per_group
 from vmae_zoo.methods.videomae import VideoMAE
 
 
@@ -28,9 +29,8 @@ class MGMAE(VideoMAE):
 
     Args:
         size: encoder and decoder as published: tiny (ours), small, base; large, huge and giant have V2's decoders.
-        flow: "dis", computed by the data workers; "codec", the motion vectors of the videos, which their decoding hands
-            out; "raft", on the device (the paper's); or "package.module.function" of one's own, for the workers, see
-            `vmae_zoo.flow`.
+        flow: "dis", computed by the data workers; "raft", on the device (the paper's); or "package.module.function" of
+            your own, for the workers, see `vmae_zoo.flow`.
         flow_weights: of RAFT: the path of a file of torchvision's ``raft_small``, or C_T_V1 (the original weights) or
             C_T_V2, which torchvision downloads.
         flow_iterations: of RAFT (6 in the paper's program).
@@ -60,15 +60,17 @@ class MGMAE(VideoMAE):
         topk: str = "slice",
         **videomae: Any,
     ):
+        if flow == "codec":  # an estimator of earlier versions: no better than DIS, and no cheaper
+            rank_zero_warn("flow = codec is no longer available: this model goes on with flow = dis")
+            flow = "dis"
         super().__init__(size, **videomae)
         self.save_hyperparameters()
         mask_ratio = self.hparams["mask_ratio"]
-        competition(self.grid, mask_ratio, rounding, topk)  # a bad choice is told before any data is read
-        self.guide = MotionGuide(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
+        visible_per_group(self.grid, mask_ratio, rounding, topk)  # fail on a bad choice before any data is read
+        self.guide = MotionGuidedScorer(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
         self._raft: RaftFlow | None = None
-        self._told = False
         if flow != "raft":
-            self.clip_extras = {"scores": self.guide}
+            self.clip_request = ClipRequest(per_clip={"scores": self.guide})
         elif flow_weights is None:
             raise ValueError(
                 "flow = raft needs flow_weights: the path of a file, or C_T_V1, which torchvision downloads; "
@@ -79,26 +81,8 @@ class MGMAE(VideoMAE):
         """Find the flow before any clip is read."""
         if self.hparams["flow"] == "raft":
             self.raft()
-        elif self.hparams["flow"] != "codec":
+        else:
             flow_function(self.hparams["flow"])
-
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Keep count of the clips that no motion guided."""
-        if "vectors" in batch:
-            still = 1 - batch["vectors"].float().mean()
-            kept: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-            self.log("without_vectors", still, batch_size=len(batch["key"]), **kept)
-        return super().training_step(batch, batch_idx)
-
-    def on_train_epoch_end(self) -> None:
-        """Say once how many clips no motion guided."""
-        share = self.trainer.callback_metrics.get("without_vectors")
-        if share and not self._told:
-            self._told = True
-            rank_zero_warn(
-                f"{share:.1%} of the clips of this epoch have no motion vectors, so that their masks are tubes: "
-                "flow = dis guides them all"
-            )
 
     def raft(self) -> RaftFlow:
         """The flow network, loaded when first asked for: reading a checkpoint does not need it."""
@@ -106,7 +90,7 @@ class MGMAE(VideoMAE):
             self._raft = RaftFlow(self.hparams["flow_weights"], self.hparams["flow_iterations"])
         return self._raft
 
-    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+    def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
         """The tokens that hold most of the moved map are visible."""
         settings = self.hparams
         return topk_split(self.scores(batch), self.grid, settings["mask_ratio"], settings["rounding"], settings["topk"])

@@ -6,7 +6,7 @@ of all processes. The momentum encoder follows the base encoder slowly and has n
 its random start, which keeps training stable.
 
 The VideoMAE authors "strictly follow" the image program and released neither code nor settings for video. Taken here:
-cubes of 2 x 16 x 16, VideoMAE's fixed positions, two clips with starts of their own, colours changed alike in all
+cubes of 2 x 16 x 16, VideoMAE's fixed positions, two clips with starts of their own, colors changed alike in all
 frames of a clip.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; D = width, E = width of an embedding.
@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv
 from vmae_zoo.models.contrastive import head, info_nce
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, change_colours
-from vmae_zoo.training.schedules import plan
+from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, color_jitter
+from vmae_zoo.training.schedules import run_length
 
 
 class MoCoV3(Method):
@@ -54,7 +55,7 @@ class MoCoV3(Method):
         **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
-    views = 2
+    clip_request = ClipRequest(views=2)
     decay_all = True
 
     def __init__(
@@ -80,7 +81,7 @@ class MoCoV3(Method):
         self.save_hyperparameters()
         if clips not in ("two", "same"):
             raise ValueError(f"clips = {clips!r} is not known: choose two or same")
-        self.same_clip = clips == "same"
+        self.clip_request = ClipRequest(views=2, same_clip=clips == "same")
         self.grid = TokenGrid.of_clip(frames, image_size, image_size, (min(frames, 2), self.patch, self.patch))
         self.encoder = Encoder(
             self.grid,
@@ -99,18 +100,14 @@ class MoCoV3(Method):
         self.momentum_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
 
-    def draw(self, batch: dict[str, Any]) -> Any:
-        """``ValueError``: nothing is hidden."""
-        raise ValueError("MoCoV3 hides nothing from its encoder: it has no masks to draw")
-
-    def inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Two views of each video."""
         views = []
-        for name, colours in (("video", FIRST_VIEW), ("other", SECOND_VIEW)):
+        for name, colors in (("video", FIRST_VIEW), ("other", SECOND_VIEW)):
             clips = batch[name]
             if self.hparams["change_colour"]:
-                clips = change_colours(clips, batch["key"], colours, name)
-            views.append(self.normalise(clips))
+                clips = color_jitter(clips, batch["key"], colors, name)
+            views.append(self.normalize(clips))
         return views[0], views[1]
 
     def forward(self, view_BCTHW: Tensor, other_BCTHW: Tensor) -> Output:
@@ -134,7 +131,7 @@ class MoCoV3(Method):
         return projector(encoder(view_BCTHW, return_cls=True)[1])
 
     @torch.no_grad()
-    def follow(self, momentum: float) -> None:
+    def update_momentum(self, momentum: float) -> None:
         """Move the momentum branch to ``momentum * itself + (1 - momentum) * base``; its buffers stay its own."""
         followers = [*self.momentum_encoder.parameters(), *self.momentum_projector.parameters()]
         leaders = [*self.encoder.parameters(), *self.projector.parameters()]
@@ -155,9 +152,9 @@ class MoCoV3(Method):
         """Both branches start alike, whatever weights the base branch was given."""
         super().on_train_start()
         if self.trainer.global_step == 0:
-            self.follow(0.0)
+            self.update_momentum(0.0)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then follow with the next step's momentum, so that the branch moves before it computes its keys."""
         super().optimizer_step(*args, **kwargs)
-        self.follow(self.momentum_at(self.trainer.global_step + 1, plan(self.trainer, 0).steps))
+        self.update_momentum(self.momentum_at(self.trainer.global_step + 1, run_length(self.trainer, 0).steps))

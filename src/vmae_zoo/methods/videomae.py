@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.masking.tube import hidden_places, tube_split
-from vmae_zoo.methods.base import Method, Output, weighted_mse
+from vmae_zoo.masking.tube import num_hidden, tube_mask
+from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.patchify import gather_cubes
+from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
 
-class VideoMAE(Method):
+class VideoMAE(MaskedMethod):
     """Masked autoencoder over tubes of a clip.
 
     Args:
@@ -69,7 +69,7 @@ class VideoMAE(Method):
             self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
         )
         self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
-        hidden_places(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
+        num_hidden(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
         self.encoder = Encoder(
             self.grid,
             **self.encoder_shape,
@@ -89,9 +89,9 @@ class VideoMAE(Method):
             trained=self.trained,
         )
 
-    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+    def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
         """A tube mask per clip."""
-        return tube_split(batch["key"], self.grid, self.hparams["mask_ratio"])
+        return tube_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the pixels of ``split.predicted`` from the tokens of ``split.visible``.
@@ -103,8 +103,8 @@ class VideoMAE(Method):
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)
         with torch.no_grad():
-            cubes = gather_cubes(video_BCTHW, self.grid, split.predicted)
-            pixels = self.encoder.normaliser.pixels(cubes, channel_dim=2)
+            cubes = patchify(video_BCTHW, self.grid, split.predicted)
+            pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
             target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -38,9 +38,9 @@ class VideoMAEv2(VideoMAE):
             if drop_doubled:
                 check_drop_doubled(self.grid)
 
-    def draw(self, batch: dict[str, Any]) -> TokenSplit:
+    def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
         """A tube for the encoder, a running cell for the decoder."""
-        tube = super().draw(batch)
+        tube = super().sample_mask(batch)
         ratio = self.hparams["decoder_mask_ratio"]
         if not ratio:
             return tube

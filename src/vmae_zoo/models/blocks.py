@@ -5,11 +5,13 @@ Parameters keep the names of the official VideoMAE programs. Attention goes thro
 Shapes: B clips, N tokens, D = width, h heads, d = D / h.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
+from torch.utils.checkpoint import checkpoint
 
 
 class Attention(nn.Module):
@@ -69,6 +71,25 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x_BND)))
 
 
+class DropPath(nn.Module):
+    """Drops a residual branch for a random part of the clips in training (Huang et al., ECCV 2016, arXiv 1603.09382).
+
+    Args:
+        rate: probability of dropping, in [0, 1); what is kept is scaled by 1 / (1 - rate).
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.keep = 1 - rate
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        if not self.training:
+            return x_BND
+        noise_B11 = x_BND.new_empty((x_BND.shape[0],) + (1,) * (x_BND.ndim - 1)).bernoulli_(self.keep)
+        return x_BND * noise_B11.div_(self.keep)
+
+
 class Block(nn.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``: joint attention over all given tokens.
 
@@ -97,7 +118,7 @@ class Block(nn.Module):
         self.attn = Attention(dim, heads, bias)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
         self.layer_scale = init_values > 0
         if self.layer_scale:
             self.gamma_1 = nn.Parameter(init_values * torch.ones(dim))
@@ -109,6 +130,27 @@ class Block(nn.Module):
         x_BND = x_BND + self.drop_path(self.gamma_1 * attended if self.layer_scale else attended)
         changed = self.mlp(self.norm2(x_BND))
         return x_BND + self.drop_path(self.gamma_2 * changed if self.layer_scale else changed)
+
+
+class BlockStack(nn.Module):
+    """What runs a list of blocks one after the other: encoders, decoders, predictors.
+
+    Attributes:
+        blocks: to run.
+        gradient_checkpointing: recompute each block's activations in the backward pass.
+    """
+
+    blocks: nn.ModuleList
+    gradient_checkpointing = False
+
+    def run_blocks(self, x_BND: Tensor, *arguments: Any) -> Tensor:
+        """All blocks in turn, each with the same further arguments."""
+        for block in self.blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x_BND = checkpoint(block, x_BND, *arguments, use_reentrant=False)
+            else:
+                x_BND = block(x_BND, *arguments)
+        return x_BND
 
 
 def init_linear(module: nn.Module) -> None:

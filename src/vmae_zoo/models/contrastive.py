@@ -39,14 +39,14 @@ def info_nce(query_BD: Tensor, key_BD: Tensor, temperature: float) -> Tensor:
     """
     device = query_BD.device.type  # "meta" where only arithmetic is counted
     with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
-        keys = gather_rows(F.normalize(key_BD.detach().float(), dim=1))
+        keys = all_gather(F.normalize(key_BD.detach().float(), dim=1))
         logits = F.normalize(query_BD.float(), dim=1) @ keys.T / temperature
         rank = distributed.get_rank() if distributed.is_initialized() else 0
         own_B = torch.arange(len(query_BD), device=query_BD.device) + rank * len(query_BD)
         return 2 * temperature * F.cross_entropy(logits, own_B)
 
 
-def gather_rows(rows_BD: Tensor) -> Tensor:
+def all_gather(rows_BD: Tensor) -> Tensor:
     """The rows of all processes, by rank: (R * B, D), without gradient; every process has the same number."""
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return rows_BD

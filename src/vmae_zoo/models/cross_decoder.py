@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.blocks import Mlp, init_linear
+from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear
 from vmae_zoo.models.positions import positions
 
 
@@ -58,7 +57,7 @@ class CrossBlock(nn.Module):
         return query_BQD + self.mlp(self.norm2(query_BQD))
 
 
-class CrossDecoder(nn.Module):
+class CrossDecoder(BlockStack):
     """Predicts tokens from a memory; queries are one learnt vector plus the position of what they ask for.
 
     Args:
@@ -89,7 +88,6 @@ class CrossDecoder(nn.Module):
         self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)
-        self.gradient_checkpointing = False
         self.apply(init_linear)
 
     def forward(self, memory_BVD: Tensor, ids_BQ: Tensor, mask_QV: Tensor) -> Tensor:
@@ -101,9 +99,4 @@ class CrossDecoder(nn.Module):
             mask_QV: bool, True where a query may look.
         """
         query_BQD = self.query_token + self.positions(ids_BQ)
-        for block in self.blocks:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                query_BQD = checkpoint(block, query_BQD, memory_BVD, mask_QV, use_reentrant=False)
-            else:
-                query_BQD = block(query_BQD, memory_BVD, mask_QV)
-        return self.head(self.norm(query_BQD))
+        return self.head(self.norm(self.run_blocks(query_BQD, memory_BVD, mask_QV)))

@@ -5,15 +5,14 @@ Shapes: B clips, N tokens of the grid, V visible, M predicted; D = width of the 
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.models.blocks import Block, init_linear
-from vmae_zoo.models.positions import positions, with_position
+from vmae_zoo.models.blocks import Block, BlockStack, init_linear
+from vmae_zoo.models.positions import add_cls_position, positions
 
 
-class Decoder(nn.Module):
+class Decoder(BlockStack):
     """VideoMAE's decoder (Tong et al. 2022, section 3.3).
 
     Blocks over visible tokens and mask tokens, a head on the mask tokens only.
@@ -49,7 +48,6 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)
-        self.gradient_checkpointing = False
         self.apply(init_linear)
 
     def forward(
@@ -64,10 +62,6 @@ class Decoder(nn.Module):
         masked_BMD = mask_token_11D + self.positions(split.predicted)
         tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
         if cls_B1D is not None:
-            tokens = torch.cat([with_position(cls_B1D, self.positions).to(tokens.dtype), tokens], dim=1)
-        for block in self.blocks:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            tokens = torch.cat([add_cls_position(cls_B1D, self.positions).to(tokens.dtype), tokens], dim=1)
+        tokens = self.run_blocks(tokens)
         return self.head(self.norm(tokens[:, -split.predicted.shape[1] :]))

@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.blocks import Block, init_linear
+from vmae_zoo.models.blocks import Block, BlockStack, init_linear
 from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
-from vmae_zoo.models.patchify import CubeEmbed
-from vmae_zoo.models.positions import FixedPositions, positions, resize_learnt, with_position
-from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
+from vmae_zoo.models.patchify import PatchEmbed
+from vmae_zoo.models.positions import SinCosPosEmbed, add_cls_position, positions, resize_learnt
+from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 
 
-class Encoder(nn.Module):
+class Encoder(BlockStack):
     """A vision transformer over the cubes of a clip.
 
     Args:
@@ -71,8 +70,8 @@ class Encoder(nn.Module):
         self.attention = attention
         self.width = width
         self.preprocessing = preprocessing or Preprocessing()
-        self.normaliser = Normaliser(self.preprocessing)
-        self.patch_embed = CubeEmbed(grid, width, channels)
+        self.normalizer = Normalize(self.preprocessing)
+        self.patch_embed = PatchEmbed(grid, width, channels)
         self.positions = positions(position, grid, width, trained)
         self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
@@ -84,7 +83,6 @@ class Encoder(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=eps) if final_norm else nn.Identity()
         self.fc_norm = nn.LayerNorm(width, eps=eps) if fc_norm else nn.Identity()
-        self.gradient_checkpointing = False
         self.apply(init_linear)
 
     def forward(
@@ -112,14 +110,9 @@ class Encoder(nn.Module):
             check_tubes(visible, self.grid)
         tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
         if self.cls_token is not None:
-            cls_B1D = with_position(self.cls_token, self.positions).expand(tokens_BVD.shape[0], -1, -1)
+            cls_B1D = add_cls_position(self.cls_token, self.positions).expand(tokens_BVD.shape[0], -1, -1)
             tokens_BVD = torch.cat([cls_B1D.to(tokens_BVD.dtype), tokens_BVD], dim=1)
-        for block in self.blocks:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens_BVD = checkpoint(block, tokens_BVD, mask, use_reentrant=False)
-            else:
-                tokens_BVD = block(tokens_BVD, mask)
-        tokens_BVD = self.norm(tokens_BVD)
+        tokens_BVD = self.norm(self.run_blocks(tokens_BVD, mask))
         if self.cls_token is None:
             return tokens_BVD
         return (tokens_BVD[:, 1:], tokens_BVD[:, 0]) if return_cls else tokens_BVD[:, 1:]
@@ -141,7 +134,7 @@ def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
     old, new = encoder.grid, TokenGrid.of_clip(frames, height, width, encoder.grid.cube)
     other, dim = copy.deepcopy(encoder), encoder.width
     other.grid = other.patch_embed.grid = new
-    if isinstance(encoder.positions, FixedPositions):
+    if isinstance(encoder.positions, SinCosPosEmbed):
         kind, trained = encoder.positions.kind, encoder.positions.trained
         other.positions = positions(kind, new, dim, trained).to(encoder.positions.table)
     else:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 
 
-def gather_cubes(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None) -> Tensor:
+def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None) -> Tensor:
     """The cubes with these token ids, as (B, V, C, p, q, r); only they are copied.
 
     Args:
@@ -36,8 +36,8 @@ def gather_cubes(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = N
     return cubes[clips_B1, slices_BV, places_BV // grid.width, places_BV % grid.width]
 
 
-def put_cubes(cubes_BNCpqr: Tensor, grid: TokenGrid) -> Tensor:
-    """The clip (B, C, T, H, W) that all N cubes make, in order: the inverse of `gather_cubes`."""
+def unpatchify(cubes_BNCpqr: Tensor, grid: TokenGrid) -> Tensor:
+    """The clip (B, C, T, H, W) that all N cubes make, in order: the inverse of `patchify`."""
     return rearrange(
         cubes_BNCpqr, "b (t h w) c p q r -> b c (t p) (h q) (w r)", t=grid.time, h=grid.height, w=grid.width
     )
@@ -49,7 +49,7 @@ def gather_tokens(tokens_BND: Tensor, ids_BV: Tensor) -> Tensor:
     return tokens_BND.gather(1, ids_BV[:, :, None].expand(-1, -1, tokens_BND.shape[2]))
 
 
-class CubeEmbed(nn.Module):
+class PatchEmbed(nn.Module):
     """One linear map per cube, stored as the convolution it is in the official programs (weight (D, C, p, q, r)).
 
     Args:
@@ -65,5 +65,5 @@ class CubeEmbed(nn.Module):
 
     def forward(self, video_BCTHW: Tensor, ids_BV: Tensor | None = None) -> Tensor:
         """Embed the cubes with these ids (None: all), and only those: (B, V, D)."""
-        cubes = gather_cubes(video_BCTHW, self.grid, ids_BV)
+        cubes = patchify(video_BCTHW, self.grid, ids_BV)
         return F.linear(cubes.flatten(2), self.proj.weight.flatten(1), self.proj.bias)

@@ -54,7 +54,7 @@ def sincos_2d(height: int, width: int, dim: int, first: str = "column") -> Tenso
     return torch.from_numpy(np.concatenate([wave(a) for a in angles for wave in (np.sin, np.cos)], axis=1)).float()
 
 
-class FixedPositions(nn.Module):
+class SinCosPosEmbed(nn.Module):
     """A table that is not learnt and, as in the official programs, not saved; a class token has no position.
 
     Args:
@@ -88,7 +88,7 @@ class FixedPositions(nn.Module):
         return self.table if ids_BV is None else gather_tokens(self.table, ids_BV)
 
 
-class SeparablePositions(nn.Module):
+class SeparablePosEmbed(nn.Module):
     """A learnt table for places plus one for time slices, and one vector for the class token (space-time MAE).
 
     Args:
@@ -113,10 +113,10 @@ class SeparablePositions(nn.Module):
         return gather_tokens(self.pos_embed_spatial, places_BV) + gather_tokens(self.pos_embed_temporal, slices_BV)
 
 
-Positions = FixedPositions | SeparablePositions
+Positions = SinCosPosEmbed | SeparablePosEmbed
 
 
-def with_position(cls_B1D: Tensor, positions: Positions) -> Tensor:
+def add_cls_position(cls_B1D: Tensor, positions: Positions) -> Tensor:
     """A class token with its position, where it has one."""
     return cls_B1D if positions.pos_embed_class is None else cls_B1D + positions.pos_embed_class
 
@@ -133,9 +133,9 @@ def positions(kind: str, grid: TokenGrid, dim: int, trained: tuple[int, int] | N
             None: the grid's own.
     """
     if kind == "separable":
-        return SeparablePositions(grid, dim)
+        return SeparablePosEmbed(grid, dim)
     if kind in ("sincos_1d", "sincos_2d", "sincos_2d_rows"):
-        return FixedPositions(kind, grid, dim, trained)
+        return SinCosPosEmbed(kind, grid, dim, trained)
     raise ValueError(
         f"positions = {kind!r} is not known: choose one of sincos_1d, sincos_2d, sincos_2d_rows, separable"
     )

@@ -1,11 +1,11 @@
 """What an encoder expects of its input."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vmae_zoo.data.clip_spec import ClipSpec
 from vmae_zoo.data.sampling import FPS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -36,13 +36,12 @@ class Preprocessing:
     fps: float = FPS
 
     @property
-    def clip(self) -> dict[str, Any]:
-        """Which frames of a video to read, and how large: arguments of the data sets."""
-        names = ("frames", "stride_frames", "size", "sampling")
-        return {**{name: getattr(self, name) for name in names}, "fps": (self.fps,)}
+    def clip(self) -> ClipSpec:
+        """Which frames of a video to read, and how large."""
+        return ClipSpec(self.frames, self.stride_frames, self.size, self.sampling, (self.fps,))
 
 
-class Normaliser(nn.Module):
+class Normalize(nn.Module):
     """uint8 pixels to normalised input and back, on whatever device it lives."""
 
     def __init__(self, preprocessing: Preprocessing):

@@ -20,6 +20,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils._pytree import tree_leaves
 
+from vmae_zoo.lightning_internals import wrap_saving
+
 
 class NotSavedError(OSError):
     """A file system did not take a checkpoint."""
@@ -56,11 +58,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             if not isinstance(cause, OSError):
                 raise
             raise NotSavedError(
-                f"{target} could not be written: {_in_words(cause, target.parent, checkpoint)}"
+                f"{target} could not be written: {_describe_error(cause, target.parent, checkpoint)}"
             ) from error
 
 
-def attempt(trainer: Trainer, save: Callable[[], None]) -> str:
+def try_save(trainer: Trainer, save: Callable[[], None]) -> str:
     """Why saving did not work, the same in every process; empty where it did."""
     why = ""
     try:
@@ -71,20 +73,20 @@ def attempt(trainer: Trainer, save: Callable[[], None]) -> str:
     return trainer.strategy.broadcast(why)
 
 
-def spare(checkpoint: ModelCheckpoint) -> None:
-    """Let what ``checkpoint`` kept stay where a new file cannot be written; the next one worth keeping is tried."""
-    save = checkpoint._save_checkpoint
+def tolerate_save_failure(checkpoint: ModelCheckpoint) -> None:
+    """Keep the files of ``checkpoint`` when a new one cannot be written; the next one worth keeping is tried again."""
 
-    def save_alike(trainer: Trainer, filepath: str) -> None:
-        if why := attempt(trainer, lambda: save(trainer, filepath)):
-            raise NotSavedError(why)
+    def save_on_all(save: Callable[..., None]) -> Callable[..., None]:
+        def save_or_raise(trainer: Trainer, filepath: str) -> None:
+            if why := try_save(trainer, lambda: save(trainer, filepath)):
+                raise NotSavedError(why)
 
-    checkpoint._save_checkpoint = save_alike  # type: ignore[method-assign]
-    for name in ("_save_topk_checkpoint", "_save_last_checkpoint"):
-        setattr(checkpoint, name, _taken_back(checkpoint, getattr(checkpoint, name)))
+        return save_or_raise
+
+    wrap_saving(checkpoint, save_on_all, lambda choose: _undo_on_failure(checkpoint, choose))
 
 
-def _taken_back(checkpoint: ModelCheckpoint, choose: Callable[..., None]) -> Callable[..., None]:
+def _undo_on_failure(checkpoint: ModelCheckpoint, choose: Callable[..., None]) -> Callable[..., None]:
     """``choose``, which notes the best before it saves and removes what was before it after."""
 
     def choose_or_leave(trainer: Trainer, candidates: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ def _sync(folder: Path) -> None:
             os.close(number)
 
 
-def _in_words(error: OSError, folder: Path, checkpoint: dict[str, Any]) -> str:
+def _describe_error(error: OSError, folder: Path, checkpoint: dict[str, Any]) -> str:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error.strerror or str(error)
     size = sum(leaf.nbytes for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor))

@@ -6,6 +6,7 @@ end. It can be added beside `LastCheckpoint`, for the best by some metric: a ful
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,23 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from vmae_zoo.training.checkpoint_io import NotSavedError, attempt, spare
-from vmae_zoo.training.signals import Agreement, Signals, stop
+from vmae_zoo.data.interfaces import RunControl
+from vmae_zoo.lightning_internals import skip_sigterm_broadcast
+from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
+from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
 RETRY_MINUTES = 5.0  # after a save that failed
 
 
-class LastCheckpoint(Checkpoint):
+class StepFilter(ABC):
+    """A callback that skips optimizer steps."""
+
+    @abstractmethod
+    def last_step_skipped(self, trainer: Trainer) -> bool:
+        """Whether the last step was skipped, so that no run should be resumed from here."""
+
+
+class LastCheckpoint(Checkpoint, RunControl):
     """Keeps ``checkpoints/last.ckpt`` of the run folder up to date.
 
     It is written every so many steps and every so many minutes, at the end of training, and when the run is told to end
@@ -27,8 +38,8 @@ class LastCheckpoint(Checkpoint):
     written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails.
 
     In a series of steps that are skipped for numbers that are not finite nothing is written, and a run that is told to
-    end makes steps until the series is over: ``last.ckpt`` is what `FiniteSteps` goes back to, and has to be from
-    before the series. Only training that comes to its end inside one is saved there.
+    end makes steps until the series is over: ``last.ckpt`` is what `SkipNonFiniteSteps` goes back to, and has to be
+    from before the series. Only training that comes to its end inside one is saved there.
 
     Args:
         every_n_steps: optimiser steps from one save to the next.
@@ -48,7 +59,7 @@ class LastCheckpoint(Checkpoint):
         self.keep_every_n_epochs = keep_every_n_epochs
         self.failed = ""  # why the last attempt did not work
         self._signals = Signals()
-        self._agree = Agreement(1)
+        self._agree = AsyncMaxReduce(1)
         self._saved_at = self._seen = 0  # nothing to save before the first step
         self._due = False
         self._tried = time.monotonic()
@@ -57,18 +68,17 @@ class LastCheckpoint(Checkpoint):
         """No checkpoint of a user's own ends the run on a full disk either."""
         for other in trainer.checkpoint_callbacks if stage == "fit" else []:
             if isinstance(other, ModelCheckpoint):
-                spare(other)
+                tolerate_save_failure(other)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to signals; a resumed run already has the step that it starts from on disk."""
         self._saved_at = self._seen = trainer.global_step
         self._tried = time.monotonic()
-        self._agree = Agreement(trainer.world_size)
-        self._signals.listen()
+        self._agree = AsyncMaxReduce(trainer.world_size)
+        self._signals.install()
         if trainer.received_sigterm:  # by Lightning, which listens from a little earlier on
             self._signals.number = signal.SIGTERM
-        # Lightning would ask every process about signals before each batch, and make the device wait for the answer
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        skip_sigterm_broadcast(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,7 +113,7 @@ class LastCheckpoint(Checkpoint):
         Raises:
             NotSavedError: it could not be written.
         """
-        self._agree.heard()
+        self._agree.result()
         self.save_last(trainer, at_the_end=True)
         if self.failed and trainer.global_step != self._saved_at:
             there = f"last.ckpt holds step {self._saved_at}" if self._saved_at else "there is no earlier one"
@@ -113,7 +123,7 @@ class LastCheckpoint(Checkpoint):
 
     def save_last(self, trainer: Trainer, at_the_end: bool = False) -> None:
         """Write ``last.ckpt``, unless it holds this step already, or this is no step to come back to."""
-        if _unsound(trainer) and not at_the_end:
+        if _last_step_skipped(trainer) and not at_the_end:
             return
         self._due = False
         if trainer.global_step != self._saved_at and not _trial(trainer) and self._save(trainer, "last.ckpt"):
@@ -122,7 +132,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer, name: str) -> bool:
         """Whether it worked, the same in every process; a warning says why not."""
         before, self._tried = self.failed, time.monotonic()
-        self.failed = attempt(trainer, lambda: trainer.save_checkpoint(self.folder(trainer) / name))
+        self.failed = try_save(trainer, lambda: trainer.save_checkpoint(self.folder(trainer) / name))
         if self.failed and not before:
             kept = f"last.ckpt of step {self._saved_at} stays" if self._saved_at else "there is no earlier one"
             rank_zero_warn(f"step {trainer.global_step} is not saved: {self.failed}; {kept}, and training goes on")
@@ -133,17 +143,21 @@ class LastCheckpoint(Checkpoint):
         limit = self.every_minutes
         return bool(self.failed and minutes > RETRY_MINUTES) or (limit is not None and minutes > limit)
 
-    def heed(self, trainer: Trainer) -> None:
-        """Save and end here where told to: for whoever waits between two steps, in a run of one process."""
+    def save_now(self, trainer: Trainer) -> None:
+        """Write ``last.ckpt`` between two steps, unless it holds this one already."""
+        self.save_last(trainer)
+
+    def stop_if_signaled(self, trainer: Trainer) -> None:
+        """If a stop signal is pending, save and exit: for a run of one process, between two steps."""
         if self._signals.number:
             self.save_last(trainer)
-            stop(trainer, self._signals.number)
+            raise_for_signal(trainer, self._signals.number)
 
     def _end(self, trainer: Trainer, told: int) -> None:
         """Save and end here, or, in a series of skipped steps, after the next one: it will be asked again."""
-        if not _unsound(trainer):
+        if not _last_step_skipped(trainer):
             self.save_last(trainer)
-            stop(trainer, told)
+            raise_for_signal(trainer, told)
 
     @staticmethod
     def folder(trainer: Trainer) -> Path:
@@ -155,6 +169,6 @@ def _trial(trainer: Trainer) -> bool:
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
-def _unsound(trainer: Trainer) -> bool:
-    """Whether some callback (`FiniteSteps`) would rather not come back to this step."""
-    return any(callback.unsound(trainer) for callback in trainer.callbacks if hasattr(callback, "unsound"))  # type: ignore[attr-defined]
+def _last_step_skipped(trainer: Trainer) -> bool:
+    filters = (callback for callback in trainer.callbacks if isinstance(callback, StepFilter))  # type: ignore[attr-defined]
+    return any(callback.last_step_skipped(trainer) for callback in filters)

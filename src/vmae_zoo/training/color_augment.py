@@ -22,7 +22,7 @@ BLUR_RADIUS = 6  # pixels: three of the largest sigma
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColorJitterConfig:
     """How a view's colours are changed.
 
     Args:
@@ -46,11 +46,11 @@ class Colours:
     solarise: float = 0.0
 
 
-FIRST_VIEW = Colours()
-SECOND_VIEW = Colours(blur=0.1, solarise=0.2)
+FIRST_VIEW = ColorJitterConfig()
+SECOND_VIEW = ColorJitterConfig(blur=0.1, solarise=0.2)
 
 
-def change_colours(video_BCTHW: Tensor, key_B: Tensor, colours: Colours, purpose: str) -> Tensor:
+def color_jitter(video_BCTHW: Tensor, key_B: Tensor, colours: ColorJitterConfig, purpose: str) -> Tensor:
     """A view of each clip: float (B, C, T, H, W), 0..255.
 
     Args:
@@ -70,7 +70,7 @@ def change_colours(video_BCTHW: Tensor, key_B: Tensor, colours: Colours, purpose
         video = blend(video, torch.zeros_like(video[:, :, :1, :1, :1]), factor(u[1], colours.brightness))
         video = blend(video, grey(video).mean(dim=(1, 2, 3, 4), keepdim=True), factor(u[2], colours.contrast))
         video = blend(video, grey(video), factor(u[3], colours.saturation))
-        video = turn_hue(video, factor(u[4], colours.hue) - 1)
+        video = adjust_hue(video, factor(u[4], colours.hue) - 1)
         video = blend(video, grey(video), (u[5] >= colours.grey).float())
         low, high = BLUR_SIGMAS
         video = blur(video, (u[6] < colours.blur) * (low + (high - low) * u[7]))
@@ -90,7 +90,7 @@ def blend(video_BCTHW: Tensor, other: Tensor, share_B: Tensor) -> Tensor:
     return (share * video_BCTHW + (1 - share) * other).clamp(0, 255)
 
 
-def turn_hue(video_BCTHW: Tensor, turns_B: Tensor) -> Tensor:
+def adjust_hue(video_BCTHW: Tensor, turns_B: Tensor) -> Tensor:
     """Turn the colour circle of hue, saturation and value by a part of a turn."""
     red, green, blue = video_BCTHW.unbind(1)
     value, chroma = video_BCTHW.amax(1), video_BCTHW.amax(1) - video_BCTHW.amin(1)

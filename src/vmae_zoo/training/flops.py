@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vmae_zoo.training.fsdp2 import own_class
+from vmae_zoo.training.fsdp2 import unwrapped_type
 
 CLIPS = 2  # batch norms want more than one
 
@@ -66,22 +66,19 @@ def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
     few = {name: values[:CLIPS] for name, values in batch.items() if isinstance(values, Tensor)}
     try:
         with torch.no_grad():
-            try:
-                arguments = method.inputs(few)
-            except NotImplementedError:  # nothing to draw: a classifier
-                arguments = (method.normalise(few["video"]),)
-        twin = without_data(method)
+            arguments = method.prepare_inputs(few)
+        twin = to_meta(method)
         with FlopCounterMode(display=False) as counter:
             out = twin(*(argument.to("meta") for argument in arguments))
-            (out.loss if hasattr(out, "loss") else out.sum()).backward()
+            (out.sum() if isinstance(out, Tensor) else out.loss).backward()
     except (NotImplementedError, RuntimeError):
         return None
     return counter.get_total_flops() / len(few["video"])
 
 
-def without_data(method: Any) -> nn.Module:
+def to_meta(method: Any) -> nn.Module:
     """The same method, built again on the meta device: shapes only."""
     settings = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
     with torch.device("meta"):
-        twin = own_class(method)(**settings)
+        twin = unwrapped_type(method)(**settings)
     return twin.to("meta").train()

@@ -48,7 +48,7 @@ def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
         fully_shard(part, mesh=mesh["data_parallel"])
 
 
-def own_class(module: nn.Module) -> type[nn.Module]:
+def unwrapped_type(module: nn.Module) -> type[nn.Module]:
     """The class that a module was written as; sharding gives it one of its own, FSDP before the name."""
     return next(kind for kind in type(module).__mro__ if not kind.__name__.startswith("FSDP"))
 

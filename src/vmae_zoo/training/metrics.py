@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Scores:
+class ClassificationMetrics:
     """Accuracies in percent.
 
     Args:
@@ -31,7 +31,7 @@ class Scores:
     videos: int
 
     @classmethod
-    def of(cls, values_NK: Tensor, label_N: Tensor) -> "Scores":
+    def of(cls, values_NK: Tensor, label_N: Tensor) -> "ClassificationMetrics":
         """Score probabilities or logits; ties count as wrong where another class comes as high and earlier."""
         if len(label_N) == 0:
             raise ValueError("there is nothing to score: no video has a label")

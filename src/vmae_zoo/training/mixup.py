@@ -29,7 +29,7 @@ def soft_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
     return -(target_BK * logits_BK.float().log_softmax(1)).sum(1).mean()
 
 
-def mix(
+def mixup_cutmix(
     video_BCTHW: Tensor,
     target_BK: Tensor,
     key_B: Tensor,
@@ -93,7 +93,7 @@ def beta(key_B: Tensor, a: float, purpose: str) -> Tensor:
     return (u_B2R[:, 0] / total_BR).gather(1, first_B1)[:, 0].float()
 
 
-def erase(
+def random_erasing(
     video_BCTHW: Tensor,
     key_B: Tensor,
     probability: float = 0.25,

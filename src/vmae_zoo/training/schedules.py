@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vmae_zoo.data.interfaces import data_of
+
 
 @dataclass(frozen=True)
-class Plan:
+class RunLength:
     """How long a run is and how many clips a step sees.
 
     Args:
@@ -21,8 +23,8 @@ class Plan:
     global_batch: int | None
 
 
-def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) -> Plan:
-    """The plan of the run that ``trainer`` is about to start.
+def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) -> RunLength:
+    """The length of the run that ``trainer`` is about to start.
 
     Its length is ``max_steps``, or epochs x (rows // global batch) of the `vmae_zoo.data.ClipDataModule`; Lightning's
     own estimate is not used: asking for it starts the data loader before a resumed run knows its place.
@@ -30,8 +32,8 @@ def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) ->
     Raises:
         ValueError: neither is known.
     """
-    data = trainer.datamodule
-    per_epoch = getattr(data, "steps_per_epoch", None)
+    data = data_of(trainer)
+    per_epoch = data.steps_per_epoch
     if trainer.max_steps > 0:
         steps = trainer.max_steps
         if per_epoch and trainer.max_epochs and trainer.max_epochs > 0:
@@ -40,14 +42,17 @@ def plan(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) ->
         steps = trainer.max_epochs * per_epoch
     else:
         raise ValueError(
-            "the learning-rate schedule needs the run's length: "
-            "give the trainer max_steps, or train with ClipDataModule and max_epochs"
+            "the learning-rate schedule needs the run's length: give trainer.max_steps, or trainer.max_epochs and a "
+            "data module that knows steps_per_epoch, such as ClipDataModule"
         )
     if warmup_steps is None:
         if warmup_epochs and not per_epoch:
-            raise ValueError("warmup_epochs needs ClipDataModule to know an epoch's steps: give warmup_steps instead")
+            raise ValueError(
+                "warmup_epochs needs a data module that knows steps_per_epoch, such as ClipDataModule: "
+                "give warmup_steps instead"
+            )
         warmup_steps = round(warmup_epochs * (per_epoch or 0))
-    return Plan(steps, warmup_steps, getattr(data, "global_batch", None))
+    return RunLength(steps, warmup_steps, data.global_batch)
 
 
 def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> float:
@@ -65,6 +70,6 @@ def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> flo
     return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * done))
 
 
-def steps_down(step: int, milestones: Sequence[float]) -> float:
+def multistep(step: int, milestones: Sequence[float]) -> float:
     """Share of the full rate at a 0-based step: a tenth of what it was from each milestone on."""
     return 0.1 ** sum(step >= milestone for milestone in milestones)

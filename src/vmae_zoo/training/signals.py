@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
+
+from vmae_zoo.lightning_internals import requeues_under_slurm
 
 NAMES = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP")  # Windows has no SIGUSR1 and no SIGHUP
 
@@ -28,7 +29,7 @@ class Signals:
     def __init__(self) -> None:
         self.number = 0
 
-    def listen(self) -> None:
+    def install(self) -> None:
         """Take over from now on; only the main thread may, and what was asked to be ignored (``nohup``) stays so."""
         self.number = 0
         if threading.current_thread() is not threading.main_thread():
@@ -48,7 +49,7 @@ class Signals:
         self.number = number
 
 
-class Agreement:
+class AsyncMaxReduce:
     """The largest of what each process says, known to all of them one call later, so that nobody waits for anybody."""
 
     def __init__(self, processes: int):
@@ -60,14 +61,14 @@ class Agreement:
         """Say something; the answer is about what was said the last time. One process is answered at once."""
         if self._group is None:
             return list(said)
-        heard = self.heard() or [0] * len(said)
+        heard = self.result() or [0] * len(said)
         self._said = torch.tensor(said)
         self._sent = torch.distributed.all_reduce(
             self._said, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
         )
         return heard
 
-    def heard(self) -> list[int] | None:
+    def result(self) -> list[int] | None:
         """What all processes said the last time; None where nothing was said yet."""
         if self._sent is None or self._said is None:
             return None
@@ -76,13 +77,11 @@ class Agreement:
         return self._said.tolist()
 
 
-def stop(trainer: Trainer, number: int) -> None:
+def raise_for_signal(trainer: Trainer, number: int) -> None:
     """End the run that a signal ended: exit code 128 + its number, 130 for Ctrl-C; under SLURM, SIGUSR1 requeues."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    environment = trainer._accelerator_connector.cluster_environment
-    slurm = isinstance(environment, SLURMEnvironment) and environment.auto_requeue
-    if slurm and number == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
+    if requeues_under_slurm(trainer) and number == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
         requeue()
     raise SIGTERMException(128 + number)
 

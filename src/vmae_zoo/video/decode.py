@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -21,11 +21,10 @@ from av.video.stream import VideoStream
 
 from vmae_zoo.video.frame_conversion import display_matrix, to_pixels
 from vmae_zoo.video.jpeg_shards import Place, header_of, read_frames
-from vmae_zoo.video.motion_vectors import Motion
-from vmae_zoo.video.packet_index import DisprovedError, Timeline, decode_run, read_timeline
+from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_run, read_timeline
 from vmae_zoo.video.video_info import VideoError, VideoInfo
 
-__all__ = ["VideoError", "VideoInfo", "ask_first", "opened", "probe", "read_clip"]
+__all__ = ["VideoError", "VideoInfo", "opened", "probe", "read_clip", "set_index_lookup"]
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -44,8 +43,6 @@ def read_clip(
     path: str | Path,
     frame_ids: Sequence[int] | np.ndarray,
     short_side: int | None = None,
-    refuse_corrupt: bool = False,
-    motion: Motion | None = None,
 ) -> np.ndarray:
     """Decode frames of a video.
 
@@ -55,10 +52,6 @@ def read_clip(
             repeats allowed.
         short_side: resize so that the shorter side has this many pixels; the longer one follows, rounded to an even
             number. None keeps the native size.
-        refuse_corrupt: raise `VideoError` where the decoder marked a wanted frame, or one between it and the keyframe
-            before it, as damaged (FFmpeg conceals most damage and carries on).
-        motion: is filled with the motion of blocks between the frames. The frames stay the same, but FFmpeg may conceal
-            damage in MPEG-2 otherwise.
 
     Returns:
         uint8 (T, H, W, 3), RGB as PyAV converts by default, display rotation applied.
@@ -77,8 +70,6 @@ def read_clip(
     place = Place.of(os.fspath(path))
     if place is not None:
         return read_frames(place, wanted, short_side)
-    collect = partial(_collect, wanted=wanted, short_side=short_side, refuse_corrupt=refuse_corrupt, motion=motion)
-    vectors = motion is not None
     identity = _identity(path)
     memory = _memory(*identity)
     name, last = identity[0], int(wanted.max())
@@ -86,17 +77,17 @@ def read_clip(
         if last >= memory.timeline.frames:
             raise _past_the_end(name, last, memory.timeline.frames)
         try:
-            with opened(name, vectors) as (container, stream):
+            with opened(name) as (container, stream):
                 timeline = memory.timeline
                 runs = timeline.runs(np.unique(wanted).tolist())
-                frames = (found for run in runs for found in decode_run(container, stream, timeline, run, vectors))
-                return collect(frames, name)
-        except (DisprovedError, av.FFmpegError):
+                frames = (found for run in runs for found in decode_run(container, stream, timeline, run))
+                return _collect(frames, name, wanted, short_side)
+        except (IndexMismatchError, av.FFmpegError):
             memory.timeline = memory.info = None
             _info.cache_clear()
     try:
-        with opened(name, vectors) as (container, stream):
-            return collect(_counted(container, stream, name), name)
+        with opened(name) as (container, stream):
+            return _collect(_counted(container, stream, name), name, wanted, short_side)
     except av.FFmpegError as error:
         raise VideoError(f"{name} has frames that FFmpeg cannot convert: {error.strerror}") from None
 
@@ -105,7 +96,7 @@ def read_clip(
 class _Memory:
     """What the packets of a file tell; both None where they prove nothing."""
 
-    timeline: Timeline | None
+    timeline: PacketIndex | None
     info: VideoInfo | None
 
 
@@ -118,11 +109,11 @@ def _info(name: str, size: int, mtime_ns: int) -> VideoInfo:
         return _inspect(stream, _counted(container, stream, name), None)
 
 
-Recall = Callable[[str, int, int], tuple[VideoInfo, Timeline | None] | None]
-_recall: Recall | None = None
+IndexLookup = Callable[[str, int, int], tuple[VideoInfo, PacketIndex | None] | None]
+_recall: IndexLookup | None = None
 
 
-def ask_first(recall: Recall | None) -> None:
+def set_index_lookup(recall: IndexLookup | None) -> None:
     """Have this process ask ``recall(name, size, mtime_ns)``, an index, before it reads the packets of a file."""
     global _recall
     _recall = recall
@@ -139,12 +130,12 @@ def _memory(name: str, size: int, mtime_ns: int) -> _Memory:
             if timeline is not None:
                 first = decode_run(container, stream, timeline, timeline.runs([0])[0])
                 return _Memory(timeline, _inspect(stream, first, timeline))
-        except (DisprovedError, av.FFmpegError):
+        except (IndexMismatchError, av.FFmpegError):
             pass
     return _Memory(None, None)
 
 
-def _inspect(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], timeline: Timeline | None) -> VideoInfo:
+def _inspect(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], timeline: PacketIndex | None) -> VideoInfo:
     """Describe a video by its header, its first frame and, without a timeline, the number of its frames."""
     _, first = next(frames)
     height, width, rotation = first.height, first.width, first.rotation
@@ -179,13 +170,8 @@ def _past_the_end(name: str, position: int, frames: int) -> IndexError:
 
 
 @contextmanager
-def opened(name: str, vectors: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file and its first video stream, to be decoded with one thread; `VideoError` where there is none.
-
-    Args:
-        name: the file.
-        vectors: frames bring their motion vectors, where the codec has some that FFmpeg hands out.
-    """
+def opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its first video stream for decoding with one thread; `VideoError` if there is none."""
     try:
         container = av.open(f"file:{name}", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
@@ -199,8 +185,6 @@ def opened(name: str, vectors: bool = False) -> Iterator[tuple[InputContainer, V
             raise VideoError(f"{name} is in a codec that this FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
-        if vectors:
-            stream.codec_context.options = {"flags2": "+export_mvs"}
         yield container, stream
 
 
@@ -221,24 +205,13 @@ def _counted(container: InputContainer, stream: VideoStream, name: str) -> Itera
 
 
 def _collect(
-    frames: Iterator[tuple[int, VideoFrame]],
-    name: str,
-    wanted: np.ndarray,
-    short_side: int | None,
-    refuse_corrupt: bool,
-    motion: Motion | None,
+    frames: Iterator[tuple[int, VideoFrame]], name: str, wanted: np.ndarray, short_side: int | None
 ) -> np.ndarray:
     """Convert the wanted frames, which come in ascending order, into their places in the clip."""
-    clip, matrix, damaged, position, last = None, None, False, -1, int(wanted.max())
-    if motion is not None:
-        motion.begin(wanted)
+    clip, matrix, position, last = None, None, -1, int(wanted.max())
     for position, frame in frames:
-        known = motion is None or motion.note(position, frame)
-        damaged = frame.is_corrupt or (damaged and not frame.key_frame)
         places = np.flatnonzero(wanted == position)
         if places.size:
-            if damaged and refuse_corrupt:
-                raise VideoError(f"{name} is damaged: the decoder had to conceal errors at or before frame {position}")
             if clip is None:
                 matrix = display_matrix(frame)
             pixels = to_pixels(frame, short_side, matrix)
@@ -247,7 +220,7 @@ def _collect(
             elif clip.shape[1:] != pixels.shape:
                 raise VideoError(f"{name} changes its frame size from {clip.shape[1:3]} to {pixels.shape[:2]}")
             clip[places] = pixels
-        if position >= last and known:
+        if position >= last:
             break
     if position < last or clip is None:
         raise _past_the_end(name, last, position + 1)

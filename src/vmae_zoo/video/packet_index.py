@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from av.container import InputContainer
@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from vmae_zoo.video.bitstream import Packet, packet_reader
 
 
-class DisprovedError(Exception):
+class IndexMismatchError(Exception):
     """Decoding did not show the frames that the packets promised."""
 
 
@@ -34,7 +34,7 @@ class Run:
     positions: tuple[int, ...]
 
 
-class Timeline:
+class PacketIndex:
     """The packets of a video in the order of the file, which is that of decoding; each shows one frame or none.
 
     Args:
@@ -68,7 +68,7 @@ class Timeline:
         return zlib.compress(flags.tobytes() + np.diff(self.pts, prepend=0).astype("<i8").tobytes())
 
     @classmethod
-    def unpack(cls, packed: bytes) -> "Timeline":
+    def unpack(cls, packed: bytes) -> "PacketIndex":
         """What was packed."""
         data = zlib.decompress(packed)
         count = len(data) // 9
@@ -98,7 +98,7 @@ class Timeline:
         return runs
 
 
-def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | None:
+def read_timeline(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
     """Read all packets without decoding them; None where their frames cannot be counted for certain.
 
     So it is with AVI files with B-frames (their presentation times are made up), missing or repeated times, packed or
@@ -122,11 +122,11 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | 
         packets.append(found._replace(shown=False) if packet.is_discard else found)
     if not packets or not packets[0].start or len(set(pts)) < len(pts) or min(pts) < pts[0]:
         return None
-    return Timeline(pts, packets)
+    return PacketIndex(pts, packets)
 
 
 def decode_run(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, run: Run, beyond: bool = False
+    container: InputContainer, stream: VideoStream, timeline: PacketIndex, run: Run
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Frames of a run with their positions, ascending, the wanted ones among them.
 
@@ -135,38 +135,31 @@ def decode_run(
         stream: its video.
         timeline: of its packets.
         run: what to decode.
-        beyond: frames come with their motion vectors; go on after the last wanted one with later ones that it was
-            predicted from.
 
     Raises:
-        DisprovedError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
+        IndexMismatchError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
             mends with what it has seen before.
     """
-    if beyond and stream.codec_context.codec.canonical_name != "h264":  # others hold a P frame's vectors till the next
-        later = np.flatnonzero(~timeline.spare[run.last + 1 :])
-        run = replace(run, last=run.last + 1 + int(later[0])) if later.size else run
     sent = [k for k in range(run.first, run.last + 1) if k in run.needed or not timeline.spare[k]]
-    promised, reached = timeline.promised(sent, run.first), False
+    promised = timeline.promised(sent, run.first)
     for frame in _decoded(container, stream, timeline, run, frozenset(sent)):
         if frame.pts is None or frame.pts < timeline.pts[run.first]:
             continue  # shown before the keyframe, and not whole without what lies before it
         position, pts = next(promised, (-1, None))
         if frame.pts != pts or frame.is_corrupt:
-            raise DisprovedError
+            raise IndexMismatchError
         yield position, frame
-        reached = position >= run.positions[-1]
-        if reached and not beyond:
+        if position >= run.positions[-1]:
             return
-    if not reached:
-        raise DisprovedError
+    raise IndexMismatchError
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, timeline: Timeline, run: Run, sent: frozenset[int]
+    container: InputContainer, stream: VideoStream, timeline: PacketIndex, run: Run, sent: frozenset[int]
 ) -> Iterator[VideoFrame]:
     for index, packet in enumerate(_packets(container, stream, timeline, run.first), start=run.first):
         if packet.pts != timeline.pts[index]:
-            raise DisprovedError
+            raise IndexMismatchError
         if index in sent:
             yield from stream.decode(packet)
         if index == run.last:
@@ -174,7 +167,9 @@ def _decoded(
     yield from stream.decode(None)  # what the decoder still holds back for reordering
 
 
-def _packets(container: InputContainer, stream: VideoStream, timeline: Timeline, first: int) -> Iterator[EncodedPacket]:
+def _packets(
+    container: InputContainer, stream: VideoStream, timeline: PacketIndex, first: int
+) -> Iterator[EncodedPacket]:
     """The packets of the file from number ``first`` on."""
     for target in (first, 0):
         container.seek(int(timeline.pts[target]), stream=stream)
@@ -184,7 +179,7 @@ def _packets(container: InputContainer, stream: VideoStream, timeline: Timeline,
         if landed.size and landed[0] <= first:
             break
     else:
-        raise DisprovedError
+        raise IndexMismatchError
     while packet.pts != timeline.pts[first]:
         packet = next(packets)
     yield packet

@@ -1,6 +1,6 @@
 """Pictures: what is hidden, and what a method makes of it."""
 
 from vmae_zoo.viz.masks import show_split
-from vmae_zoo.viz.reconstruction import Reconstruction, can_reconstruct, reconstruct
+from vmae_zoo.viz.reconstruction import Reconstruction, reconstruct, reconstructs
 
-__all__ = ["Reconstruction", "can_reconstruct", "reconstruct", "show_split"]
+__all__ = ["Reconstruction", "reconstruct", "reconstructs", "show_split"]

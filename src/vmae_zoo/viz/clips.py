@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.data import ClipDataset, Row, collate
+from vmae_zoo.data import ClipDataset, ClipRecord, collate
 from vmae_zoo.methods.base import Method
 
 
@@ -26,12 +26,11 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
         if not video.is_file():
             raise ValueError(f"--video {video}: there is no such file")
     dataset = ClipDataset(
-        [Row(video.name, video, -1, "test") for video in videos],
+        [ClipRecord(video.name, video, -1, "test") for video in videos],
+        method.encoder.preprocessing.clip,
+        request=method.clip_request,
         train=False,
         seed=seed,
-        extras=method.clip_extras,
-        views=method.views,
-        **method.encoder.preprocessing.clip,
     )
     batch = collate([dataset[place] for place in range(len(videos))])
     if batch.get("bad"):

@@ -9,7 +9,7 @@ from torch import Tensor
 from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.base import MaskedMethod
 from vmae_zoo.viz.picture import Panel
 from vmae_zoo.viz.reconstruction import parts, token_mask
 
@@ -18,7 +18,7 @@ OUTLINE = (255, 196, 0)
 VISITS = ((72, 20, 120), (30, 140, 150), (250, 225, 40))  # colours of the first, a middle and the last cluster visited
 
 
-def show_split(method: Method, split: TokenSplit | ClusterOrder, frames_THWC: np.ndarray, clip: int = 0) -> Panel:
+def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_THWC: np.ndarray, clip: int = 0) -> Panel:
     """A panel with one column per time slice: the clip, what the encoder sees, and what the decoder predicts or visits.
 
     Args:

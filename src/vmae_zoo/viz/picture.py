@@ -65,7 +65,7 @@ def sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
     return image
 
 
-def write_moving(panel: Panel, file: Path, side: int = 160, frames_per_second: float = 8.0) -> None:
+def write_gif(panel: Panel, file: Path, side: int = 160, frames_per_second: float = 8.0) -> None:
     """The rows of a panel side by side as a moving GIF, each under its label."""
     text = ImageFont.load_default(TEXT)
     width = max(max(_width(frames, side), int(text.getlength(label))) for label, frames in panel.rows.items())

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import Method
-from vmae_zoo.models.patchify import gather_cubes, put_cubes
+from vmae_zoo.methods.base import MaskedMethod
+from vmae_zoo.models.patchify import patchify, unpatchify
 from vmae_zoo.models.targets import cubes_of_values, undo_normalised_cubes, undo_normalised_patches
 from vmae_zoo.viz.picture import Panel, chosen_frames
 
@@ -64,60 +64,59 @@ def psnr(mse: float) -> float:
     return float(-10 * torch.tensor(max(mse, 1e-12), dtype=torch.float64).log10())
 
 
-def can_reconstruct(method: nn.Module) -> bool:
-    """Whether this is a method that predicts pixels."""
-    return getattr(method, "targets", None) is not None
+def reconstructs(module: nn.Module) -> bool:
+    """Whether this is a method that hides tokens and predicts pixels."""
+    return isinstance(module, MaskedMethod) and module.targets is not None
 
 
-def check_method(module: Any) -> Method:
-    """The same module; ``ValueError`` where it hides nothing and predicts no pixels."""
-    if not can_reconstruct(module):
+def check_method(module: nn.Module) -> MaskedMethod:
+    """The same module; ``ValueError`` unless it hides tokens and predicts pixels."""
+    if not isinstance(module, MaskedMethod) or not reconstructs(module):
         raise ValueError(f"{type(module).__name__} hides no tokens and predicts no pixels: there is nothing to show")
     return module
 
 
 @torch.no_grad()
-def reconstruct(method: Method, batch: dict[str, Any]) -> Reconstruction:
+def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
     """Hide, predict and put together.
 
     Args:
-        method: one that predicts pixels; its mode and the random state stay as they are.
+        module: a method that predicts pixels; its mode and the random state stay as they are.
         batch: as from the data module, on the method's device.
 
     Raises:
         ValueError: the method predicts no pixels.
     """
-    check_method(method)
-    with evaluating(method), torch.compiler.set_stance("force_eager"):  # a few clips are not worth compiling for
-        video_BCTHW, split = method.inputs(batch)
+    method = check_method(module)
+    with eval_mode(method), torch.compiler.set_stance("force_eager"):  # a few clips are not worth compiling for
+        video_BCTHW, split = method.prepare_inputs(batch)
         prediction_BMK = method(video_BCTHW, split).prediction.float()
     pixels_BCTHW, inputs_BCTHW = batch["video"].float() / 255, video_BCTHW.float()
-    grid: TokenGrid = getattr(method, "target_grid", method.grid)
-    frames = getattr(method, "target_frames", None)
+    grid, frames = method.target_grid, method.target_frames
     if frames is not None:
         pixels_BCTHW, inputs_BCTHW = pixels_BCTHW[:, :, frames], inputs_BCTHW[:, :, frames]
 
     seen_BN, given_BN, predicted_BM = parts(method, split)
-    truth_BNCpqr = gather_cubes(pixels_BCTHW, grid)
+    truth_BNCpqr = patchify(pixels_BCTHW, grid)
     counted_BN = token_mask(predicted_BM, grid) & ~given_BN
 
     def complete(values_BMK: Tensor) -> tuple[Tensor, Tensor]:
         cubes = torch.full_like(truth_BNCpqr, GREY)
         rows = torch.arange(len(cubes), device=cubes.device)[:, None]
         cubes[rows, predicted_BM] = predicted_pixels(
-            method, values_BMK, gather_cubes(inputs_BCTHW, grid, predicted_BM)
+            method, values_BMK, patchify(inputs_BCTHW, grid, predicted_BM)
         ).clamp(0, 1)
         cubes = torch.where(_over_cubes(given_BN), truth_BNCpqr, cubes)
         error_BN = (cubes - truth_BNCpqr).square().mean(dim=(2, 3, 4, 5))
-        return put_cubes(cubes, grid).cpu(), ((error_BN * counted_BN).sum(1) / counted_BN.sum(1)).cpu()
+        return unpatchify(cubes, grid).cpu(), ((error_BN * counted_BN).sum(1) / counted_BN.sum(1)).cpu()
 
     ours, mse = complete(prediction_BMK)
     zero, zero_mse = complete(torch.zeros_like(prediction_BMK))
-    visible = put_cubes(torch.where(_over_cubes(seen_BN), truth_BNCpqr, GREY), grid).cpu()
+    visible = unpatchify(torch.where(_over_cubes(seen_BN), truth_BNCpqr, GREY), grid).cpu()
     return Reconstruction(pixels_BCTHW.cpu(), visible, ours, zero, mse, zero_mse)
 
 
-def predicted_pixels(method: Method, values_BMK: Tensor, inputs_BMCpqr: Tensor) -> Tensor:
+def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Tensor) -> Tensor:
     """Predicted values as pixels (B, M, C, p, q, r): the normalisation of this method's targets undone.
 
     Args:
@@ -125,16 +124,16 @@ def predicted_pixels(method: Method, values_BMK: Tensor, inputs_BMCpqr: Tensor) 
         values_BMK: predictions.
         inputs_BMCpqr: the true cubes of the network's own input.
     """
-    denormalise = method.encoder.normaliser.pixels
-    normalised = method.hparams["normalise_target"]
+    denormalise = method.encoder.normalizer.pixels
+    normalized = method.hparams["normalise_target"]
     if method.targets == "pixels":
         pixels = denormalise(inputs_BMCpqr, channel_dim=2)
-        return undo_normalised_cubes(values_BMK, pixels) if normalised else cubes_of_values(values_BMK, pixels)
-    undo = undo_normalised_patches if normalised else cubes_of_values
+        return undo_normalised_cubes(values_BMK, pixels) if normalized else cubes_of_values(values_BMK, pixels)
+    undo = undo_normalised_patches if normalized else cubes_of_values
     return denormalise(undo(values_BMK, inputs_BMCpqr), channel_dim=2)
 
 
-def parts(method: Method, split: TokenSplit | ClusterOrder) -> tuple[Tensor, Tensor, Tensor]:
+def parts(method: MaskedMethod, split: TokenSplit | ClusterOrder) -> tuple[Tensor, Tensor, Tensor]:
     """What the encoder sees, bool (B, N); what is shown as it is, bool (B, N); what is predicted, int64 (B, M).
 
     An autoregressive method sees tokens of every cluster but the last, and predicts each before it sees any of it: only
@@ -155,7 +154,7 @@ def token_mask(ids_BM: Tensor, grid: TokenGrid) -> Tensor:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, every part's own mode given back afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, Row, collate
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, collate
 from vmae_zoo.methods.moco_v3 import MoCoV3
 from vmae_zoo.viz.picture import Panel
 
@@ -23,19 +23,12 @@ def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0)
     Raises:
         ValueError: the file is not a video.
     """
-    wanted = method.encoder.preprocessing
     dataset = ClipDataset(
-        [Row(video.name, video, -1, "train")],
-        wanted.frames,
-        wanted.stride_frames,
-        wanted.size,
-        crop=data.crop,
-        scales=data.scales,
-        flip=data.flip,
+        [ClipRecord(video.name, video, -1, "train")],
+        method.encoder.preprocessing.clip,
+        data.augmentation,
+        method.clip_request,
         seed=seed,
-        views=method.views,
-        same_clip=method.same_clip,
-        area=data.area,
     )
     batch = collate([dataset[0]])
     if batch.get("bad"):
@@ -53,11 +46,11 @@ def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
     """
     rows: dict[str, np.ndarray] = {}
     cropped = (batch["video"], batch["other"])
-    for name, crops, view in zip(("first view", "second view"), cropped, method.inputs(batch), strict=True):
-        pixels = method.encoder.normaliser.pixels(view, channel_dim=1).clamp(0, 1)
+    for name, crops, view in zip(("first view", "second view"), cropped, method.prepare_inputs(batch), strict=True):
+        pixels = method.encoder.normalizer.pixels(view, channel_dim=1).clamp(0, 1)
         for label, clip in ((name, crops[0]), ("in its colours", (255 * pixels[0]).round().byte())):
             rows[label if label not in rows else label + " "] = _slices(clip, method.grid.cube[0])
-    same = "two crops of one clip" if method.same_clip else "two clips of one video"
+    same = "two crops of one clip" if method.clip_request.same_clip else "two clips of one video"
     return Panel(type(method).__name__, rows, f"{same}, each in colours of its own; their embeddings should be alike")
 
 

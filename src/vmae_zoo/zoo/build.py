@@ -14,8 +14,8 @@ import vmae_zoo.methods
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.preprocessing import Normaliser, Preprocessing
-from vmae_zoo.zoo.convert.spec import Described
+from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.zoo.convert.spec import ModelSpec
 
 LOG = logging.getLogger("vmae_zoo")
 
@@ -25,7 +25,7 @@ MOST_TOKENS = 2**17  # of a clip: a bound on what settings that came with a file
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadReport:
     """Where a model came from and what became of each tensor of its file.
 
     Args:
@@ -74,7 +74,7 @@ def resizing(old: TokenGrid, new: TokenGrid) -> str:
     return f"positions resized from clips of {old_size} to {new_size}"
 
 
-class WithoutInit(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Writes zeros instead of random numbers into weights that are about to be overwritten: it is faster."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -86,7 +86,7 @@ class WithoutInit(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def construct(described: Described, where: str) -> Method:
+def construct(described: ModelSpec, where: str) -> Method:
     """The model with the weights of its random start; ``ValueError`` where the settings do not make one."""
     _check_settings(described, where)
     try:
@@ -103,11 +103,11 @@ def prepare(encoder: Encoder, settings: dict[str, Any]) -> None:
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     known = {**vars(encoder.preprocessing), **plain}
     encoder.preprocessing = Preprocessing(**known)
-    encoder.normaliser = Normaliser(encoder.preprocessing)
+    encoder.normalizer = Normalize(encoder.preprocessing)
 
 
 def build(
-    described: Described,
+    described: ModelSpec,
     *,
     task: str,
     source: str,
@@ -135,7 +135,7 @@ def build(
     if allow_missing:
         model = construct(described, source)
     else:
-        with WithoutInit():
+        with SkipInit():
             model = construct(described, source)
     expected = model.state_dict()
     missing = sorted(name for name in expected if name.startswith(part) and name not in names)
@@ -147,7 +147,7 @@ def build(
     with torch.no_grad():
         for name in used:
             expected[name].copy_(names[name])
-    loaded = Loaded(
+    loaded = LoadReport(
         source=source,
         layout=layout,
         method=described.method,
@@ -164,7 +164,7 @@ def build(
     return result.eval()
 
 
-def check_task(described: Described, task: str, source: str) -> None:
+def check_task(described: ModelSpec, task: str, source: str) -> None:
     """Refuse to make one kind of model out of a file of another kind."""
     if task not in TASKS:
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
@@ -178,7 +178,7 @@ def check_task(described: Described, task: str, source: str) -> None:
         raise ValueError(f"{source} has no classification head: load it with task='encoder' and train one on top")
 
 
-def _check_settings(described: Described, where: str) -> None:
+def _check_settings(described: ModelSpec, where: str) -> None:
     """Settings beside weights are a stranger's: bound what they make us allocate before anything is built."""
     hparams = described.hparams
     frames, side, patch = (hparams.get(name) or 1 for name in ("frames", "image_size", "patch"))
@@ -214,7 +214,7 @@ def _refuse(source: str, what: str, names: list[str], allowed: Sequence[str], ar
         )
 
 
-def _tell(loaded: Loaded, tensors: dict[str, Tensor]) -> None:
+def _tell(loaded: LoadReport, tensors: dict[str, Tensor]) -> None:
     told = LOG.warning if loaded.missing or loaded.unexpected else LOG.info
     told(loaded.line())
     biases = [name for name in loaded.used if name.endswith(("attn.q_bias", "attn.v_bias"))]

@@ -15,7 +15,7 @@ NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
-class Story:
+class CardData:
     """What is told beside the weights; {} and None where nothing is known.
 
     Args:
@@ -37,7 +37,7 @@ class Story:
     picture: str | None = None
 
 
-def model_card(model: Method, story: Story) -> str:
+def model_card(model: Method, story: CardData) -> str:
     """README.md of a repository, front matter included."""
     kind = type(model).__name__
     sections = [
@@ -60,7 +60,7 @@ def model_card(model: Method, story: Story) -> str:
     return f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def what(model: Method, story: Story) -> str:
+def what(model: Method, story: CardData) -> str:
     """One paragraph: which model, how large, for which input."""
     encoder, expects = model.encoder, model.encoder.preprocessing
     weights = encoder if story.part else model
@@ -79,7 +79,7 @@ def what(model: Method, story: Story) -> str:
     )
 
 
-def use(model: Method, story: Story) -> str:
+def use(model: Method, story: CardData) -> str:
     """How to load it."""
     task = "" if story.part else ', task="classify"' if type(model).__name__ == "Classifier" else ', task="pretrain"'
     expects = model.encoder.preprocessing
@@ -108,7 +108,7 @@ def data(recipe: Mapping[str, Any]) -> str:
     return f"Trained on {where}{': ' + ', '.join(told) if told else ''}."
 
 
-def training(model: Method, story: Story) -> str:
+def training(model: Method, story: CardData) -> str:
     """How it was trained, and what it has seen."""
     hparams, summary = model.hparams, story.summary
     labels = "Labels were seen." if type(model).__name__ == "Classifier" else "No labels were seen."

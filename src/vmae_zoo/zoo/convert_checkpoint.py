@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import vmae_zoo
-from vmae_zoo.zoo.build import Loaded
+from vmae_zoo.zoo.build import LoadReport
 from vmae_zoo.zoo.convert import LAYOUTS, hugging_face
 from vmae_zoo.zoo.push import method_of, plain_record, save_weights, whole
 
@@ -23,7 +23,7 @@ FITS = {  # layout: classes that it can hold
 }
 
 
-def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> Loaded:
+def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> LoadReport:
     """Read ``source`` and write it as ``layout`` to ``target``; nothing that is there is overwritten.
 
     Args:

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from vmae_zoo.methods import Method
 from vmae_zoo.models.positions import resize_learnt
-from vmae_zoo.zoo.build import LOG, Loaded, check_tensors, construct, parts_of, resizing
-from vmae_zoo.zoo.convert.spec import Described, Told
+from vmae_zoo.zoo.build import LOG, LoadReport, check_tensors, construct, parts_of, resizing
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.load import read
 from vmae_zoo.zoo.resolve import locate
 
 AFRESH = ("encoder.fc_norm.", "head.")  # a classifier's own, where the weights have none
 
 
-def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
+def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadReport:
     """Put weights into a model that is about to be trained: what fits by name is taken, the rest keeps its start.
 
     The same method takes everything, a classifier of other classes all but the head. Another takes the encoder, without
@@ -36,12 +36,12 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
     """
     located = locate(name_or_path, task="encoder", **where)
     block: Any = model.encoder.blocks[0]
-    told = Told(located.name, num_heads=block.attn.heads, image_size=model.hparams["trained_image_size"])
+    told = LoadHints(located.name, num_heads=block.attn.heads, image_size=model.hparams["trained_image_size"])
     described, layout, licence = read(located, told)
-    before = without_data(described, located.name)
+    before = to_meta(described, located.name)
     if before.grid.cube != model.grid.cube and before.grid.time == 1:  # an image encoder is inflated to clips
         described, layout, licence = read(located, told.but(frames=model.grid.pixels[0]))
-        before = without_data(described, located.name)
+        before = to_meta(described, located.name)
     expected, given, positions = model.state_dict(), described.tensors, None
     if before.grid.cube == model.grid.cube and before.grid != model.grid:
         given, positions = resize_learnt(given, before.grid, model.grid), resizing(before.grid, model.grid)
@@ -69,7 +69,7 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
             expected[name].copy_(given[name])
     fresh = tuple(name for name in expected if name not in used)
     left_out = tuple(name for name in described.tensors if name not in used)
-    loaded = Loaded(
+    loaded = LoadReport(
         located.name,
         layout,
         described.method,
@@ -86,7 +86,7 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> Loaded:
     return loaded
 
 
-def without_data(described: Described, where: str) -> Method:
+def to_meta(described: ModelSpec, where: str) -> Method:
     """The model that a file is of, shapes only."""
     with torch.device("meta"):
         return construct(described, where)

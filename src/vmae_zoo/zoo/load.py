@@ -11,9 +11,9 @@ from vmae_zoo.models.encoder import resized
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LOG, TASKS, build, resizing
 from vmae_zoo.zoo.convert import layout_of
-from vmae_zoo.zoo.convert.spec import METHODS, Described, Told
-from vmae_zoo.zoo.resolve import Located, locate
-from vmae_zoo.zoo.safe_load import Contents, read_json, read_weights
+from vmae_zoo.zoo.convert.spec import METHODS, LoadHints, ModelSpec
+from vmae_zoo.zoo.resolve import ResolvedFile, locate
+from vmae_zoo.zoo.safe_load import CheckpointData, read_json, read_weights
 
 WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
 
@@ -64,7 +64,7 @@ def load_pretrained(
     if method is not None and method not in METHODS:
         raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}")
     located = locate(name_or_path, task=task, endpoint=endpoint, revision=revision)
-    told = Told(located.name, task, method, num_heads, decoder_num_heads, image_size, frames)
+    told = LoadHints(located.name, task, method, num_heads, decoder_num_heads, image_size, frames)
     described, layout, licence = read(located, told)
     model: Any = build(
         described,
@@ -84,7 +84,7 @@ def load_pretrained(
     return other
 
 
-def read(located: Located, told: Told) -> tuple[Described, str, str | None]:
+def read(located: ResolvedFile, told: LoadHints) -> tuple[ModelSpec, str, str | None]:
     """What a file is, the name of its layout, and its licence where something says it."""
     config = read_json(located.file.parent / "config.json")
     processor = read_json(located.file.parent / "preprocessor_config.json")
@@ -112,7 +112,7 @@ def read(located: Located, told: Told) -> tuple[Described, str, str | None]:
     return described, layout, licence if isinstance(licence, str) else None
 
 
-def with_entry(told: Told, entry: registry.Entry) -> Told:
+def with_entry(told: LoadHints, entry: registry.Entry) -> LoadHints:
     """What the table says where the caller says nothing."""
     encoder, decoder = entry.heads
     return told.but(
@@ -124,7 +124,7 @@ def with_entry(told: Told, entry: registry.Entry) -> Told:
     )
 
 
-def describe(contents: Contents, told: Told) -> tuple[Described, str]:
+def describe(contents: CheckpointData, told: LoadHints) -> tuple[ModelSpec, str]:
     """What a file is, and the name of its layout."""
     record = contents.record or (told.config if "vmae_zoo" in told.config else {})
     if "method" in record:
@@ -139,7 +139,7 @@ def describe(contents: Contents, told: Told) -> tuple[Described, str]:
         ) from None
 
 
-def own(record: dict[str, Any], tensors: dict[str, Tensor], told: Told) -> Described:
+def own(record: dict[str, Any], tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """A file that this package wrote: it says itself what it is."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
     if method not in METHODS.values() or not isinstance(hparams, dict):
@@ -147,7 +147,7 @@ def own(record: dict[str, Any], tensors: dict[str, Tensor], told: Told) -> Descr
             f"{told.where} says it is a {method!r} of vmae_zoo, which this version does not know: upgrade vmae_zoo"
         )
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in hparams.items()}
-    return Described(str(method), plain, tensors, preprocessing if isinstance(preprocessing, dict) else {})
+    return ModelSpec(str(method), plain, tensors, preprocessing if isinstance(preprocessing, dict) else {})
 
 
 def unwrapped(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:

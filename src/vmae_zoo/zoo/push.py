@@ -18,9 +18,9 @@ import vmae_zoo
 from vmae_zoo.methods import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import Loaded, WithoutInit, build, construct
-from vmae_zoo.zoo.card import Story, model_card
-from vmae_zoo.zoo.convert.spec import Described, Told
+from vmae_zoo.zoo.build import LoadReport, SkipInit, build, construct
+from vmae_zoo.zoo.card import CardData, model_card
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.hub_errors import explained
 from vmae_zoo.zoo.load import read
 from vmae_zoo.zoo.resolve import locate
@@ -123,7 +123,7 @@ def prepare(
     picture = Path(picture) if picture else pictures[-1] if pictures else None
     if picture:
         shutil.copyfile(picture, folder / f"picture{picture.suffix}")
-    story = Story(
+    story = CardData(
         repo=repo,
         part=part.rstrip("."),
         licence=licence,
@@ -138,7 +138,7 @@ def prepare(
 def whole(checkpoint: str | Path, **told: Any) -> nn.Module:
     """All that a file holds: a classifier, a method, or an encoder; ``told`` as for `load_pretrained`."""
     located = locate(checkpoint)
-    described, layout, licence = read(located, Told(located.name, **told))
+    described, layout, licence = read(located, LoadHints(located.name, **told))
     outside = [name for name in described.tensors if not name.startswith("encoder.")]
     task = "classify" if described.method == "Classifier" and outside else "pretrain" if outside else "encoder"
     return build(
@@ -157,9 +157,9 @@ def method_of(model: nn.Module) -> tuple[Method, str]:
     if isinstance(model, Method):
         return model, ""
     loaded = getattr(model, "loaded", None)
-    if isinstance(model, Encoder) and isinstance(loaded, Loaded):
-        described = Described(loaded.method, loaded.hparams, dict(model.named_parameters()))
-        with WithoutInit():
+    if isinstance(model, Encoder) and isinstance(loaded, LoadReport):
+        described = ModelSpec(loaded.method, loaded.hparams, dict(model.named_parameters()))
+        with SkipInit():
             method = construct(described, loaded.source)
         method.encoder = model
         return method, "encoder."
@@ -190,7 +190,7 @@ def licence_of(method: Method, model: nn.Module, given: str | None) -> str | Non
 
 def plain_record(method: Method) -> dict[str, Any]:
     """The method's record, fit for others' eyes: a path that it started from loses its folders."""
-    record = method.record()
+    record = method.export_config()
     start = record["hparams"].get("init_from")
     return {**record, "hparams": {**record["hparams"], "init_from": public(str(start)) if start else None}}
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from vmae_zoo.models.sizes import DECODERS, ENCODERS
-from vmae_zoo.resources import packaged
+from vmae_zoo.resources import resource
 from vmae_zoo.zoo.convert import LAYOUTS
 from vmae_zoo.zoo.convert.spec import METHODS
 
@@ -137,7 +137,7 @@ def is_non_commercial(licence: str) -> bool:
 
 def table() -> dict[str, Entry]:
     """All entries by name, in the order of the file."""
-    return read_table(packaged("checkpoints.yaml"))
+    return read_table(resource("checkpoints.yaml"))
 
 
 @cache

@@ -14,7 +14,7 @@ IN_FOLDER = ("model.safetensors", "checkpoints/last.ckpt", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
-class Located:
+class ResolvedFile:
     """A file of weights on this machine.
 
     Args:
@@ -34,7 +34,7 @@ class Located:
 
 def locate(
     name_or_path: str | Path, *, task: str = "encoder", endpoint: str | None = None, revision: str | None = None
-) -> Located:
+) -> ResolvedFile:
     """Find the file, and fetch it where it has to be.
 
     Raises:
@@ -45,10 +45,10 @@ def locate(
         repo, file, pinned = hub.address(text)
         found = hub.fetch(repo, file, revision=revision or pinned, endpoint=endpoint)
         entries = [entry for entry in registry.of_repository(repo) if entry.source.get("file", file) == file]
-        return Located(text, found.path, entries[0] if len(entries) == 1 else None, found.commit, found.sha256)
+        return ResolvedFile(text, found.path, entries[0] if len(entries) == 1 else None, found.commit, found.sha256)
     path = Path(text).expanduser()
     if path.exists() or path.is_symlink():
-        return Located(text, weights_in(path))
+        return ResolvedFile(text, weights_in(path))
     if path.suffix in (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pyth") or len(path.parts) > 1:
         raise ValueError(f"{text}: no such file")
     entry = registry.find(text)
@@ -74,13 +74,15 @@ def check_kind(entry: Entry, task: str) -> None:
     raise ValueError(f"{entry.name} is {kinds[entry.task]}: load it with task='{entry.task}' or task='encoder'")
 
 
-def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | None = None) -> Located:
+def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | None = None) -> ResolvedFile:
     """The file of an entry: from the package, from the Hub, or where `adopt` put it."""
     digest = None if entry.sha256 == UNKNOWN or revision else entry.sha256
     if "bundled" in entry.source:
-        return Located(entry.name, _checked(registry.BUNDLED / entry.source["bundled"], entry), entry, sha256=digest)
+        return ResolvedFile(
+            entry.name, _checked(registry.BUNDLED / entry.source["bundled"], entry), entry, sha256=digest
+        )
     if "page" in entry.source:
-        adopted = sorted(by_hand(entry).glob("*"))
+        adopted = sorted(manual_dir(entry).glob("*"))
         if not adopted:
             what = entry.source.get("file") or f"the file with the id {entry.source.get('id')}"
             raise ValueError(
@@ -90,7 +92,7 @@ def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | No
         seen = recall(entry.name)
         if seen and sha256_of(adopted[0]) != seen:
             raise ValueError(f"{adopted[0]} has changed since it was pulled: pull {entry.name} again")
-        return Located(entry.name, _checked(adopted[0], entry), entry, sha256=seen)
+        return ResolvedFile(entry.name, _checked(adopted[0], entry), entry, sha256=seen)
     repo, file = entry.source["hub"], entry.source.get("file")
     if file == UNKNOWN:
         raise ValueError(f"{entry.name} lives in {repo} under a name that is not confirmed: {entry.notes}")
@@ -98,15 +100,15 @@ def fetch_entry(entry: Entry, *, endpoint: str | None = None, revision: str | No
     found = hub.fetch(
         repo, file, revision=revision or known, endpoint=endpoint, sha256=digest, pin=revision is None and known is None
     )
-    return Located(entry.name, found.path, entry, found.commit, found.sha256)
+    return ResolvedFile(entry.name, found.path, entry, found.commit, found.sha256)
 
 
-def by_hand(entry: Entry) -> Path:
+def manual_dir(entry: Entry) -> Path:
     """The folder for a file that was downloaded by hand."""
-    return cache_folder() / "by_hand" / entry.name
+    return cache_folder() / "manual_dir" / entry.name
 
 
-def adopt(entry: Entry, given: Path) -> Located:
+def adopt(entry: Entry, given: Path) -> ResolvedFile:
     """Take over a file that was downloaded by hand, so that the entry's name loads it from now on.
 
     Raises:
@@ -116,7 +118,7 @@ def adopt(entry: Entry, given: Path) -> Located:
         raise ValueError(f"{entry.name} is not downloaded by hand: `vmae-zoo pull {entry.name}` fetches it")
     read_weights(given)  # refuses what is no file of weights
     _checked(given, entry)
-    folder = by_hand(entry)
+    folder = manual_dir(entry)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
         old.unlink()
@@ -126,7 +128,7 @@ def adopt(entry: Entry, given: Path) -> Located:
     partial.replace(target)
     digest = sha256_of(target)
     note(str(entry.name), digest)
-    return Located(entry.name, target, entry, sha256=digest)
+    return ResolvedFile(entry.name, target, entry, sha256=digest)
 
 
 def _checked(path: Path, entry: Entry) -> Path:

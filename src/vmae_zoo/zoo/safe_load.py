@@ -30,7 +30,7 @@ _WEIGHTS_KEYS = ("state_dict", "model", "module", "model_state", "model_state_di
 
 
 @dataclass(frozen=True)
-class Contents:
+class CheckpointData:
     """What a file holds.
 
     Args:
@@ -42,7 +42,7 @@ class Contents:
     record: dict[str, Any]
 
 
-def read_weights(path: Path) -> Contents:
+def read_weights(path: Path) -> CheckpointData:
     """Read a file of weights.
 
     Raises:
@@ -80,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return _object(path.read_text(encoding="utf-8", errors="replace"), path)
 
 
-def _read_safetensors(path: Path, size: int) -> Contents:
+def _read_safetensors(path: Path, size: int) -> CheckpointData:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(size - 8, LONGEST_HEADER):
@@ -93,7 +93,7 @@ def _read_safetensors(path: Path, size: int) -> Contents:
             noted = (file.metadata() or {}).get("vmae_zoo", "{}")
     except (SafetensorError, RuntimeError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({_first_line(error)}): download or save it again") from None
-    return Contents(_checked(tensors, path), _object(noted, path))
+    return CheckpointData(_checked(tensors, path), _object(noted, path))
 
 
 def _object(text: str, path: Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _object(text: str, path: Path) -> dict[str, Any]:
     return found
 
 
-def _read_pickle(path: Path, size: int) -> Contents:
+def _read_pickle(path: Path, size: int) -> CheckpointData:
     if zipfile.is_zipfile(path):
         _check_zip(path, size)
     try:
@@ -116,7 +116,7 @@ def _read_pickle(path: Path, size: int) -> Contents:
     except Exception as error:  # whatever a hostile file makes the reader stumble over, it is the file's fault
         raise ValueError(_refusal(path, str(error))) from None
     record = found.get("vmae_zoo") if isinstance(found, Mapping) else None
-    return Contents(_checked(_weights_in(found, path), path), record if isinstance(record, dict) else {})
+    return CheckpointData(_checked(_weights_in(found, path), path), record if isinstance(record, dict) else {})
 
 
 def _check_zip(path: Path, size: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmae_zoo.datasets.index import find_index, folder_of, key_of, without_damaged
-from vmae_zoo.datasets.layouts import LAYOUTS, Catalog, Row, open_catalog
+from vmae_zoo.datasets.layouts import LAYOUTS, Catalog, ClipRecord, open_catalog
 from vmae_zoo.video.storage import names, read
 
 MOST = 64  # videos of a shard: about 0.5 GB of Kinetics
@@ -50,16 +50,16 @@ class Plan:
         """What the usual split says of the clips of each video."""
         catalog, name_of = self.catalogs[0], {path: name for name, path in self.videos}
         told: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in self.videos}
-        for row in catalog.rows:
-            names = {"class": catalog.classes[row.label]} if catalog.classes and row.label >= 0 else {}
-            told[name_of[row.path]].append({**fields(row), **names})
+        for record in catalog.records:
+            names = {"class": catalog.classes[record.label]} if catalog.classes and record.label >= 0 else {}
+            told[name_of[record.path]].append({**fields(record), **names})
         return told
 
 
-def fields(row: Row) -> dict[str, Any]:
-    """A row without its path."""
-    told = {"id": row.id, "label": row.label, "split": row.split, "start": row.start, "end": row.end}
-    return {name: value for name, value in {**told, "group": row.group}.items() if value not in (None, "")}
+def fields(record: ClipRecord) -> dict[str, Any]:
+    """A record without its path."""
+    told = {"id": record.id, "label": record.label, "split": record.split, "start": record.start, "end": record.end}
+    return {name: value for name, value in {**told, "group": record.group}.items() if value not in (None, "")}
 
 
 def shard_name(shard: int) -> str:
@@ -81,7 +81,7 @@ def plan(root: Path, layout: str | None, short_side: int, quality: int, per_shar
     if index is not None:
         catalogs = [without_damaged(catalog, index) for catalog in catalogs]
     folder = folder_of(first.root)
-    paths = {row.path for catalog in catalogs for row in catalog.rows}
+    paths = {record.path for catalog in catalogs for record in catalog.records}
     videos = sorted((key_of(folder, path), path) for path in paths)
     if not videos:
         raise ValueError(f"{root} has no video that is not damaged: there is nothing to cache")
@@ -96,12 +96,12 @@ def shards_done(plan: Plan, target: Path) -> set[int]:
     """
     found = names(target)
     done = {shard for shard in range(plan.shards) if f"{shard_name(shard)}.json" in found}
-    if done and told_of(target, min(done))["plan"] != plan.digest:
+    if done and read_shard_meta(target, min(done))["plan"] != plan.digest:
         raise ValueError(f"{target} was begun with other videos or settings: use those again, or give an empty folder")
     return done
 
 
-def told_of(target: Path, shard: int) -> dict[str, Any]:
+def read_shard_meta(target: Path, shard: int) -> dict[str, Any]:
     """What lies beside a shard: its "plan", the places of its "videos", and why others "failed"."""
     file = target / f"{shard_name(shard)}.json"
     try:

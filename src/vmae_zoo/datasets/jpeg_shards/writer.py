@@ -1,4 +1,4 @@
-"""Making a cache: one shard at a time, each by one process of any machine, and the list of rows when all are there.
+"""Making a cache: one shard at a time, each by one process of any machine, and the list of records when all are there.
 
 A shard is a tar file that the `webdataset` library reads: of each video ``<key>.json`` and ``<key>.000000.jpg`` and so
 on. Beside it lies ``shard-000000.json``, where each of its videos begins; it is written last, so a shard that has one
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
-from vmae_zoo.datasets.jpeg_shards.shard_plan import Plan, fields, shard_name, told_of
+from vmae_zoo.datasets.jpeg_shards.shard_plan import Plan, fields, read_shard_meta, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, LIST
 from vmae_zoo.datasets.process_pool import file_workers
 from vmae_zoo.video.decode import VideoError, opened, probe
@@ -144,11 +144,11 @@ def _compare(place: Place, name: str, kept: dict[int, np.ndarray]) -> None:
 
 
 def join(plan: Plan, target: Path) -> dict[str, str]:
-    """Write the list of rows over all shards; the videos that are in none, with reasons."""
+    """Write the list of records over all shards; the videos that are in none, with reasons."""
     places: dict[str, tuple[str, int, int]] = {}
     failed: dict[str, str] = {}
     for shard in range(plan.shards):
-        told = told_of(target, shard)
+        told = read_shard_meta(target, shard)
         places.update({name: (f"{shard_name(shard)}.tar", *place) for name, place in told["videos"].items()})
         failed.update(told["failed"])
     name_of = {path: name for name, path in plan.videos}
@@ -164,10 +164,10 @@ def join(plan: Plan, target: Path) -> dict[str, str]:
     }
     lines = [json.dumps(head)]
     for catalog in plan.catalogs:
-        for row in catalog.rows:
-            place = places.get(name_of[row.path])
+        for record in catalog.records:
+            place = places.get(name_of[record.path])
             if place is not None:
-                lines.append(json.dumps([catalog.split, fields(row), *place]))
+                lines.append(json.dumps([catalog.split, fields(record), *place]))
     write(target / LIST, "\n".join([*lines, ""]).encode())
     return failed
 

@@ -1,4 +1,4 @@
-"""Catalogs: what lies below a root, as rows of clips.
+"""Catalogs: what lies below a root, as records of clips.
 
 Each layout is a file of this room; the first of `LAYOUTS` that is found is the one, unless it is named.
 """
@@ -6,10 +6,10 @@ Each layout is a file of this room; the first of `LAYOUTS` that is found is the 
 from pathlib import Path
 
 from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout, Row
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, ClipRecord, Layout
 from vmae_zoo.video.storage import as_path, is_remote
 
-__all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "Layout", "Row", "open_catalog"]
+__all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "Layout", "open_catalog"]
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -59,7 +59,7 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
             else f"not the layout {layout} ({LAYOUTS[layout].expects})"
         )
         raise ValueError(
-            f"{root} holds {expected}, but {_glimpse(root)}: check root{'' if layout is None else ' and layout'}"
+            f"{root} holds {expected}, but {_summarize(root)}: check root{'' if layout is None else ' and layout'}"
         )
     if split is not None and split not in chosen.splits:
         choices = (
@@ -69,12 +69,12 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
         )
         raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
     catalog = chosen.read(root, split)
-    if not catalog.rows:
+    if not catalog.records:
         raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
     return catalog
 
 
-def _glimpse(root: Path) -> str:
+def _summarize(root: Path) -> str:
     if root.is_file():
         return "is one file that is no list of videos"
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())

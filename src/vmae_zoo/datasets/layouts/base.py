@@ -17,7 +17,7 @@ SPLITS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ClipRecord:
     """One clip of a data set.
 
     Args:
@@ -51,8 +51,8 @@ class Row:
         start: float | None = None,
         end: float | None = None,
         group: str = "",
-    ) -> "Row":
-        """A row whose id is its place below the root, or its full path where it lies elsewhere."""
+    ) -> "ClipRecord":
+        """A record whose id is its place below the root, or its full path where it lies elsewhere."""
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
         if start is not None or end is not None:
             name += f"#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
@@ -67,7 +67,7 @@ class Catalog:
         root: its folder, or its list file.
         layout: name of the layout it was read as.
         classes: names of the classes, in the order of their labels; empty where nothing is labelled.
-        rows: all clips of all splits.
+        records: all clips of all splits.
         split: which of the layout's splits this is, None where it has only one.
         notes: what the user should know, a clause each.
         missing: names of videos that its lists name and that are not there.
@@ -76,27 +76,27 @@ class Catalog:
     root: Path
     layout: str
     classes: list[str]
-    rows: list[Row]
+    records: list[ClipRecord]
     split: int | None = None
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
-    def of(self, split: str) -> list[Row]:
-        """The rows of "train", "val" or "test"."""
-        return [row for row in self.rows if row.split == split]
+    def of(self, split: str) -> list[ClipRecord]:
+        """The records of "train", "val" or "test"."""
+        return [record for record in self.records if record.split == split]
 
     def describe(self) -> str:
         """One line: layout, classes, clips of each split and what is odd about them."""
         which = "" if self.split is None else f" (split {self.split})"
         notes = list(self.notes)
-        if all(row.split == "train" for row in self.rows):
+        if all(record.split == "train" for record in self.records):
             notes.append("no validation split, so training runs without a validation set")
         what = f"layout {self.layout}{which}, {named(self.classes)}, clips: {self.counts()}"
         return "; ".join([f"{self.root}: {what}", *notes])
 
     def counts(self) -> str:
         """``3570 train, 1530 val``."""
-        counts = Counter(row.split for row in self.rows)
+        counts = Counter(record.split for record in self.records)
         return ", ".join(f"{counts[name]} {name}" for name in ("train", "val", "test") if counts[name])
 
 

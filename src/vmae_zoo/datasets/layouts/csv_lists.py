@@ -15,7 +15,7 @@ import csv
 import re
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, Row, is_video
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, is_video
 
 _LINE = re.compile(r"""^(?P<quote>["']?)(?P<path>.+?)(?P=quote)[\s,]+(?P<label>-?\d+)(?:[\s,]+-?\d+)?$""")
 _SUFFIXES = (".csv", ".txt", ".list")
@@ -55,7 +55,7 @@ def _read_csv(root: Path, split: int | None) -> Catalog:
     numbered = all(name.isdecimal() for name in names)
     classes = sorted(names, key=int if numbered else None)
     labels = {name: label for label, name in enumerate(classes)}
-    rows = []
+    records = []
     for line, entry in entries:
         kind = SPLITS.get((entry.get(column) or "train").strip().lower())
         if kind is None:
@@ -63,8 +63,10 @@ def _read_csv(root: Path, split: int | None) -> Catalog:
         start, end = (_number(file, line, name, entry.get(name)) for name in ("start", "end"))
         label = labels.get((entry.get("label") or "").strip(), -1)
         group = (entry.get("group") or "").strip()
-        rows.append(Row.below(file.parent, file.parent / entry["path"].strip(), label, kind, start, end, group))
-    return Catalog(root, "csv", classes, rows, split)
+        records.append(
+            ClipRecord.below(file.parent, file.parent / entry["path"].strip(), label, kind, start, end, group)
+        )
+    return Catalog(root, "csv", classes, records, split)
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -104,8 +106,8 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
     known = len(labels) > 1  # a column of zeros only fills the place
     classes = [str(label) for label in range(max(labels) + 1)] if known else []
     base = root.parent if root.is_file() else root
-    rows = [Row.below(base, path, label if known else -1, kind) for path, label, kind in found]
-    return Catalog(root, "list", classes, rows)
+    records = [ClipRecord.below(base, path, label if known else -1, kind) for path, label, kind in found]
+    return Catalog(root, "list", classes, records)
 
 
 CSV = Layout(

@@ -7,7 +7,7 @@ are ignored.
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, Row, list_videos
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, list_videos
 
 
 def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
@@ -30,12 +30,12 @@ def _read_labelled(root: Path, split: int | None) -> Catalog:
     videos = _videos(root)
     classes = sorted({name for _, _, name in videos if name is not None})
     labels = {name: label for label, name in enumerate(classes)}
-    rows = [Row.below(root, path, -1 if name is None else labels[name], kind) for path, kind, name in videos]
-    return Catalog(root, "folder", classes, rows)
+    records = [ClipRecord.below(root, path, -1 if name is None else labels[name], kind) for path, kind, name in videos]
+    return Catalog(root, "folder", classes, records)
 
 
 def _read_flat(root: Path, split: int | None) -> Catalog:
-    return Catalog(root, "flat", [], [Row.below(root, path, -1, kind) for path, kind, _ in _videos(root)])
+    return Catalog(root, "flat", [], [ClipRecord.below(root, path, -1, kind) for path, kind, _ in _videos(root)])
 
 
 FOLDER = Layout(

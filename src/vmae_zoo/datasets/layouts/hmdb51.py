@@ -8,7 +8,7 @@ have this layout.
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note, subfolders
+from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note, subfolders
 
 _SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits")
 _MEANING = {"1": "train", "2": "val"}
@@ -36,7 +36,7 @@ def _read(root: Path, split: int | None) -> Catalog:
         )
     classes = [file.name.removesuffix(f"_test_split{split}.txt") for file in files]
     folders = {folder.name: folder for parent in [*subfolders(root), root] for folder in subfolders(parent)}
-    rows, missing, listed = [], [], 0
+    records, missing, listed = [], [], 0
     for label, (name, file) in enumerate(zip(classes, files, strict=True)):
         videos = {path.stem: path for path in list_videos(folders[name])} if name in folders else {}
         for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
@@ -48,8 +48,8 @@ def _read(root: Path, split: int | None) -> Catalog:
             if path is None:
                 missing.append(f"{name}/{clip.strip()}")
             else:
-                rows.append(Row.below(root, path, label, _MEANING[use]))
-    return Catalog(root, "hmdb51", classes, rows, split, missing_note(missing, listed, root), tuple(missing))
+                records.append(ClipRecord.below(root, path, label, _MEANING[use]))
+    return Catalog(root, "hmdb51", classes, records, split, missing_note(missing, listed, root), tuple(missing))
 
 
 LAYOUT = Layout(

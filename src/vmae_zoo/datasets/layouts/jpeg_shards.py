@@ -1,7 +1,7 @@
 """``cache``: what `vmae-zoo cache` made of another data set: the same clips, their frames as JPEGs in tar shards.
 
-The list of clips is ``rows.jsonl``: a line about all of it, then for each clip its numbered split, the row, its shard
-and its place there.
+The list of clips is ``rows.jsonl``: a line about all of it, then for each clip its numbered split, the record, its
+shard and its place there.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row
+from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout
 from vmae_zoo.video.storage import exists, read
 
 LIST = "rows.jsonl"
@@ -18,7 +18,7 @@ _SHARD = re.compile(r"shard-\d+\.tar")
 
 
 def _read(root: Path, split: int | None) -> Catalog:
-    rows: list[Row] = []
+    records: list[ClipRecord] = []
     file = root / LIST
     lines = read(file).decode().splitlines()
     try:
@@ -36,19 +36,19 @@ def _read(root: Path, split: int | None) -> Catalog:
         try:
             of, told, shard, offset, length = json.loads(line)
             if of == wanted:
-                rows.append(_row(root, told, shard, offset, length))
+                records.append(_row(root, told, shard, offset, length))
         except (ValueError, TypeError, KeyError):
             raise _damaged(file, number) from None
     notes = [f"cached from the layout {layout}"]
     if left_out:
         notes.append(f"{left_out} videos could not be cached")
-    return Catalog(root, "cache", classes, rows, wanted, tuple(notes))
+    return Catalog(root, "cache", classes, records, wanted, tuple(notes))
 
 
-def _row(root: Path, told: dict[str, Any], shard: str, offset: int, length: int) -> Row:
+def _row(root: Path, told: dict[str, Any], shard: str, offset: int, length: int) -> ClipRecord:
     if not _SHARD.fullmatch(shard) or min(int(offset), int(length)) < 0:
         raise ValueError
-    return Row(path=Path(f"{root}/{shard}/{int(offset)}+{int(length)}"), **told)  # as `Place.path`
+    return ClipRecord(path=Path(f"{root}/{shard}/{int(offset)}+{int(length)}"), **told)  # as `Place.path`
 
 
 def _damaged(file: Path, line: int) -> ValueError:

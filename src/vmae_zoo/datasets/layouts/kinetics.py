@@ -9,7 +9,7 @@ the root, with any video extension. Clips that YouTube has lost are normal: they
 import csv
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, Row, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, list_videos, missing_note
 
 _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
@@ -44,7 +44,7 @@ def _read(root: Path, split: int | None) -> Catalog:
     classes = sorted({entry["label"] for entry, _ in entries if entry["label"]})
     labels = {name: label for label, name in enumerate(classes)}
     videos = {path.stem: path for path in list_videos(root)}
-    rows, missing = [], []
+    records, missing = [], []
     for entry, kind in entries:
         stem = entry["youtube_id"]
         timed = f"{stem}_{int(float(entry['time_start'])):06d}_{int(float(entry['time_end'])):06d}"
@@ -52,9 +52,9 @@ def _read(root: Path, split: int | None) -> Catalog:
         if path is None:
             missing.append(timed)
         else:
-            rows.append(Row.below(root, path, labels.get(entry["label"], -1), kind))
+            records.append(ClipRecord.below(root, path, labels.get(entry["label"], -1), kind))
     notes = missing_note(missing, len(entries), root)
-    return Catalog(root, "kinetics", classes, rows, None, notes, tuple(missing))
+    return Catalog(root, "kinetics", classes, records, None, notes, tuple(missing))
 
 
 LAYOUT = Layout(

@@ -8,7 +8,7 @@ labels file gives ``{"Holding something": "0", ...}``.
 import json
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
 
 
 def _file(root: Path, kind: str) -> Path | None:
@@ -26,7 +26,7 @@ def _read(root: Path, split: int | None) -> Catalog:
     assert labels_file is not None
     labels = {name: int(label) for name, label in json.loads(labels_file.read_text()).items()}
     videos = {path.stem: path for path in list_videos(root)}
-    rows, missing, listed = [], [], 0
+    records, missing, listed = [], [], 0
     for kind, name in (("train", "train"), ("val", "validation")):
         file = _file(root, name)
         if file is None:
@@ -40,9 +40,9 @@ def _read(root: Path, split: int | None) -> Catalog:
             if path is None:
                 missing.append(str(entry["id"]))
             else:
-                rows.append(Row.below(root, path, labels[template], kind))
+                records.append(ClipRecord.below(root, path, labels[template], kind))
     classes = sorted(labels, key=labels.__getitem__)
-    return Catalog(root, "ssv2", classes, rows, None, missing_note(missing, listed, root), tuple(missing))
+    return Catalog(root, "ssv2", classes, records, None, missing_note(missing, listed, root), tuple(missing))
 
 
 LAYOUT = Layout("ssv2", "something-something-v2-train.json and -labels.json in the root or in labels/", _found, _read)

@@ -7,7 +7,7 @@ root or in a folder in it. Files are matched by stem, which is unique, so extens
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, Row, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
 
 
 def _lists(root: Path) -> Path | None:
@@ -32,14 +32,14 @@ def _read(root: Path, split: int | None) -> Catalog:
                 names[line.split()[0].replace("\\", "/")] = kind
     classes = sorted({name.split("/")[0] for name in names})
     videos = {path.stem: path for path in list_videos(root)}
-    rows, missing = [], []
+    records, missing = [], []
     for name, kind in names.items():
         path = videos.get(Path(name).stem)
         if path is None:
             missing.append(name)
         else:
-            rows.append(Row.below(root, path, classes.index(name.split("/")[0]), kind))
-    return Catalog(root, "ucf101", classes, rows, split, missing_note(missing, len(names), root), tuple(missing))
+            records.append(ClipRecord.below(root, path, classes.index(name.split("/")[0]), kind))
+    return Catalog(root, "ucf101", classes, records, split, missing_note(missing, len(names), root), tuple(missing))
 
 
 LAYOUT = Layout(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vmae_zoo.datasets.synthetic.writer import write_data
-from vmae_zoo.randomness import Draws, hash_text, sample_key
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise")
 SIDE, FRAMES = 64, 40
@@ -32,7 +32,7 @@ def clip_of(digit_HW: np.ndarray, motion: str, key: int) -> np.ndarray:
         motion: one of `MOTIONS`.
         key: decides where it starts and how fast it is.
     """
-    draws = Draws(key, "moving digit")
+    draws = KeyedRNG(key, "moving digit")
     x, y = draws.uniform(0, SIDE), draws.uniform(0, SIDE)
     speed, phase, radius, period = (
         draws.uniform(1, 2),
@@ -72,7 +72,7 @@ def make(file: Path, out: Path, clips: int = 2000, seed: int = 0) -> None:
     images, labels = read_digits(file)
     if not 10 <= clips <= len(images):
         raise ValueError(f"{clips} clips of {len(images)} digits: at least 10, and each digit is used once")
-    order = Draws(sample_key(seed, 0, hash_text("digits")), "order").permutation(len(images))[:clips]
+    order = KeyedRNG(sample_key(seed, 0, hash_text("digits")), "order").permutation(len(images))[:clips]
     videos = {}
     tables: dict[str, list[dict[str, str]]] = {"digit.csv": [], "motion.csv": []}
     for number, place in enumerate(order):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from vmae_zoo.randomness import Draws, random_uniform
+from vmae_zoo.randomness import KeyedRNG, random_uniform
 
 CLASSES = (
     "grow", "move_down", "move_left", "move_right", "move_up",
@@ -44,7 +44,7 @@ class _Blob:
 
 def frames_of(label: str, key: int) -> np.ndarray:
     """The clip of a class and a key: uint8 (FRAMES, SIDE, SIDE, 3)."""
-    draws = Draws(key, "scene")
+    draws = KeyedRNG(key, "scene")
     ground = _texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
     light = _light(draws)
     blobs = [_blob(draws) for _ in range(BLOBS)]
@@ -64,7 +64,7 @@ def frames_of(label: str, key: int) -> np.ndarray:
     return clip
 
 
-def _light(draws: Draws) -> np.ndarray:
+def _light(draws: KeyedRNG) -> np.ndarray:
     """Light from one side, a share of about 0.1 to one of about 1.6: float32 (SIDE, SIDE, 1), fixed to the camera."""
     heading = draws.uniform(0, 2 * pi)
     rows, columns = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2) / (SIDE / 2)
@@ -92,7 +92,7 @@ def _pose(label: str, blob: _Blob, t: int, drift: tuple[float, float]) -> tuple[
     return x % _WIDE - _MARGIN, y % _WIDE - _MARGIN, angle, radius / (_SPRITE / 2 - 4)
 
 
-def _blob(draws: Draws) -> _Blob:
+def _blob(draws: KeyedRNG) -> _Blob:
     rows, columns = np.mgrid[:_SPRITE, :_SPRITE] - (_SPRITE - 1) / 2
     around, radius = np.arctan2(rows, columns), np.hypot(rows, columns)
     edge = np.ones_like(around)
@@ -104,7 +104,7 @@ def _blob(draws: Draws) -> _Blob:
     return _Blob(picture, *place, draws.uniform(0, 2 * pi), draws.uniform(), draws.uniform(), draws.uniform(0, 2 * pi))
 
 
-def _strip(draws: Draws) -> tuple[np.ndarray, float, float]:
+def _strip(draws: KeyedRNG) -> tuple[np.ndarray, float, float]:
     """A bar across the frame: picture, angle of its normal, place along it."""
     width = draws.integer(6, 13)
     picture = _picture(_texture(draws, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
@@ -116,7 +116,7 @@ def _picture(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.dstack([colour * alpha[..., None], alpha]).astype(np.float32)
 
 
-def _texture(draws: Draws, height: int, width: int, cells: tuple[int, ...]) -> np.ndarray:
+def _texture(draws: KeyedRNG, height: int, width: int, cells: tuple[int, ...]) -> np.ndarray:
     """Smooth noise between three random colours: float32 (height, width, 3), 0..255, the same beyond its edges.
 
     Args:

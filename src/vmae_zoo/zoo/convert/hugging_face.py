@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vmae_zoo.models.sizes import ENCODERS
 from vmae_zoo.zoo.convert import mae, timesformer, videomae
 from vmae_zoo.zoo.convert.renames import Pairs, joined_qkv, renamed, split_qkv, turned
-from vmae_zoo.zoo.convert.spec import Described, Told
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 
 NAME = "transformers"
 
@@ -70,9 +70,9 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return any("embeddings.patch_embeddings.projection." in name for name in tensors)
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """Any of the models, whole or as a bare ``...Model``."""
-    kind = kind_of(tensors, told)
+    kind = detect_type(tensors, told)
     if any(name.startswith("embeddings.") for name in tensors):
         tensors = {f"{kind}.{name}": value for name, value in tensors.items()}
     if told.config.get("hidden_act", "gelu") != "gelu":
@@ -87,7 +87,7 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     return with_classes(read_videomae(official_names(tensors, VIDEOMAE, joined="qkv"), told), told)
 
 
-def with_classes(described: Described, told: Told) -> Described:
+def with_classes(described: ModelSpec, told: LoadHints) -> ModelSpec:
     """The names of the classes, where the config has them and not the library's stand-ins."""
     labels = told.config.get("id2label") or {}
     names = tuple(str(labels.get(str(n))) for n in range(described.hparams.get("num_classes", 0)))
@@ -96,7 +96,7 @@ def with_classes(described: Described, told: Told) -> Described:
     return replace(described, hparams={**described.hparams, "classes": names})
 
 
-def kind_of(tensors: dict[str, Tensor], told: Told) -> str:
+def detect_type(tensors: dict[str, Tensor], told: LoadHints) -> str:
     """The library's word for the model inside: videomae, vit or timesformer."""
     for kind in ("videomae", "timesformer", "vit"):
         if any(name.startswith(f"{kind}.") for name in tensors):
@@ -104,7 +104,7 @@ def kind_of(tensors: dict[str, Tensor], told: Told) -> str:
     return {"vit_mae": "vit", "timesformer": "timesformer"}.get(told.config.get("model_type", ""), "videomae")
 
 
-def with_config(told: Told) -> Told:
+def with_config(told: LoadHints) -> LoadHints:
     """What the config says where the caller says nothing.
 
     Raises:
@@ -137,7 +137,7 @@ def official_names(tensors: dict[str, Tensor], roots: Pairs, joined: str) -> dic
     return tensors
 
 
-def read_videomae(tensors: dict[str, Tensor], told: Told) -> Described:
+def read_videomae(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """VideoMAE: biases first, then as the official program's."""
     bias = {".attn.query.bias": ".attn.q_bias", ".attn.value.bias": ".attn.v_bias", ".attn.qkv.bias": ".attn.qkv.bias"}
     named = {}
@@ -163,14 +163,14 @@ def read_videomae(tensors: dict[str, Tensor], told: Told) -> Described:
 def write(model: Any) -> dict[str, Tensor]:
     """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with either attention."""
     if type(model).__name__ == "MAE":
-        return their_names(mae.write(model), VIT_MAE)
+        return hf_names(mae.write(model), VIT_MAE)
     if model.encoder.attention == "divided":
         weights = {name.removeprefix("model."): value for name, value in timesformer.write(model).items()}
         return renamed_leaves(weights, TIMESFORMER)
-    return their_names(dict(model.state_dict()), VIDEOMAE)
+    return hf_names(dict(model.state_dict()), VIDEOMAE)
 
 
-def their_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
+def hf_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
     """The library's names; query, key and value apart."""
     return split_qkv(renamed_leaves(tensors, roots), QKV)
 

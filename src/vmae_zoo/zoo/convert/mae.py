@@ -13,8 +13,8 @@ from vmae_zoo.models.positions import sincos_2d
 from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.renames import renamed, turned
 from vmae_zoo.zoo.convert.spec import (
-    Described,
-    Told,
+    LoadHints,
+    ModelSpec,
     decoder_heads_of,
     depth_of,
     embedding_of,
@@ -46,7 +46,7 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return tensors["patch_embed.proj.weight"].ndim == 4 and computed
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """A pre-training file, or the encoder of one; with ``frames`` above 1 the encoder inflated to clips."""
     if (told.frames or 1) > 1:
         return timm_vit.read({n: v for n, v in tensors.items() if "decoder" not in n and n != "mask_token"}, told)
@@ -75,7 +75,7 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
             )
     weights = {name: value for name, value in tensors.items() if name not in TABLES}
     weights["patch_embed.proj.weight"] = weights["patch_embed.proj.weight"][:, :, None]
-    return Described("MAE", hparams, renamed(weights, RENAMES))
+    return ModelSpec("MAE", hparams, renamed(weights, RENAMES))
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:

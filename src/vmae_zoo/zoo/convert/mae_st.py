@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from vmae_zoo.methods.mae_st import MEAN, STD
 from vmae_zoo.zoo.convert.renames import joined_qkv, renamed, split_qkv, turned
 from vmae_zoo.zoo.convert.spec import (
-    Described,
-    Told,
+    LoadHints,
+    ModelSpec,
     classes_of,
     decoder_heads_of,
     depth_of,
@@ -43,7 +43,7 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return {"pos_embed_spatial", "pos_embed_temporal", "blocks.0.attn.q.weight"} <= tensors.keys()
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """A pre-training file, the encoder of one, or a fine-tuned classifier, whose norm comes after the mean."""
     width, patch = embedding_of(tensors, "patch_embed.proj.weight", told, frames=2)
     depth = depth_of(tensors, "blocks.")
@@ -61,7 +61,7 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
     if "head.weight" in tensors:
         hparams |= {"position": "separable", "bias": "qkv", "cls_token": True, "mean": MEAN, "std": STD}
         weights = renamed(joined_qkv(tensors, QKV), (("norm.", "encoder.fc_norm."), *RENAMES))
-        return Described("Classifier", hparams | classes_of(tensors), weights)
+        return ModelSpec("Classifier", hparams | classes_of(tensors), weights)
     if "decoder_embed.weight" in tensors:
         decoder_width = len(tensors["decoder_embed.weight"])
         hparams |= {
@@ -70,7 +70,7 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
             "decoder_depth": depth_of(tensors, "decoder_blocks."),
             "decoder_num_heads": decoder_heads_of(decoder_width, told, "mae_st"),
         }
-    return Described("MAEST", hparams, renamed(joined_qkv(tensors, QKV), RENAMES))
+    return ModelSpec("MAEST", hparams, renamed(joined_qkv(tensors, QKV), RENAMES))
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Told:
+class LoadHints:
     """What the caller, or the table of checkpoints, says about a file; None where nothing is said.
 
     Args:
@@ -46,13 +46,13 @@ class Told:
     frames: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
 
-    def but(self, **changes: Any) -> "Told":
+    def but(self, **changes: Any) -> "LoadHints":
         """The same with some answers changed."""
         return replace(self, **changes)
 
 
 @dataclass(frozen=True)
-class Described:
+class ModelSpec:
     """A file in this package's words.
 
     Args:
@@ -73,13 +73,13 @@ def depth_of(names: Iterable[str], prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
 
 
-def heads_of(width: int, told: Told) -> int:
+def heads_of(width: int, told: LoadHints) -> int:
     """Heads of an encoder, which no weight tells: as told, else as published for this width, else 64 values a head."""
     published = {size.width: size.num_heads for size in ENCODERS.values()}
     return told.num_heads or _usual(width, published) or _ask("num_heads", width, told)
 
 
-def decoder_heads_of(width: int, told: Told, method: str) -> int:
+def decoder_heads_of(width: int, told: LoadHints, method: str) -> int:
     """Attention heads of this method's decoder, likewise."""
     published = {size.width: size.num_heads for size in DECODERS[method].values()}
     unasked = 1 if told.task == "encoder" else None
@@ -110,11 +110,11 @@ def _usual(width: int, published: dict[int, int]) -> int | None:
     return published.get(width) or (width // 64 if width % 64 == 0 else None)
 
 
-def _ask(key: str, width: int, told: Told) -> int:
+def _ask(key: str, width: int, told: LoadHints) -> int:
     raise ValueError(f"{told.where} does not say how many attention heads its width of {width} has: give {key}")
 
 
-def embedding_of(tensors: dict[str, Tensor], name: str, told: Told, frames: int | None = None) -> tuple[int, int]:
+def embedding_of(tensors: dict[str, Tensor], name: str, told: LoadHints, frames: int | None = None) -> tuple[int, int]:
     """Width of the tokens and side of a patch, read off the patch embedding.
 
     Args:

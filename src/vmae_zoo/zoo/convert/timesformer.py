@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.renames import renamed, turned
-from vmae_zoo.zoo.convert.spec import Described, Told, classes_of
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classes_of
 
 NAME = "timesformer"
 
@@ -20,14 +20,14 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return {"time_embed", "pos_embed", "blocks.0.temporal_attn.qkv.weight"} <= tensors.keys()
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """The encoder, with its head where the file has one."""
     slices = tensors["time_embed"]
     told = told.but(frames=told.frames or slices.shape[1])
     image = {name: value for name, value in tensors.items() if name != "time_embed"}
     hparams, weights = timm_vit.image_encoder(image, told, slices, cube_frames=1)
     hparams |= {"attention": "divided", "pool": "cls", "mean": MEAN, "std": STD, **classes_of(tensors)}
-    return Described("Classifier", hparams, renamed(weights, timm_vit.RENAMES))
+    return ModelSpec("Classifier", hparams, renamed(weights, timm_vit.RENAMES))
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:

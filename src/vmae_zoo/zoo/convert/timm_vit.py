@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.zoo.convert.renames import renamed, turned
 from vmae_zoo.zoo.convert.spec import (
-    Described,
-    Told,
+    LoadHints,
+    ModelSpec,
     classes_of,
     depth_of,
     embedding_of,
@@ -41,16 +41,16 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return wanted <= tensors.keys() and tensors["patch_embed.proj.weight"].ndim == 4
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """An encoder, with its head where the file has one."""
     table_1ND = tensors["pos_embed"]
     hparams, weights = image_encoder(tensors, told, slices_positions=torch.zeros_like(table_1ND[:, :1]))
     hparams |= {"pool": "mean" if "fc_norm.weight" in tensors else "cls", **classes_of(tensors)}
-    return Described("Classifier", hparams, renamed(weights, RENAMES))
+    return ModelSpec("Classifier", hparams, renamed(weights, RENAMES))
 
 
 def image_encoder(
-    tensors: dict[str, Tensor], told: Told, slices_positions: Tensor, cube_frames: int | None = None
+    tensors: dict[str, Tensor], told: LoadHints, slices_positions: Tensor, cube_frames: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and weights of a video encoder made of an image encoder.
 

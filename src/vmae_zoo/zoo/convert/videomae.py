@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.zoo.convert.spec import (
     METHODS,
-    Described,
-    Told,
+    LoadHints,
+    ModelSpec,
     classes_of,
     decoder_heads_of,
     depth_of,
@@ -30,13 +30,13 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
     return any(name in tensors for name in ("encoder.blocks.0.attn.q_bias", "blocks.0.attn.q_bias"))
 
 
-def read(tensors: dict[str, Tensor], told: Told) -> Described:
+def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """A pre-training file, an encoder alone, or a fine-tuned classifier."""
     if "blocks.0.attn.q_bias" in tensors:
         tensors = {name if name.startswith("head.") else f"encoder.{name}": value for name, value in tensors.items()}
     hparams = encoder_hparams(tensors, told)
     if "encoder.fc_norm.weight" in tensors:
-        return Described("Classifier", {**hparams, **classes_of(tensors)}, tensors)
+        return ModelSpec("Classifier", {**hparams, **classes_of(tensors)}, tensors)
     if "head.weight" in tensors:
         raise ValueError(
             f"{told.where} classifies the first token alone, not the mean of all, which no released training script of "
@@ -47,10 +47,10 @@ def read(tensors: dict[str, Tensor], told: Told) -> Described:
         raise ValueError(
             f"{told.where} is in VideoMAE's layout: method is videomae, videomae_v2 or mgmae, not {method}"
         )
-    return Described(METHODS[method], {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors)
+    return ModelSpec(METHODS[method], {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors)
 
 
-def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict[str, Any]:
+def encoder_hparams(tensors: dict[str, Tensor], told: LoadHints) -> dict[str, Any]:
     """Dimensions of the encoder, read off the shapes."""
     width, patch = embedding_of(tensors, "encoder.patch_embed.proj.weight", told, frames=2)
     depth, hidden = depth_of(tensors, "encoder.blocks."), len(tensors["encoder.blocks.0.mlp.fc1.weight"])
@@ -66,7 +66,9 @@ def encoder_hparams(tensors: dict[str, Tensor], told: Told) -> dict[str, Any]:
     }
 
 
-def decoder_hparams(tensors: dict[str, Tensor], told: Told, method: str, encoder: dict[str, Any]) -> dict[str, Any]:
+def decoder_hparams(
+    tensors: dict[str, Tensor], told: LoadHints, method: str, encoder: dict[str, Any]
+) -> dict[str, Any]:
     """Dimensions of the decoder; {} where the file has none."""
     size = {"size": size_name(encoder["width"], encoder["depth"], decoder=method)}
     if "mask_token" not in tensors:

@@ -1,0 +1,92 @@
+"""Every private attribute of PyTorch Lightning's trainer that this package touches, each with the reason.
+
+Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails when one of them changes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.loop import _Loop
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+_LOOP: Any = _Loop
+
+
+def keep_own_samplers(trainer: Trainer) -> None:
+    """Do not wrap samplers in ``DistributedSampler``: those of `vmae_zoo.data` know rank and world size.
+
+    The public switch is an argument of the trainer, which a data module does not construct.
+    """
+    trainer._accelerator_connector.use_distributed_sampler = False
+
+
+def set_default_root_dir(trainer: Trainer, folder: str) -> None:
+    """Set ``trainer.default_root_dir``, a read-only property: rank 0 chooses the run folder after construction."""
+    trainer._default_root_dir = folder  # type: ignore[attr-defined]
+
+
+def skip_sigterm_broadcast(trainer: Trainer) -> None:
+    """Do not ask all processes about SIGTERM before each batch: that makes the device wait for the host every step."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def requeues_under_slurm(trainer: Trainer) -> bool:
+    """Whether the run is a SLURM job that its environment plugin would requeue."""
+    environment = trainer._accelerator_connector.cluster_environment
+    return isinstance(environment, SLURMEnvironment) and environment.auto_requeue
+
+
+def wrap_saving(checkpoint: ModelCheckpoint, wrap_save: Callable[..., Any], wrap_choose: Callable[..., Any]) -> None:
+    """Replace how a `ModelCheckpoint` writes a file, and how it picks which files to keep.
+
+    It has no public hook around either.
+    """
+    checkpoint._save_checkpoint = wrap_save(checkpoint._save_checkpoint)  # type: ignore[method-assign]
+    checkpoint._save_topk_checkpoint = wrap_choose(checkpoint._save_topk_checkpoint)  # type: ignore[method-assign]
+    checkpoint._save_last_checkpoint = wrap_choose(checkpoint._save_last_checkpoint)  # type: ignore[method-assign]
+
+
+def epochs_processed(trainer: Trainer) -> int:
+    """Epochs that have ended, which is the number of the one that runs or comes next."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return epochs.processed
+
+
+def epoch_state(trainer: Trainer) -> tuple[int, bool, bool, int]:
+    """Epochs processed, whether one is running, whether none is ready, and micro-batches processed in it."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    running = epochs.started > epochs.processed
+    return epochs.processed, running, epochs.ready == epochs.processed, batches.processed
+
+
+def scales_loss(trainer: Trainer) -> bool:
+    """Whether a loss scaler decides about steps, as under 16-mixed."""
+    plugin = trainer.precision_plugin
+    return isinstance(plugin, MixedPrecision) and plugin.scaler is not None
+
+
+def set_position(trainer: Trainer, epoch: int, micro_batches: int) -> None:
+    """Set the loops' counters to a position in an epoch, once Lightning has loaded its own.
+
+    Lightning counts micro-batches and restores what the hook that saved saw; here the counters become those of an
+    uninterrupted run at the start of an epoch, or at the end of an optimizer step.
+    """
+    inside = micro_batches > 0
+    fit: Any = trainer.fit_loop
+    loop = fit.epoch_loop
+    for tracker in (fit.epoch_progress.total, fit.epoch_progress.current):
+        tracker.ready = tracker.started = epoch + inside
+        tracker.processed = tracker.completed = epoch
+    batches = loop.batch_progress
+    behind = batches.total.processed - batches.current.processed
+    for tracker, before in ((batches.total, behind), (batches.current, 0)):
+        tracker.ready = tracker.started = tracker.processed = before + micro_batches
+        tracker.completed = tracker.processed - inside  # as in on_train_batch_end, where a step's checkpoint is saved
+    batches.is_last_batch = False
+    if trainer.lightning_module.automatic_optimization:
+        loop._batches_that_stepped = trainer.global_step - inside  # the restart counts the step it is inside of
+    _LOOP.restarting.fset(fit, inside)  # FitLoop's own setter takes every run with max_steps as unfinished
