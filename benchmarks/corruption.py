@@ -24,9 +24,12 @@ import torch
 from benchmarks.corrupt_files import CorruptFile, Decoded, decode_all, fingerprint, spoil
 from benchmarks.memory import resident
 from benchmarks.sample_videos import KINDS, write_specimens
-from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, VideoError
+from vmae_zoo.data.dataset import ClipDataset
+from vmae_zoo.data.module import ClipDataModule
 from vmae_zoo.datasets.audit import audit
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.video.decode import VideoError
 from vmae_zoo.video.ffmpeg_log import listening
 
 DRAWS = 3  # random clips of each file

@@ -1,27 +1,17 @@
-"""Masked video pre-training: methods, clips, evaluation and a zoo of weights.
+"""Self-supervised video pre-training: methods, clips, evaluation and a zoo of weights."""
 
-Importing this package imports nothing heavy: each name below is fetched from its room when it is first used (PEP 562).
-"""
-
-from importlib import import_module
-from typing import Any
+from vmae_zoo.lazy_imports import lazy_exports
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "vmae_zoo.zoo": ("load_pretrained", "list_pretrained", "push"),
-    "vmae_zoo.methods": ("MAE", "MAEST", "VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MoCoV3", "Classifier"),
-}
-_HOME = {name: room for room, names in _EXPORTS.items() for name in names}
+METHODS = ("MAE", "MAEST", "VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MoCoV3", "Classifier")
 
-__all__ = ["__version__", *_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'vmae_zoo' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "vmae_zoo.zoo.load": ("load_pretrained",),
+        "vmae_zoo.zoo.registry": ("list_pretrained",),
+        "vmae_zoo.zoo.upload": ("push",),
+        "vmae_zoo.methods": METHODS,
+    },
+)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vmae_zoo.data import ClipDataModule, ClipRecord, storage_retry
-from vmae_zoo.data.storage_retry import gone, required_dirs_of
+from vmae_zoo.data.storage_retry import is_unavailable, required_dirs_of
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 SMALL = {"frames": 2, "stride_frames": 1, "size": 16, "batch_size": 2, "global_batch": 4}
@@ -146,7 +146,7 @@ def test_one_missing_file_is_no_outage(root, tmp_path):
     assert data.dataset(rows, train=True)[len(rows) - 1, 0][0]["bad"]
 
 
-def test_anchors_are_the_root_and_what_lies_elsewhere(tmp_path):
+def test_required_dirs_are_the_root_and_what_lies_elsewhere(tmp_path):
     (tmp_path / "far/a").mkdir(parents=True)
     (tmp_path / "far/b").mkdir()
     (tmp_path / "list.csv").write_text("")
@@ -156,6 +156,6 @@ def test_anchors_are_the_root_and_what_lies_elsewhere(tmp_path):
     assert required_dirs_of(tmp_path / "set", [below]) == (tmp_path / "set",)
     assert required_dirs_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")
     assert required_dirs_of(tmp_path / "list.csv", far) == (tmp_path / "far",)
-    assert gone(tmp_path / "nowhere")
-    assert gone(tmp_path / "set")
-    assert not gone(tmp_path)
+    assert is_unavailable(tmp_path / "nowhere")
+    assert is_unavailable(tmp_path / "set")
+    assert not is_unavailable(tmp_path)

@@ -6,16 +6,16 @@ from itertools import chain
 import pytest
 
 from vmae_zoo.data.sampler import ResumableBatchSampler
-from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, all_rows
+from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 
 
 def pairs(draw, epoch):
-    rows, copies = draw.of(epoch)
+    rows, copies = draw.clips_of(epoch)
     return list(zip(rows.tolist(), copies.tolist(), strict=True))
 
 
 def test_without_weights_every_row_comes_once():
-    assert pairs(all_rows(7), 3) == [(row, 0) for row in range(7)]
+    assert pairs(every_record(7), 3) == [(row, 0) for row in range(7)]
     assert pairs(WeightedEpochs("ab", [3, 2], [1, 1]), 3) == [(row, 0) for row in range(5)]
 
 

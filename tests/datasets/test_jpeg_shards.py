@@ -10,7 +10,7 @@ import pytest
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataset, VideoError, open_catalog, probe, read_clip
-from vmae_zoo.datasets.jpeg_shards import making
+from vmae_zoo.datasets.jpeg_shards import writer
 from vmae_zoo.datasets.jpeg_shards.shard_plan import plan
 from vmae_zoo.video.jpeg_shards import header_of
 
@@ -113,7 +113,7 @@ def test_parts_join_to_the_whole(small_set, cached, tmp_path, capsys):
 
 def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkeypatch):
     arguments = ["cache", str(small_set), str(tmp_path), "--workers", "1", "--per-shard", "6"]
-    make = making._compare
+    make = writer._compare
     calls = []
 
     def killed(*given):
@@ -122,7 +122,7 @@ def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkey
             raise KeyboardInterrupt
         make(*given)
 
-    monkeypatch.setattr(making, "_compare", killed)
+    monkeypatch.setattr(writer, "_compare", killed)
     assert main(arguments) == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-000000.json", "shard-000000.tar"]
     (tmp_path / f".shard-000003.{platform.node()}.4194999.part.tar").write_bytes(b"half")
@@ -158,7 +158,7 @@ def test_what_cannot_be_cached_is_named_and_left_out(encode, tmp_path, capsys):
 
 def test_a_copy_that_is_not_its_source_is_left_out(encode, tmp_path, capsys, monkeypatch):
     encode(tmp_path / "set/a.mp4", frames=6)
-    monkeypatch.setattr(making, "MIN_PSNR", 99.0)
+    monkeypatch.setattr(writer, "MIN_PSNR", 99.0)
     assert main(["cache", str(tmp_path / "set"), str(tmp_path / "out"), "--workers", "1"]) == 1
     assert "PSNR" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, ClipDataset, VideoError, collate, open_catalog, read_clip
-from vmae_zoo.datasets.jpeg_shards import folder
+from vmae_zoo.video import storage
 from vmae_zoo.video.jpeg_shards import header_of
 from vmae_zoo.video.storage import read_pieces
 
@@ -71,9 +71,9 @@ def test_what_others_write_to_a_store_is_seen():
     place, memory = Path("remembering:/bucket/array"), fsspec.filesystem("memory")
     try:
         memory.pipe_file("/bucket/array/shard-000000.json", b"{}")
-        assert folder.names(place) == {"shard-000000.json"}
+        assert storage.names(place) == {"shard-000000.json"}
         memory.pipe_file("/bucket/array/shard-000001.json", b"{}")
-        assert folder.names(place) == {"shard-000000.json", "shard-000001.json"}
+        assert storage.names(place) == {"shard-000000.json", "shard-000001.json"}
     finally:
         memory.rm("/bucket/array", recursive=True)
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from vmae_zoo.training import checkpoint_io, checkpointing, signals
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError
 from vmae_zoo.training.checkpointing import LastCheckpoint
-from vmae_zoo.training.signals import AsyncMaxReduce, Signals, requeue, stop
+from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal, requeue
 
 
 class Line(lightning.LightningModule):
@@ -211,7 +211,7 @@ def test_what_was_to_be_ignored_stays_ignored_and_other_handlers_of_sigusr1_stay
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
         signal.signal(signal.SIGUSR1, of_a_scheduler)
-        Signals().listen()
+        Signals().install()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGUSR1) is of_a_scheduler
         assert signal.getsignal(signal.SIGTERM) not in (before[signal.SIGTERM], signal.SIG_DFL)
@@ -256,6 +256,6 @@ def test_sigusr1_under_slurm_requeues_and_ends(monkeypatch):
         asked.clear()
         connector = SimpleNamespace(cluster_environment=environment)
         with pytest.raises(SystemExit) as end:
-            stop(SimpleNamespace(_accelerator_connector=connector, is_global_zero=True), signal.SIGUSR1)
+            raise_for_signal(SimpleNamespace(_accelerator_connector=connector, is_global_zero=True), signal.SIGUSR1)
         assert end.value.code == 128 + signal.SIGUSR1
         assert bool(asked) is queued

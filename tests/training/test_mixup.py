@@ -9,8 +9,8 @@ from timm.loss import SoftTargetCrossEntropy
 from vmae_zoo.training.mixup import (
     beta,
     centred_box,
-    erase,
-    mix,
+    mixup_cutmix,
+    random_erasing,
     random_normal,
     soft_cross_entropy,
     soft_targets,

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vmae_zoo.training.schedules import plan, warmup_cosine
+from vmae_zoo.training.schedules import run_length, warmup_cosine
 
 
 def official(base, final, steps, warmup):
@@ -33,15 +33,15 @@ def trainer(max_steps=-1, max_epochs=None, **data):
 
 
 def test_length_and_warmup_are_counted_in_global_batches():
-    run = plan(trainer(max_epochs=800, steps_per_epoch=117, global_batch=2048), warmup_epochs=40)
+    run = run_length(trainer(max_epochs=800, steps_per_epoch=117, global_batch=2048), warmup_epochs=40)
     assert (run.steps, run.warmup_steps, run.global_batch) == (93600, 4680, 2048)
-    assert plan(trainer(max_steps=500, max_epochs=800, steps_per_epoch=117, global_batch=2048), 0).steps == 500
-    assert plan(trainer(max_steps=500, max_epochs=2, steps_per_epoch=117, global_batch=2048), 0).steps == 234
-    assert plan(trainer(max_steps=500), 40, warmup_steps=5).warmup_steps == 5
+    assert run_length(trainer(max_steps=500, max_epochs=800, steps_per_epoch=117, global_batch=2048), 0).steps == 500
+    assert run_length(trainer(max_steps=500, max_epochs=2, steps_per_epoch=117, global_batch=2048), 0).steps == 234
+    assert run_length(trainer(max_steps=500), 40, warmup_steps=5).warmup_steps == 5
 
 
 def test_a_run_of_unknown_length_is_refused():
     with pytest.raises(ValueError, match="needs the run's length"):
-        plan(trainer(max_epochs=3), 0)
+        run_length(trainer(max_epochs=3), 0)
     with pytest.raises(ValueError, match="warmup_epochs needs ClipDataModule"):
-        plan(trainer(max_steps=3), 40)
+        run_length(trainer(max_steps=3), 40)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from vmae_zoo import load_pretrained
 from vmae_zoo.methods import VideoMAE
-from vmae_zoo.zoo.push import save_weights
 from vmae_zoo.zoo.safe_load import read_weights
+from vmae_zoo.zoo.upload import save_weights
 
 TINY = {"num_heads": 2, "decoder_num_heads": 2, "image_size": 32, "frames": 16}
 

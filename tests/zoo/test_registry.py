@@ -14,7 +14,7 @@ from vmae_zoo.resources import resource
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import construct
 from vmae_zoo.zoo.convert.spec import ModelSpec
-from vmae_zoo.zoo.push import save_weights
+from vmae_zoo.zoo.upload import save_weights
 
 ENTRIES = registry.table()
 MCG_NJU = [

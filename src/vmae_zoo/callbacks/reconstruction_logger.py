@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 
-from vmae_zoo.data import collate
+from vmae_zoo.data.dataset import collate
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.viz.picture import sheet
 from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconstruct, reconstructs

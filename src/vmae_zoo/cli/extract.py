@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a file per video and the index."""
-    from vmae_zoo.data import open_catalog
+    from vmae_zoo.datasets.layouts import open_catalog
     from vmae_zoo.evaluation.extract import extract
     from vmae_zoo.zoo import load_pretrained
 

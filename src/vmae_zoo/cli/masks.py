@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw the masks of one clip over it, or two views beside each other."""
     import vmae_zoo.methods
     from vmae_zoo.cli.trainer import ZooCLI, quieten
-    from vmae_zoo.data import ClipDataModule
+    from vmae_zoo.data.module import ClipDataModule
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_split, token_ids
     from vmae_zoo.viz.picture import sheet

@@ -87,7 +87,8 @@ def workers_of(args: argparse.Namespace, device: str) -> int:
 def open_data(args: argparse.Namespace, split: int | None) -> Any:
     """The catalog that the arguments name; root, layout and split of the data's recipe count, no more of it."""
     from vmae_zoo.cli.compose import compose
-    from vmae_zoo.data import demo_root, open_catalog
+    from vmae_zoo.datasets.layouts import open_catalog
+    from vmae_zoo.datasets.synthetic.demo import demo_root
     from vmae_zoo.resources import find_recipe
 
     recipe = compose(find_recipe(args.data))

@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push, and print the commit."""
-    from vmae_zoo.zoo import push
     from vmae_zoo.zoo.safe_load import read_json
+    from vmae_zoo.zoo.upload import push
 
     for file in (*args.metrics, *filter(None, (args.recipe, args.picture))):
         if not file.is_file():

@@ -177,7 +177,7 @@ def _write(file: Path, trainer: Trainer, run: Path | None) -> None:
 def run(arguments: list[str]) -> int:
     """Run a trainer verb; the exit code."""
     import vmae_zoo.methods  # every method's class, so that recipes can use short names
-    from vmae_zoo.data import ClipDataModule
+    from vmae_zoo.data.module import ClipDataModule
 
     quieten()
     ZooCLI(arguments, vmae_zoo.methods.Method, ClipDataModule)

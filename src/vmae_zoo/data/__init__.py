@@ -1,21 +1,17 @@
-"""From video files to batches of uint8 clips."""
+"""What a batch is: from video files to batches of uint8 clips."""
 
-from vmae_zoo.data.dataset import ClipDataset, collate
-from vmae_zoo.data.module import ClipDataModule
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
-from vmae_zoo.datasets.synthetic.demo import demo_root
-from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
+from vmae_zoo.lazy_imports import lazy_exports
 
-__all__ = [
-    "Catalog",
-    "ClipDataModule",
-    "ClipDataset",
-    "ClipRecord",
-    "VideoError",
-    "VideoInfo",
-    "collate",
-    "demo_root",
-    "open_catalog",
-    "probe",
-    "read_clip",
-]
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "vmae_zoo.data.clip_spec": ("Augmentation", "ClipConsumer", "ClipRequest", "ClipSpec"),
+        "vmae_zoo.data.dataset": ("ClipDataset", "collate"),
+        "vmae_zoo.data.interfaces": ("RunControl", "VideoDataModule"),
+        "vmae_zoo.data.module": ("ClipDataModule",),
+        "vmae_zoo.data.views": ("ViewDataset",),
+        "vmae_zoo.datasets.layouts": ("Catalog", "ClipRecord", "open_catalog"),
+        "vmae_zoo.datasets.synthetic.demo": ("demo_root",),
+        "vmae_zoo.video.decode": ("VideoError", "VideoInfo", "probe", "read_clip"),
+    },
+)

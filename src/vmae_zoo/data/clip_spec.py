@@ -13,6 +13,18 @@ SAMPLINGS = ("dense", "span", "window", "uniform", "sparse")
 PerClip = Callable[[np.ndarray, int], np.ndarray]
 
 
+def check_positive(name: str, value: int) -> None:
+    """``ValueError`` unless a setting is at least 1."""
+    if value < 1:
+        raise ValueError(f"data.{name} = {value}: must be >= 1")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """``ValueError`` unless a setting is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"data.{name} = {value!r}: choose one of {', '.join(choices)}")
+
+
 @dataclass(frozen=True)
 class ClipSpec:
     """Which frames of a video make a clip, and its size in pixels.
@@ -97,15 +109,3 @@ class ClipConsumer:
     """What trains on clips; `vmae_zoo.methods.Method` is one. The data module reads ``clip_request``."""
 
     clip_request = ONE_CLIP
-
-
-def check_positive(name: str, value: int) -> None:
-    """``ValueError`` unless a setting is at least 1."""
-    if value < 1:
-        raise ValueError(f"data.{name} = {value}: must be >= 1")
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """``ValueError`` unless a setting is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"data.{name} = {value!r}: choose one of {', '.join(choices)}")

@@ -1,5 +1,5 @@
 """What frozen features and classifiers are worth: probes, neighbours, features of any videos, export."""
 
-from vmae_zoo.evaluation.features import Features, compute_features
+from vmae_zoo.lazy_imports import lazy_exports
 
-__all__ = ["Features", "compute_features"]
+__getattr__, __all__ = lazy_exports(__name__, {"vmae_zoo.evaluation.features": ("Features", "compute_features")})

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.data import ClipDataset, ClipRecord, collate
+from vmae_zoo.data.dataset import ClipDataset, collate
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods.base import Method
 
 

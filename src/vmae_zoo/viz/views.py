@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, collate
+from vmae_zoo.data.dataset import ClipDataset, collate
+from vmae_zoo.data.module import ClipDataModule
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods.moco_v3 import MoCoV3
 from vmae_zoo.viz.picture import Panel
 

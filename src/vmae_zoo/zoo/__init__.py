@@ -1,8 +1,13 @@
 """The zoo: weights by name, path or address, and what is known about each."""
 
-from vmae_zoo.zoo.init_from import start_from
-from vmae_zoo.zoo.load import load_pretrained
-from vmae_zoo.zoo.push import push
-from vmae_zoo.zoo.registry import list_pretrained
+from vmae_zoo.lazy_imports import lazy_exports
 
-__all__ = ["list_pretrained", "load_pretrained", "push", "start_from"]
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "vmae_zoo.zoo.init_from": ("start_from",),
+        "vmae_zoo.zoo.load": ("load_pretrained",),
+        "vmae_zoo.zoo.upload": ("push",),
+        "vmae_zoo.zoo.registry": ("list_pretrained",),
+    },
+)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import vmae_zoo
 from vmae_zoo.zoo.build import LoadReport
 from vmae_zoo.zoo.convert import LAYOUTS, hugging_face
-from vmae_zoo.zoo.push import method_of, plain_record, save_weights, whole
+from vmae_zoo.zoo.upload import method_of, plain_record, save_weights, whole
 
 FITS = {  # layout: classes that it can hold
     "videomae": ("VideoMAE", "VideoMAEv2", "MGMAE", "Classifier"),
