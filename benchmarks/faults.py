@@ -1,4 +1,4 @@
-"""``vmae-zoo bench faults``: does a run survive what happens to runs?
+"""``python -m benchmarks.faults``: does a run survive what happens to runs?
 
 Small real runs on the embedded clips are killed, told to end, fed with damage and put on a full disk; each has to end
 with the weights, moments and place in the data of the run that nothing happened to, bit for bit.
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import main
 from benchmarks.fault_harness import STEPS, FaultError, FaultHarness
 from benchmarks.fault_injection import NotPossibleError, copied_clips, damage, fill, small_disk
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
@@ -223,7 +224,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=int, default=50, help="how many times to kill -9 (default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to this file")
-    parser.epilog = "example: vmae-zoo bench faults kill told --kills 10"
+    parser.epilog = "example: python -m benchmarks.faults kill told --kills 10"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -254,3 +255,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main("faults", __doc__, configure, run))

@@ -1,4 +1,4 @@
-"""``vmae-zoo bench guidance``: how well masks follow a person, and what guiding them costs.
+"""``python -m benchmarks.guidance``: how well masks follow a person, and what guiding them costs.
 
 * follow: see `benchmarks.mask_tracking`.
 * cost: processor time of the workers' guidance beside the decoding of the same clips.
@@ -23,19 +23,17 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.mask_tracking import GRID, GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
+from benchmarks.command_line import main
+from benchmarks.mask_tracking import GUIDE, STRIDE, backgrounds, follow, quick_copy, readable, tell
 from benchmarks.silhouettes import SIZE
 from vmae_zoo.data.sampling import dense_ids, dense_start
-from vmae_zoo.data.transforms import CropSpec, crop_and_resize, multi_scale_box
+from vmae_zoo.data.transforms import crop_and_resize, multi_scale_box
 from vmae_zoo.flow.raft import RaftFlow
-from vmae_zoo.masking import MotionGuidedScorer
 from vmae_zoo.randomness import KeyedRNG, sample_key
 from vmae_zoo.video.decode import probe, read_clip
-from vmae_zoo.video.motion_vectors import Motion
 
 TARGET = 1500  # clips a second
-PARTS = ("decode", "dis", "dis_flow", "vectors", "codec")
-BY_CODEC = MotionGuidedScorer(GRID, flow="codec")
+PARTS = ("decode", "dis", "dis_flow")
 
 
 def cost(clips: Path, repeats: int) -> dict[str, Any]:
@@ -54,48 +52,39 @@ def cost(clips: Path, repeats: int) -> dict[str, Any]:
 
 
 def total(files: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """What guidance costs over all files, beside their decoding: DIS and the codec's vectors."""
+    """What guidance by DIS costs over all files, beside their decoding."""
     columns = {part: [file[part]["median"] for file in files] for part in PARTS}
     decoding = sum(columns["decode"])
-    result: dict[str, Any] = {f"{part}_ms": spread(values) for part, values in columns.items()}
-    for source in ("dis", "codec"):
-        ratios = [ours / decode for ours, decode in zip(columns[source], columns["decode"], strict=True)]
-        result[source] = {
+    ratios = [dis / decode for dis, decode in zip(columns["dis"], columns["decode"], strict=True)]
+    return {
+        **{f"{part}_ms": spread(values) for part, values in columns.items()},
+        "dis": {
             "share_of_decode": spread(ratios),
-            "share_of_all_decode": round(sum(columns[source]) / decoding, 4),
-            f"cores_at_{TARGET}_clips_a_second": round(TARGET * statistics.mean(columns[source]) / 1000, 2),
-        }
-    return result
+            "share_of_all_decode": round(sum(columns["dis"]) / decoding, 4),
+            f"cores_at_{TARGET}_clips_a_second": round(TARGET * statistics.mean(columns["dis"]) / 1000, 2),
+        },
+    }
 
 
 def timed(path: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Milliseconds of this thread's processor time for one clip of a file.
 
-    * decode: frames without vectors.
+    * decode: reading the frames.
     * dis: guidance by DIS, flow and maps.
     * dis_flow: the flow alone.
-    * vectors: how much longer the same decoding takes that hands out vectors too.
-    * codec: guidance by them, all of it: vectors, flow and maps.
     """
-    frames = probe(path).frames
+    total = probe(path).frames
     times: dict[str, list[float]] = {part: [] for part in PARTS}
     for repeat in range(repeats):
         key = sample_key(0, 0, repeat)
-        ids = dense_ids(frames, 16, 4, dense_start(frames, 16, 4, KeyedRNG(key, "start")))
-        motion = Motion()
-        plainly, noting = partial(read_clip, path, ids, 256), partial(read_clip, path, ids, 256, motion=motion)
-        reading = [[milliseconds(noting), milliseconds(plainly)], [milliseconds(plainly), milliseconds(noting)]]
-        decode, with_vectors = reading[1][0] + reading[0][1], reading[1][1] + reading[0][0]  # each first and second
-        whole = plainly()
-        box = multi_scale_box(whole.shape[1:3], SIZE, KeyedRNG(key, "crop"), (1, 0.875, 0.75, 0.66))
-        cut = CropSpec(whole.shape[1:3], box, mirrored=False)
-        clip, seen = crop_and_resize(whole, cut, SIZE), motion.cropped(cut)
-        times["decode"].append(decode / 2)
+        ids = dense_ids(total, 16, 4, dense_start(total, 16, 4, KeyedRNG(key, "start")))
+        times["decode"].append(milliseconds(partial(read_clip, path, ids, 256)))
+        frames = read_clip(path, ids, 256)
+        box = multi_scale_box(frames.shape[1:3], SIZE, KeyedRNG(key, "crop"), (1, 0.875, 0.75, 0.66))
+        clip = crop_and_resize(frames, box, SIZE)
         times["dis"].append(milliseconds(partial(GUIDE, clip, key)))
         pairs = GUIDE.pairs(torch.tensor([key]))[0].numpy()
         times["dis_flow"].append(milliseconds(partial(GUIDE.estimate, clip, pairs)))
-        times["vectors"].append((with_vectors - decode) / 2)
-        times["codec"].append(times["vectors"][-1] + milliseconds(partial(BY_CODEC, clip, key, seen)))
     return {part: spread(values) for part, values in times.items()}
 
 
@@ -156,7 +145,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="clips a file, calls of RAFT (default 5)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="clips that RAFT gets at once (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    parser.epilog = "example: vmae-zoo bench guidance cost --clips videos --json guidance.json"
+    parser.epilog = "example: python -m benchmarks.guidance cost --clips videos --json guidance.json"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -179,12 +168,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; the exit code."""
-    parser = argparse.ArgumentParser(prog="guidance", description=__doc__)
-    configure(parser)
-    return run(parser.parse_args(arguments))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("guidance", __doc__, configure, run))

@@ -22,7 +22,6 @@ from vmae_zoo.flow.raft import RaftFlow
 from vmae_zoo.masking import MotionGuidedScorer, TokenGrid, topk_split, tube_mask
 from vmae_zoo.randomness import sample_key
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
-from vmae_zoo.video.motion_vectors import Motion
 
 GRID = TokenGrid.of_clip(16, SIZE, SIZE)
 GUIDE = MotionGuidedScorer(GRID)
@@ -39,23 +38,14 @@ Estimator = Callable[[Path, Scene, np.ndarray], np.ndarray]
 
 def estimators(raft_weights: str | None) -> dict[str, Estimator]:
     """Sources of flow, by name."""
-    ids, half = np.arange(0, FRAMES, STRIDE), (SIZE // 2, SIZE // 2)
 
     def exact(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
         return scene.flow(pairs)
 
-    def codec(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
-        motion = Motion()
-        read_clip(path, ids, motion=motion)
-        return motion.flow(pairs, half)
-
-    def codec_of_quick(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
-        return codec(quick_copy(path, FRAMES), scene, pairs)
-
     def dis(preset: str, shrink: int) -> Estimator:
         return lambda path, scene, pairs: dis_flow(scene.video, pairs, shrink, preset)
 
-    found: dict[str, Estimator] = {"exact": exact, "codec": codec, "codec, re-encoded": codec_of_quick}
+    found: dict[str, Estimator] = {"exact": exact}
     for preset, shrink in (("ultrafast", 1), ("ultrafast", 2), ("ultrafast", 4), ("fast", 2)):
         found[f"DIS {preset}, 1/{shrink}"] = dis(preset, shrink)
     if raft_weights:

@@ -1,4 +1,4 @@
-"""``vmae-zoo bench memory``: how much one worker grows while it reads many clips.
+"""``python -m benchmarks.memory``: how much one worker grows while it reads many clips.
 
 One worker process reads random clips of the given videos and of small ones in many codecs that are made first. The
 videos are linked under many names, so that the worker meets new files all the time, as in a large data set.
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from benchmarks.command_line import main
 from benchmarks.sample_videos import write_specimens
+from vmae_zoo.data.clip_spec import ClipSpec
 from vmae_zoo.data.dataset import ClipDataset, Item, collate
 from vmae_zoo.datasets.layouts.base import ClipRecord, list_videos
 
@@ -54,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit-mb", type=float, default=20.0, metavar="MB", help="most growth allowed (default: 20)")
     parser.add_argument("--size", type=int, default=112, metavar="PIXELS", help="side of a clip (default: 112)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    parser.epilog = "example: vmae-zoo bench memory /data/hmdb51\nexit code 1 where the worker grew more than allowed"
+    parser.epilog = "example: python -m benchmarks.memory /data/hmdb51\nexit code 1 if the worker grew more"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,7 +109,7 @@ def grow(
         link = links / f"{number}{video.suffix}"
         link.symlink_to(video)
         rows.append(ClipRecord(link.name, link))
-    dataset = MemoryTrackedDataset(rows, frames=16, stride_frames=4, size=size)
+    dataset = MemoryTrackedDataset(rows, ClipSpec(size=size))
     places = [[(number % len(rows), number // len(rows))] for number in range(clips)]
     loader: Iterable[dict[str, Any]] = DataLoader(dataset, batch_sampler=places, num_workers=1, collate_fn=collate)
     memory, unreadable = [], 0
@@ -130,3 +132,7 @@ def grow(
 
 def _missing(root: Path) -> list[Path]:
     raise ValueError(f"{root} is no folder: give folders of videos")
+
+
+if __name__ == "__main__":
+    sys.exit(main("memory", __doc__, configure, run))

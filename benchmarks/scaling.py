@@ -1,4 +1,4 @@
-"""``vmae-zoo bench scaling``: what a pre-training run would take on 8, 64 or 512 GPUs, and what it would wait for.
+"""``python -m benchmarks.scaling``: time and cost of pre-training on 8, 64 or 512 GPUs, and the bottleneck.
 
 A model, not a measurement: its numbers are as good as the assumptions in `Cluster`, which are printed with them. A step
 is the longer of computing and launching kernels, and what of the gradients' way is not hidden behind the backward pass.
@@ -9,6 +9,7 @@ long, and hand them over in order, as PyTorch's DataLoader does; a step starts w
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command_line import main
 from vmae_zoo.randomness import hash_text
 from vmae_zoo.training.flops import PEAK_TFLOPS, flops_per_clip
 
@@ -199,7 +201,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, value in asdict(Cluster()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default {value}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
-    parser.epilog = "example: vmae-zoo bench scaling --sizes base --gpus 8 64 --mfu 0.2 --cores 24"
+    parser.epilog = "example: python -m benchmarks.scaling --sizes base --gpus 8 64 --mfu 0.2 --cores 24"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -219,3 +221,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps({"assumed": asdict(cluster), "rows": rows}, indent=2) + "\n")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("scaling", __doc__, configure, run))

@@ -8,7 +8,6 @@ from benchmarks.fault_harness import FaultError, FaultHarness, differences
 from benchmarks.fault_injection import NotPossibleError
 
 from benchmarks import faults
-from vmae_zoo.cli.main import main
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no kill -9, no fork server")
@@ -17,7 +16,7 @@ def test_two_kills_change_nothing(tmp_path):
     assert faults.kill(lab, 2, 0).startswith("2 kills")
 
 
-def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(tmp_path, monkeypatch, capsys):
+def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(command, tmp_path, monkeypatch, capsys):
     def kept(lab, count, seed):
         return f"{count} kills"
 
@@ -29,13 +28,13 @@ def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(tmp_path, monkey
 
     monkeypatch.setattr(faults, "FAULTS", {"kill": kept, "full-disk": skipped, "nan": broken})
     file = tmp_path / "f.json"
-    assert main(["bench", "faults", "kill", "full-disk", "--kills", "2", "--json", str(file)]) == 0
+    assert command(faults, ["kill", "full-disk", "--kills", "2", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["faults"]
     assert [(row["fault"], row["promise"], row["detail"]) for row in rows] == [
         ("kill", "kept", "2 kills"),
         ("full-disk", "skipped", "no small disk here"),
     ]
-    assert main(["bench", "faults"]) == 1
+    assert command(faults, []) == 1
     assert "broken" in capsys.readouterr().out.splitlines()[-1]
 
 
@@ -49,6 +48,6 @@ def test_a_difference_of_one_bit_is_found():
     assert list(differences(one, {**one, "global_step": 4})) == ["global_step"]
 
 
-def test_an_unknown_fault_is_named(capsys):
-    assert main(["bench", "faults", "flood"]) == 1
+def test_an_unknown_fault_is_named(command, capsys):
+    assert command(faults, ["flood"]) == 1
     assert "no fault flood: choose of kill, told" in capsys.readouterr().err

@@ -7,7 +7,6 @@ from benchmarks.memory import grow, resident
 from benchmarks.sample_videos import KINDS, moving_pattern, write_video
 
 from benchmarks import memory
-from vmae_zoo.cli.main import main
 
 
 def test_a_worker_does_not_grow_over_200_clips(tmp_path):
@@ -32,13 +31,13 @@ def test_growth_is_seen(tmp_path, monkeypatch):
     assert grow(videos, tmp_path / "links", clips=100, size=32)["growth_mb"] > 50
 
 
-def test_the_command_prints_judges_and_writes(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_judges_and_writes(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(memory, "write_specimens", lambda folder: [write_video(_made(folder) / "a.mp4", PATTERN)])
-    assert main(["bench", "memory", "--clips", "20", "--size", "32", "--json", str(tmp_path / "m.json")]) == 0
+    assert command(memory, ["--clips", "20", "--size", "32", "--json", str(tmp_path / "m.json")]) == 0
     assert "within 20 MB" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "m.json").read_text())["resident_mb"]) == 10
-    assert main(["bench", "memory", "--clips", "20", "--size", "32", "--limit-mb", "-99"]) == 1
-    assert main(["bench", "memory", "/nowhere/at/all"]) == 1
+    assert command(memory, ["--clips", "20", "--size", "32", "--limit-mb", "-99"]) == 1
+    assert command(memory, ["/nowhere/at/all"]) == 1
 
 
 PATTERN = moving_pattern(20, 48, 64)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from benchmarks.scaling import SOURCES, Cluster, Model, Source, fed_seconds, model_of, plan, step_seconds
 
-from vmae_zoo.cli.main import main
+from benchmarks import scaling
 
 EVEN = Cluster(spread=1e-4)  # videos that all take as long
 
@@ -52,10 +52,10 @@ def test_storage_that_is_too_slow_is_said():
     assert plan("base", "k400-1600", 64, "cached", Cluster(storage_gbps=1), 2048)["share"]["storage"] > 0.5
 
 
-def test_the_command_prints_what_it_assumes_and_refuses_what_cannot_be(tmp_path, capsys):
-    command = ["bench", "scaling", "--sizes", "base", "--gpus", "8", "--sources", "cached", "--data", "k400-1600"]
-    assert main([*command, "--mfu", "0.5", "--json", str(tmp_path / "plan.json")]) == 0
+def test_the_command_prints_what_it_assumes_and_refuses_what_cannot_be(command, tmp_path, capsys):
+    options = ["--sizes", "base", "--gpus", "8", "--sources", "cached", "--data", "k400-1600"]
+    assert command(scaling, [*options, "--mfu", "0.5", "--json", str(tmp_path / "plan.json")]) == 0
     assert "mfu 0.5" in capsys.readouterr().out
     assert json.loads((tmp_path / "plan.json").read_text())["rows"][0]["gpus"] == 8
-    assert main([*command, "--device", "H900"]) != 0
-    assert main([*command, "--global-batch", "4"]) != 0
+    assert command(scaling, [*options, "--device", "H900"]) != 0
+    assert command(scaling, [*options, "--global-batch", "4"]) != 0

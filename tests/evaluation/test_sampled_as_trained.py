@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from vmae_zoo.data import ClipDataModule, ClipRecord
+from vmae_zoo.data import dataset as clip_dataset
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.extract import extract
 from vmae_zoo.evaluation.features import Views
 from vmae_zoo.methods import Classifier, VideoMAE
 from vmae_zoo.models.preprocessing import Preprocessing
-from vmae_zoo.video import ffmpeg_log
 from vmae_zoo.video.decode import probe, read_clip
 from vmae_zoo.viz.clips import read_batch
 from vmae_zoo.zoo import load_pretrained
@@ -76,9 +76,9 @@ def test_another_rate_is_another_feature(videos, tmp_path):
 
 @pytest.mark.parametrize("sampling", ["span", "sparse", "uniform", "dense"])
 def test_random_views_are_chosen_by_the_same_rule(sampling, videos, monkeypatch):
-    asked, read = [], ffmpeg_log.read_clip
+    asked, read = [], clip_dataset.read_clip
     monkeypatch.setattr(
-        ffmpeg_log, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b)
+        clip_dataset, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b)
     )
     dataset = Views(augmented=30).dataset([videos[50]], replace(TIMED, sampling=sampling))
     assert len(dataset[0]) == len(asked) == 30

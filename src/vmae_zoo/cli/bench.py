@@ -6,11 +6,6 @@ from importlib import import_module
 WHAT = {
     "data": "clips a second from videos, and what a GPU wants",
     "train": "a training step, beside transformers'",
-    "scaling": "a plan for many GPUs: hours, cost, and what they would wait for",
-    "faults": "does a run survive kills, signals, NaN, damaged files and a full disk",
-    "damage": "what index and training make of damaged files",
-    "memory": "how much one worker grows while it reads many clips",
-    "guidance": "how well masks follow a person, and what that costs",
 }
 
 

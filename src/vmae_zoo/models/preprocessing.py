@@ -38,7 +38,8 @@ class Preprocessing:
     @property
     def clip(self) -> ClipSpec:
         """Which frames of a video to read, and how large."""
-        return ClipSpec(self.frames, self.stride_frames, self.size, self.sampling, (self.fps,))
+        rates = (self.fps,) if self.sampling == "span" else (FPS,)
+        return ClipSpec(self.frames, self.stride_frames, self.size, self.sampling, rates)
 
 
 class Normalize(nn.Module):
