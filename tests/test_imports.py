@@ -9,7 +9,7 @@ import vmae_zoo
 
 PACKAGE = Path(vmae_zoo.__file__).parent
 ORDER = [  # rooms of one line do not import each other
-    {"resources"},
+    {"resources", "lazy_imports", "lightning_internals"},
     {"randomness"},
     {"flow", "video"},
     {"datasets"},
