@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset, default_collate
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
+from vmae_zoo.data.clip_spec import ClipSpec
+from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods import Classifier
 from vmae_zoo.training.parameter_groups import parameter_groups
@@ -86,19 +88,18 @@ def collate(samples):
     return {**batch, "key": torch.arange(len(batch["label"]))}
 
 
-class Data(lightning.LightningDataModule):
-    """What the classifier asks of the data module."""
+class Data(VideoDataModule):
+    """Labelled clips in memory."""
 
-    classes = NAMES
-    frames, stride_frames, size, sampling, fps, test_clips, test_crops = 16, 4, 32, "dense", (30.0,), 2, 3
+    classes = ()
+    clip = ClipSpec(size=32)
+    test_records = predict_records = tuple(
+        ClipRecord(f"v{index}.mp4", Path(f"/clips/v{index}.mp4"), index % 3, "test") for index in range(12)
+    )
 
     def __init__(self, classes=NAMES):
         super().__init__()
         self.classes = classes
-        self.rows = [
-            ClipRecord(f"v{index}.mp4", Path(f"/clips/v{index}.mp4"), index % 3, "test") for index in range(12)
-        ]
-        self.read = []
 
     def train_dataloader(self):
         return DataLoader(Clips(24), batch_size=6, collate_fn=collate)
@@ -107,13 +108,7 @@ class Data(lightning.LightningDataModule):
         return DataLoader(Clips(9), batch_size=5, collate_fn=collate)
 
     def test_dataloader(self):
-        left = self.trainer.lightning_module.untested(self.rows)
-        self.read = [row.id for row in left]
-        chosen = [int(row.id[1:-4]) for row in left]
-        clips = [Clips(12, views=6)[index] for index in chosen]
-        for place, sample in enumerate(clips):
-            sample["index"][:] = place
-        return DataLoader(clips, batch_size=2, collate_fn=collate)
+        return DataLoader(Clips(12, views=6), batch_size=2, collate_fn=collate)
 
     predict_dataloader = test_dataloader
 
@@ -164,31 +159,6 @@ def test_probabilities_of_the_views_are_averaged(trained, tmp_path):
     expected = logits.softmax(1).mean(0).max().item()
     shown = next(float(row["probability"]) for row in rows if row["path"] == "/clips/v4.mp4")
     assert shown == pytest.approx(expected, abs=1e-5)
-    assert not list(tmp_path.glob("*.jsonl"))
-
-
-def test_a_test_that_was_cut_off_goes_on(trained, tmp_path):
-    _, classifier, _ = trained
-    stop = classifier.test_step
-
-    def cut_off(batch, batch_idx):
-        if batch_idx == 3:
-            raise KeyboardInterrupt
-        stop(batch, batch_idx)
-
-    classifier.test_step = cut_off
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        trainer(tmp_path).test(classifier, datamodule=Data(), verbose=False)
-    classifier.test_step = stop
-    with (tmp_path / "test.0.jsonl").open("a") as file:
-        file.write('{"video": "v11.mp4", "lab')  # killed while it wrote
-    data = Data()
-    (metrics,) = trainer(tmp_path).test(classifier, datamodule=data, verbose=False)
-    assert data.read == [f"v{index}.mp4" for index in range(6, 12)]
-    assert metrics["videos/test"] == 12
-    (tmp_path / "test.0.jsonl").write_text('{"weights": "others"}\n{"video": "v0.mp4"}\n')
-    trainer(tmp_path).test(classifier, datamodule=data, verbose=False)
-    assert len(data.read) == 12
 
 
 def test_predictions_are_a_csv_of_path_label_probability(trained, tmp_path):
@@ -258,9 +228,9 @@ def test_views_and_head_agree_with_transformers():
     with torch.no_grad():
         theirs_logits = theirs(views.transpose(1, 2)).logits
         torch.testing.assert_close(ours(views), theirs_logits, atol=1e-5, rtol=1e-5)
-        ours.results.add({"index": torch.zeros(6, dtype=torch.int64)}, ours(views).softmax(1))
-    averaged = torch.tensor(ours.results.videos["0"]["probabilities"])
-    torch.testing.assert_close(averaged, theirs_logits.softmax(1).mean(0).double().float(), atol=1e-5, rtol=1e-5)
+        ours.predictions.add({"index": torch.zeros(6, dtype=torch.int64)}, ours(views).softmax(1))
+    averaged = ours.predictions.probabilities[0].float()
+    torch.testing.assert_close(averaged, theirs_logits.softmax(1).mean(0), atol=1e-5, rtol=1e-5)
 
 
 def test_default_collate_is_enough():

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.nn.utils import parameters_to_vector
 from torch.utils.data import DataLoader
 
+from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.methods import MoCoV3
 from vmae_zoo.training.parameter_groups import parameter_groups
 
@@ -135,21 +136,15 @@ def test_views_are_drawn_from_the_keys_and_differ():
     assert not torch.allclose(view[1], again[0][1])
 
 
-def test_there_is_no_mask_to_draw():
-    with pytest.raises(ValueError, match="MoCoV3 hides nothing"):
-        tiny().sample_mask({"key": torch.tensor([3])})
-
-
 def test_images_are_clips_of_one_frame():
     method = tiny(frames=1, position="sincos_2d_rows")
     assert method.grid.cube == (1, 16, 16)
     assert method(*(view[:, :, :1] for view in two_views())).loss.isfinite()
 
 
-def test_data_module_is_told_what_to_read():
-    assert MoCoV3.views == 2
-    assert not tiny().same_clip
-    assert tiny(clips="same").same_clip
+def test_it_requests_two_views():
+    assert tiny().clip_request == ClipRequest(views=2)
+    assert tiny(clips="same").clip_request == ClipRequest(views=2, same_clip=True)
     with pytest.raises(ValueError, match="clips = 'three' is not known"):
         tiny(clips="three")
 

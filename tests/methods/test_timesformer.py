@@ -7,6 +7,7 @@ import torch
 from tests.methods.transformers_names import BLOCK_NAMES
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
+from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.methods import Classifier
 
 FRAMES, WIDTH, DEPTH = 4, 24, 2
@@ -60,9 +61,13 @@ def test_it_starts_with_no_time():
     assert model.encoder.blocks[0].temporal_fc.weight.abs().max() == 0
 
 
+class Data(VideoDataModule):
+    steps_per_epoch = 10
+
+
 def test_its_recipe_trains_with_sgd_in_steps():
     model = Classifier(num_classes=5, **KIND, optimizer="sgd", milestones=(11, 14), lr=0.005, layer_decay=1.0)
-    run = SimpleNamespace(max_steps=-1, max_epochs=15, datamodule=SimpleNamespace(steps_per_epoch=10, global_batch=8))
+    run = SimpleNamespace(max_steps=-1, max_epochs=15, datamodule=Data())
     model._trainer = run
     made = model.configure_optimizers()
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
@@ -80,6 +85,6 @@ def test_its_recipe_trains_with_sgd_in_steps():
         model.configure_optimizers()
 
 
-def test_an_unknown_optimizer_is_told():
+def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match="optimizer = 'lion' is not known: choose adamw or sgd"):
         Classifier(num_classes=5, optimizer="lion")

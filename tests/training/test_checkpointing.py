@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from vmae_zoo.training import checkpoint_io, checkpointing, signals
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError
-from vmae_zoo.training.checkpointing import LastCheckpoint
+from vmae_zoo.training.checkpointing import LastCheckpoint, StepFilter
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal, requeue
 
 
@@ -115,8 +115,8 @@ def test_it_saves_by_the_clock_where_steps_are_slow(tmp_path, monkeypatch):
     assert saved[-1] == 12
 
 
-class Unsound(lightning.Callback):
-    """Would rather not come back to some steps, as `SkipNonFiniteSteps` in a series that it skips."""
+class SkipSteps(lightning.Callback, StepFilter):
+    """Reports some steps as skipped, as `SkipNonFiniteSteps` does."""
 
     def __init__(self, *steps):
         self.steps = steps
@@ -132,10 +132,10 @@ def test_no_save_in_a_series_of_skipped_steps(tmp_path):
         def on_save_checkpoint(self, trainer, module, checkpoint):
             saved.append(trainer.global_step)
 
-    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(2, 3), Note(), steps=6)
+    train(tmp_path, LastCheckpoint(every_n_steps=2), SkipSteps(2, 3), Note(), steps=6)
     assert saved == [4, 6]
     saved.clear()
-    train(tmp_path / "late", LastCheckpoint(every_n_steps=3), Unsound(2, 3), Note(), steps=5)
+    train(tmp_path / "late", LastCheckpoint(every_n_steps=3), SkipSteps(2, 3), Note(), steps=5)
     assert saved == [4, 5], "made up for at the first sound step"
 
 
@@ -147,7 +147,7 @@ def test_told_to_end_in_a_series_of_skipped_steps_it_ends_after_the_series(tmp_p
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(SystemExit) as end:
-        train(tmp_path, LastCheckpoint(), Unsound(2, 3), Tell())
+        train(tmp_path, LastCheckpoint(), SkipSteps(2, 3), Tell())
     assert end.value.code == 143
     assert step_of(tmp_path) == ended_at
 
@@ -162,12 +162,12 @@ def test_asked_to_save_in_a_series_of_skipped_steps_it_does_not(tmp_path):
 
     keep = LastCheckpoint(every_n_steps=1000)
     with pytest.raises(KeyError):
-        train(tmp_path, keep, Unsound(2, 3), AskAndFail())
+        train(tmp_path, keep, SkipSteps(2, 3), AskAndFail())
     assert step_of(tmp_path) == 1
 
 
 def test_training_that_comes_to_its_end_in_a_series_of_skipped_steps_is_saved(tmp_path):
-    train(tmp_path, LastCheckpoint(every_n_steps=2), Unsound(5, 6))
+    train(tmp_path, LastCheckpoint(every_n_steps=2), SkipSteps(5, 6))
     assert step_of(tmp_path) == 6
 
 
