@@ -1,10 +1,9 @@
 """Self-supervised video pre-training: methods, clips, evaluation and a zoo of weights."""
 
 from vmae_zoo.lazy_imports import lazy_exports
+from vmae_zoo.methods.registry import CLASS_NAMES
 
 __version__ = "0.1.0"
-
-METHODS = ("MAE", "MAEST", "VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MoCoV3", "Classifier")
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -12,6 +11,6 @@ __getattr__, __all__ = lazy_exports(
         "vmae_zoo.zoo.load": ("load_pretrained",),
         "vmae_zoo.zoo.registry": ("list_pretrained",),
         "vmae_zoo.zoo.upload": ("push",),
-        "vmae_zoo.methods": METHODS,
+        "vmae_zoo.methods": tuple(CLASS_NAMES),
     },
 )

@@ -83,10 +83,10 @@ def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> 
 
 
 def _ours(name: str, setting: Setting) -> BenchStep:
-    import vmae_zoo.methods
+    from vmae_zoo.methods.registry import resolve_method
 
-    settings = {"num_classes": 400} if name == "Classifier" else {}
-    method = getattr(vmae_zoo.methods, name)(size=setting.size, compile=setting.compile, **settings)
+    settings: dict[str, Any] = {"num_classes": 400} if name == "Classifier" else {}
+    method: Any = resolve_method(name)(size=setting.size, compile=setting.compile, **settings)
     method = method.to(setting.device).train()
     method.configure_model()
     batch = clips(method.grid, setting, method.clip_request.views, scored="scores" in method.clip_request.per_clip)

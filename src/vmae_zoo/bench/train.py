@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-METHODS = ("VideoMAE", "VideoMAEv2", "MGMAE", "ARVideo", "MAEST", "MAE", "MoCoV3", "Classifier")
-NAMES = (*METHODS, "transformers-sdpa", "transformers-eager")
+from vmae_zoo.methods.registry import CLASS_NAMES
+
+NAMES = (*CLASS_NAMES, "transformers-sdpa", "transformers-eager")
 SLOW = 4  # times the first contender's time for a clip
 
 
@@ -83,7 +84,7 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     for name in names:
         _progress(f"building {name}")
         contenders[name] = contender = build(name, settings[name])
-        flops[name] = flops_per_clip(contender.model, contender.batch) if name in METHODS else None
+        flops[name] = flops_per_clip(contender.model, contender.batch) if name in CLASS_NAMES else None
         contender.step()
     warm = {name: timed(contender) for name, contender in contenders.items()}
     for name in names:

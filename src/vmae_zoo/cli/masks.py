@@ -27,9 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the masks of one clip over it, or two views beside each other."""
-    import vmae_zoo.methods
     from vmae_zoo.cli.trainer import ZooCLI, quieten
     from vmae_zoo.data.module import ClipDataModule
+    from vmae_zoo.methods.base import Method
+    from vmae_zoo.methods.moco_v3 import MoCoV3
+    from vmae_zoo.methods.registry import import_methods
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_split, token_ids
     from vmae_zoo.viz.picture import sheet
@@ -37,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.viz.views import read_views, show_views
 
     quieten()
-    cli = ZooCLI(["-c", args.recipe, *ON_THIS_MACHINE], vmae_zoo.methods.Method, ClipDataModule, run=False)
-    if isinstance(cli.model, vmae_zoo.methods.MoCoV3):
+    import_methods()
+    cli = ZooCLI(["-c", args.recipe, *ON_THIS_MACHINE], Method, ClipDataModule, run=False)
+    if isinstance(cli.model, MoCoV3):
         panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
     else:
         method = check_method(cli.model)

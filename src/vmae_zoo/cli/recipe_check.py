@@ -37,12 +37,12 @@ def parameters(recipe: Path) -> tuple[int, set[str]]:
     """Parameters of a recipe's model, and the names of its settings."""
     import torch
 
-    import vmae_zoo.methods
     from vmae_zoo.cli.compose import compose
     from vmae_zoo.cli.lightning_cli import LINKS
+    from vmae_zoo.methods.registry import resolve_method
 
     keys = compose(recipe)
-    method = getattr(vmae_zoo.methods, keys["model"]["class_path"].rpartition(".")[2])
+    method = resolve_method(keys["model"]["class_path"].removeprefix("vmae_zoo.methods."))
     settings: dict[str, Any] = dict(keys["model"].get("init_args", {}))
     known = known_settings(method)
     for source, target in LINKS.items():

@@ -176,9 +176,11 @@ def _write(file: Path, trainer: Trainer, run: Path | None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a trainer verb; the exit code."""
-    import vmae_zoo.methods  # every method's class, so that recipes can use short names
     from vmae_zoo.data.module import ClipDataModule
+    from vmae_zoo.methods.base import Method
+    from vmae_zoo.methods.registry import import_methods
 
     quieten()
-    ZooCLI(arguments, vmae_zoo.methods.Method, ClipDataModule)
+    import_methods()  # recipes can then use short names
+    ZooCLI(arguments, Method, ClipDataModule)
     return 0

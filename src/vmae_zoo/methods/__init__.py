@@ -1,13 +1,13 @@
 """The methods: one paper, one file."""
 
-from vmae_zoo.methods.arvideo import ARVideo
-from vmae_zoo.methods.base import Method, Output
-from vmae_zoo.methods.classifier import Classifier
-from vmae_zoo.methods.mae import MAE
-from vmae_zoo.methods.mae_st import MAEST
-from vmae_zoo.methods.mgmae import MGMAE
-from vmae_zoo.methods.moco_v3 import MoCoV3
-from vmae_zoo.methods.videomae import VideoMAE
-from vmae_zoo.methods.videomae_v2 import VideoMAEv2
+from vmae_zoo.lazy_imports import lazy_exports
+from vmae_zoo.methods.registry import METHODS
 
-__all__ = ["MAE", "MAEST", "MGMAE", "ARVideo", "Classifier", "Method", "MoCoV3", "Output", "VideoMAE", "VideoMAEv2"]
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "vmae_zoo.methods.base": ("MaskedMethod", "Method", "Output"),
+        "vmae_zoo.methods.registry": ("resolve_method",),
+        **{entry.module: (entry.class_name,) for entry in METHODS.values()},
+    },
+)

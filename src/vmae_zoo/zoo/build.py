@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-import vmae_zoo.methods
 from vmae_zoo.masking import TokenGrid
-from vmae_zoo.methods import Method
+from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.registry import resolve_method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.zoo.convert.spec import ModelSpec
@@ -90,7 +90,7 @@ def construct(described: ModelSpec, where: str) -> Method:
     """The model with the weights of its random start; ``ValueError`` where the settings do not make one."""
     _check_settings(described, where)
     try:
-        model: Method = getattr(vmae_zoo.methods, described.method)(**described.hparams)
+        model = resolve_method(described.method)(**described.hparams)
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{where} describes a {described.method} that this version cannot build: {error}") from None
     if described.preprocessing:

@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 import vmae_zoo
-from vmae_zoo.methods import Method
+from vmae_zoo.methods.base import Method
 from vmae_zoo.zoo.registry import is_non_commercial
 
 NOT_STATED = "not stated"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmae_zoo.methods import Method
+from vmae_zoo.methods.base import Method
 from vmae_zoo.models.positions import resize_learnt
 from vmae_zoo.zoo.build import LOG, LoadReport, check_tensors, construct, parts_of, resizing
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 from vmae_zoo.models.encoder import resized
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LOG, TASKS, build, resizing
 from vmae_zoo.zoo.convert import layout_of
-from vmae_zoo.zoo.convert.spec import METHODS, LoadHints, ModelSpec
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.resolve import ResolvedFile, locate
 from vmae_zoo.zoo.safe_load import CheckpointData, read_json, read_weights
 
@@ -142,7 +143,7 @@ def describe(contents: CheckpointData, told: LoadHints) -> tuple[ModelSpec, str]
 def own(record: dict[str, Any], tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """A file that this package wrote: it says itself what it is."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    if method not in METHODS.values() or not isinstance(hparams, dict):
+    if method not in CLASS_NAMES or not isinstance(hparams, dict):
         raise ValueError(
             f"{told.where} says it is a {method!r} of vmae_zoo, which this version does not know: upgrade vmae_zoo"
         )

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
+from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 from vmae_zoo.models.sizes import DECODERS, ENCODERS
 from vmae_zoo.resources import resource
 from vmae_zoo.zoo.convert import LAYOUTS
-from vmae_zoo.zoo.convert.spec import METHODS
 
 UNKNOWN = "unknown"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -173,7 +173,7 @@ def checked(name: str, raw: Any, where: str = "checkpoints.yaml") -> Entry:
     for key in ("method", "model", "task", "revision", "sha256", "layout", "licence", "provenance"):
         need(isinstance(raw[key], str) and raw[key] != "", key, f"is {raw[key]!r}, not text")
     need(raw["method"] in (*METHODS, "timesformer"), "method", f"is none of {', '.join(METHODS)}, timesformer")
-    need(raw["model"] in METHODS.values(), "model", f"is none of {', '.join(METHODS.values())}")
+    need(raw["model"] in CLASS_NAMES, "model", f"is none of {', '.join(CLASS_NAMES)}")
     need(raw["task"] in TASKS, "task", f"is none of {', '.join(TASKS)}")
     need(raw["layout"] in (*LAYOUTS, "vmae_zoo"), "layout", f"is none of {', '.join(LAYOUTS)}, vmae_zoo")
     need(re.fullmatch(r"[0-9a-f]{40}|unknown", raw["revision"]) is not None, "revision", "is no full commit sha")

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import vmae_zoo
-from vmae_zoo.methods import Method
+from vmae_zoo.methods.base import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LoadReport, SkipInit, build, construct

@@ -9,18 +9,6 @@ from torch import Tensor
 
 from vmae_zoo.models.sizes import DECODERS, ENCODERS
 
-# The class behind each method's name.
-METHODS = {
-    "mae": "MAE",
-    "mae_st": "MAEST",
-    "videomae": "VideoMAE",
-    "videomae_v2": "VideoMAEv2",
-    "mgmae": "MGMAE",
-    "arvideo": "ARVideo",
-    "moco_v3": "MoCoV3",
-    "classifier": "Classifier",
-}
-
 
 @dataclass(frozen=True)
 class LoadHints:
@@ -29,7 +17,7 @@ class LoadHints:
     Args:
         where: the file, for errors.
         task: what is wanted of it; for "encoder" nobody asks for the heads of the decoder.
-        method: a key of `METHODS`.
+        method: a key of `vmae_zoo.methods.registry.METHODS`.
         num_heads: of the encoder.
         decoder_num_heads: of the decoder.
         image_size: rows and columns of a clip in pixels.

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vmae_zoo.methods.registry import METHODS
 from vmae_zoo.zoo.convert.spec import (
-    METHODS,
     LoadHints,
     ModelSpec,
     classes_of,
@@ -47,7 +47,9 @@ def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
         raise ValueError(
             f"{told.where} is in VideoMAE's layout: method is videomae, videomae_v2 or mgmae, not {method}"
         )
-    return ModelSpec(METHODS[method], {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors)
+    return ModelSpec(
+        METHODS[method].class_name, {**hparams, **decoder_hparams(tensors, told, method, hparams)}, tensors
+    )
 
 
 def encoder_hparams(tensors: dict[str, Tensor], told: LoadHints) -> dict[str, Any]:
