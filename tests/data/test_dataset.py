@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataset, ClipRecord, collate, dataset, read_clip
+from vmae_zoo.data import Augmentation, ClipDataset, ClipRecord, ClipRequest, ClipSpec, collate, dataset, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
-from vmae_zoo.data.transforms import centre_crop, horizontal_flip, multi_scale_crop, random_resized_crop
+from vmae_zoo.data.transforms import centre_crop, crop_and_resize, mirrored, multi_scale_box, random_box
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
-from vmae_zoo.video import ffmpeg_log
 
-CROPPED = {"frames": 3, "stride_frames": 2, "size": 16}
+CLIP = ClipSpec(frames=3, stride_frames=2, size=16)
+FRAME, SCALES = (32, 40), Augmentation().scales
+
+
+def multi_scale(clip, rng, flip=False):
+    return crop_and_resize(clip, multi_scale_box(clip.shape[1:3], 16, rng, SCALES), 16, flip)
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +27,11 @@ def broken(path, content=b""):
 
 
 def test_a_training_clip_is_what_its_key_says(rows):
-    (item,) = ClipDataset(rows, **CROPPED, seed=5, flip=True)[4, 2]
+    (item,) = ClipDataset(rows, CLIP, Augmentation(flip=True), seed=5)[4, 2]
     key = sample_key(5, 2, hash_text(rows[4].id), 0)
     start = dense_start(12, 3, 2, KeyedRNG(key, "start"))
     clip = read_clip(rows[4].path, dense_ids(12, 3, 2, start))
-    expected = horizontal_flip(multi_scale_crop(clip, 16, KeyedRNG(key, "crop")), KeyedRNG(key, "flip"))
+    expected = multi_scale(clip, KeyedRNG(key, "crop"), mirrored(KeyedRNG(key, "flip")))
     assert (item["key"], item["index"], item["label"]) == (key, 4, 4)
     assert item["video"].dtype == np.uint8
     np.testing.assert_array_equal(item["video"], expected)
@@ -36,15 +40,15 @@ def test_a_training_clip_is_what_its_key_says(rows):
 def test_random_resized_and_centre_crops(rows):
     key = sample_key(0, 0, hash_text(rows[0].id), 0)
     ids = dense_ids(12, 3, 2, dense_start(12, 3, 2, KeyedRNG(key, "start")))
-    (item,) = ClipDataset(rows, **CROPPED, crop="random_resized")[0, 0]
-    expected = random_resized_crop(read_clip(rows[0].path, ids), 16, KeyedRNG(key, "crop"))
+    (item,) = ClipDataset(rows, CLIP, Augmentation("random_resized"))[0, 0]
+    expected = crop_and_resize(read_clip(rows[0].path, ids), random_box(FRAME, KeyedRNG(key, "crop")), 16)
     np.testing.assert_array_equal(item["video"], expected)
-    (item,) = ClipDataset(rows, **CROPPED, crop="centre")[0, 0]
+    (item,) = ClipDataset(rows, CLIP, Augmentation("centre"))[0, 0]
     np.testing.assert_array_equal(item["video"], centre_crop(read_clip(rows[0].path, ids, 16), 16))
 
 
 def test_an_evaluation_clip_is_the_middle_one_in_every_epoch(rows):
-    clips = ClipDataset(rows, **CROPPED, train=False, repeats=4, flip=True)
+    clips = ClipDataset(rows, CLIP, Augmentation(flip=True), train=False, repeats=4)
     (first,), (later,) = clips[3, 0], clips[3, 7]
     np.testing.assert_array_equal(first["video"], later["video"])
     assert first["key"] == later["key"]
@@ -53,34 +57,34 @@ def test_an_evaluation_clip_is_the_middle_one_in_every_epoch(rows):
 
 
 def test_epochs_and_seeds_give_other_clips(rows):
-    keys = {ClipDataset(rows, **CROPPED, seed=seed).keys(0, epoch)[0] for seed in range(3) for epoch in range(3)}
+    keys = {ClipDataset(rows, CLIP, seed=seed).keys(0, epoch)[0] for seed in range(3) for epoch in range(3)}
     assert len(keys) == 9
 
 
 def test_repeats_share_the_frames_and_decode_once(rows, monkeypatch):
     reads = []
-    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda *given, **_: reads.append(given) or read_clip(*given))
-    clips = ClipDataset(rows, **CROPPED, repeats=4)
+    monkeypatch.setattr(dataset, "read_clip", lambda *given: reads.append(given) or read_clip(*given))
+    clips = ClipDataset(rows, CLIP, repeats=4)
     items = clips[2, 1]
     assert len(reads) == 1
     assert [item["key"] for item in items] == [sample_key(0, 1, hash_text(rows[2].id), r) for r in range(4)]
     frames = read_clip(*reads[0])
     for item in items:
-        np.testing.assert_array_equal(item["video"], multi_scale_crop(frames, 16, KeyedRNG(item["key"], "crop")))
+        np.testing.assert_array_equal(item["video"], multi_scale(frames, KeyedRNG(item["key"], "crop")))
 
 
 def test_a_second_view_has_its_own_start_and_crop(rows):
-    items = [ClipDataset(rows, **CROPPED, views=2)[0, epoch][0] for epoch in range(4)]
+    items = [ClipDataset(rows, CLIP, request=ClipRequest(views=2))[0, epoch][0] for epoch in range(4)]
     assert all(item["other"].shape == item["video"].shape for item in items)
     key = items[0]["key"]
     start = dense_start(12, 3, 2, KeyedRNG(key, "start other"))
     clip = read_clip(rows[0].path, dense_ids(12, 3, 2, start))
-    np.testing.assert_array_equal(items[0]["other"], multi_scale_crop(clip, 16, KeyedRNG(key, "crop other")))
+    np.testing.assert_array_equal(items[0]["other"], multi_scale(clip, KeyedRNG(key, "crop other")))
     assert any((item["other"] != item["video"]).any() for item in items)
 
 
 def test_a_batch_is_ordered_by_video_then_repeat(rows):
-    clips = ClipDataset(rows, **CROPPED, repeats=2)
+    clips = ClipDataset(rows, CLIP, repeats=2)
     samples = [clips[index, 0] for index in (4, 1)]
     first = samples[0][0]["video"]
     batch = collate(samples)
@@ -94,13 +98,13 @@ def test_a_batch_is_ordered_by_video_then_repeat(rows):
     assert "bad" not in batch
 
 
-def test_extras_are_computed_from_the_cropped_clip_and_its_key(rows):
+def test_per_clip_arrays_are_computed_from_the_cropped_clip_and_its_key(rows):
     def scores(clip, key):
         assert clip.shape == (3, 16, 16, 3)
         assert clip.dtype == np.uint8
         return np.array([clip.mean(), key % 7], np.float32)
 
-    samples = [ClipDataset(rows, **CROPPED, repeats=2, extras={"scores": scores})[0, 0]]
+    samples = [ClipDataset(rows, CLIP, request=ClipRequest(per_clip={"scores": scores}), repeats=2)[0, 0]]
     batch = collate(samples)
     assert batch["scores"].shape == (2, 2)
     assert batch["scores"].dtype == torch.float32
@@ -111,17 +115,17 @@ def test_extras_are_computed_from_the_cropped_clip_and_its_key(rows):
 def test_segments_are_read_inside_their_seconds(rows):
     whole = rows[0]
     segment = ClipRecord(whole.id + "#0.2-0.4", whole.path, 0, "train", 0.2, 0.4)  # frames 5 to 9 at 25 a second
-    (item,) = ClipDataset([segment], 2, 2, 16, train=False)[0, 0]
+    (item,) = ClipDataset([segment], ClipSpec(2, 2, 16), train=False)[0, 0]
     np.testing.assert_array_equal(item["video"], centre_crop(read_clip(whole.path, [5, 7], 16), 16))
-    (item,) = ClipDataset([ClipRecord("x", whole.path, 0, "train", 9.0, None)], 2, 2, 16)[0, 0]
-    assert "nothing of the segment" in item["bad"][0]["reason"]
+    (item,) = ClipDataset([ClipRecord("x", whole.path, 0, "train", 9.0, None)], ClipSpec(2, 2, 16))[0, 0]
+    assert "segment x" in item["bad"][0]["reason"]
 
 
 def test_larger_videos_are_read_smaller_and_smaller_ones_as_they_are(rows, monkeypatch):
     sides = []
-    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda *given, **_: sides.append(given[2]) or read_clip(*given))
+    monkeypatch.setattr(dataset, "read_clip", lambda *given: sides.append(given[2]) or read_clip(*given))
     for short_side in (None, 24, 32, 64):
-        ClipDataset(rows, **CROPPED, short_side=short_side)[0, 0]
+        ClipDataset(rows, CLIP, Augmentation(short_side=short_side))[0, 0]
     assert sides == [None, 24, None, None]  # the videos are 40 x 32
 
 
@@ -129,7 +133,7 @@ KINDS = {"empty": b"", "text": b"not a video at all\n" * 50, "noise": bytes(np.r
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "missing", "truncated"])
-def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_told(rows, tmp_path, kind):
+def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_listed(rows, tmp_path, kind):
     path = tmp_path / "bad.mp4"
     if kind in KINDS:
         broken(path, KINDS[kind])
@@ -137,7 +141,7 @@ def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_told(rows, tm
         content = rows[0].path.read_bytes()
         broken(path, content[: len(content) // 2])
     mixed = [*rows[:5], ClipRecord("bad.mp4", path, 9)]
-    clips = ClipDataset(mixed, 12, 1, 16, repeats=2)
+    clips = ClipDataset(mixed, ClipSpec(12, 1, 16), repeats=2)
     items, again = clips[5, 3], clips[5, 3]
     assert [item["key"] for item in items] == clips.keys(5, 3)
     assert items[0]["index"] < 5
@@ -147,39 +151,18 @@ def test_an_unreadable_video_is_replaced_by_the_same_other_one_and_told(rows, tm
     assert entry["replacement"] == str(mixed[items[0]["index"]].path)
     assert "bad.mp4" in entry["reason"]
     batch = collate([clips[0, 3], items])
-    assert [told["path"] for told in batch["bad"]] == [str(path)]
+    assert [entry["path"] for entry in batch["bad"]] == [str(path)]
     assert batch["index"].tolist() == [0, 0, items[0]["index"], items[0]["index"]]
 
 
 def test_replacements_differ_from_epoch_to_epoch(rows, tmp_path):
-    clips = ClipDataset([*rows, ClipRecord("bad.mp4", broken(tmp_path / "bad.mp4"))], **CROPPED)
+    clips = ClipDataset([*rows, ClipRecord("bad.mp4", broken(tmp_path / "bad.mp4"))], CLIP)
     assert len({clips[len(rows), epoch][0]["index"] for epoch in range(8)}) > 2
 
 
 def test_gives_up_after_ten_replacements(tmp_path):
-    clips = ClipDataset([ClipRecord(f"{n}", broken(tmp_path / f"{n}.mp4")) for n in range(3)], **CROPPED)
+    clips = ClipDataset([ClipRecord(f"{n}", broken(tmp_path / f"{n}.mp4")) for n in range(3)], CLIP)
     (item,) = clips[0, 0]
     assert list(item) == ["bad"]
     assert len(item["bad"]) == 11
     assert list(collate([[item]])) == ["bad"]
-
-
-def test_an_unknown_crop_is_refused(rows):
-    with pytest.raises(ValueError, match="crop = 'square' is not known: choose one of multi_scale"):
-        ClipDataset(rows, crop="square")
-
-
-def test_made_up_frames_are_told_and_count_as_unreadable_when_asked(rows, tmp_path, monkeypatch):
-    def reads(path, ids, short_side, refuse_corrupt=False, motion=None):
-        if refuse_corrupt and path == rows[5].path:
-            raise dataset.VideoError(f"{path} has a concealed frame")
-        return read_clip(path, ids, short_side)
-
-    monkeypatch.setattr(ffmpeg_log, "read_clip", reads)
-    (item,) = ClipDataset(rows, **CROPPED)[5, 0]
-    (told,) = item["bad"]
-    assert (told["path"], told["replacement"], item["index"]) == (str(rows[5].path), None, 5)
-    assert "has a concealed frame" in told["reason"]
-    (item,) = ClipDataset(rows, **CROPPED, refuse_corrupt=True)[5, 0]
-    assert item["bad"][0]["replacement"] == str(rows[item["index"]].path) != str(rows[5].path)
-    assert "bad" not in ClipDataset(rows, **CROPPED)[4, 0][0]

@@ -10,9 +10,9 @@ def steps(rows, batch_size, accumulation=1, world_size=1, epoch=0, seen=0, seed=
     ranks = []
     for rank in range(world_size):
         sampler = ResumableBatchSampler(rows, batch_size, accumulation, rank, world_size, seed)
-        sampler.place(epoch, seen)
+        sampler.seek(epoch, seen)
         batches = list(sampler)
-        assert all(place[1] == epoch for place in chain(*batches))
+        assert all(ref.epoch == epoch for ref in chain(*batches))
         ranks.append([[row for row, _, _ in batch] for batch in batches])
     micro = [list(chain(*batches)) for batches in zip(*ranks, strict=True)]
     return [list(chain(*micro[i : i + accumulation])) for i in range(0, len(micro), accumulation)]
@@ -44,7 +44,7 @@ def test_a_step_holds_the_same_clips_however_it_is_split(batch_size, accumulatio
 def test_goes_on_behind_what_was_seen_and_keeps_the_epochs_length(done):
     whole = ResumableBatchSampler(50, 2, 3, 1, 2)
     rest = ResumableBatchSampler(50, 2, 3, 1, 2)
-    rest.place(0, whole.seen_after(done * 3))
+    rest.seek(0, whole.seen_after(done * 3))
     assert list(rest) == list(whole)[done * 3 :]
     assert len(rest) == len(whole) == 12
     assert rest.skipped == done * 3
@@ -63,7 +63,7 @@ def test_another_world_size_keeps_the_place():
 
 def test_another_global_batch_keeps_the_place():
     sampler = ResumableBatchSampler(50, 5, 2)
-    sampler.place(0, 24)  # two steps of 12
+    sampler.seek(0, 24)  # two steps of 12
     clips = list(chain(*(row for row in [[row for row, _, _ in batch] for batch in sampler])))
     assert clips == sampler.order()[24:44, 0].tolist()
     assert len(sampler) - sampler.skipped == 4
@@ -72,7 +72,7 @@ def test_another_global_batch_keeps_the_place():
 
 def test_a_new_epoch_starts_at_its_beginning():
     sampler = ResumableBatchSampler(50, 4)
-    sampler.place(3, 20)
+    sampler.seek(3, 20)
     sampler.set_epoch(3)
     assert sampler.skipped == 5
     sampler.set_epoch(4)

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, ClipSpec, dataset
 from vmae_zoo.data import sampling as s
 from vmae_zoo.data.views import ViewDataset
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import KeyedRNG
-from vmae_zoo.video import ffmpeg_log
 
 
 def test_sparse_ids_follow_the_official_rule():
@@ -27,23 +26,23 @@ def row(small_set):
 
 @pytest.fixture
 def asked(monkeypatch):
-    ids, read = [], ffmpeg_log.read_clip
-    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda path, *given, **_: ids.append(given[0]) or read(path, *given))
+    ids, read = [], dataset.read_clip
+    monkeypatch.setattr(dataset, "read_clip", lambda path, *given: ids.append(given[0]) or read(path, *given))
     return ids
 
 
 def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row, asked):
-    clips = ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[30], seed=3)
+    clips = ClipDataset([row], ClipSpec(4, 2, 16, "span"), seed=3)
     clips[0, 0]
     span = 4 * 2 * 25 / 30
     start = s.span_start(12, span, KeyedRNG(clips.keys(0, 0)[0], "start"))
     assert asked[0].tolist() == s.span_ids(12, 4, span, start).tolist()
-    ClipDataset([row], frames=4, stride_frames=2, size=16, sampling="span", fps=[50], train=False)[0]
+    ClipDataset([row], ClipSpec(4, 2, 16, "span", (50,)), train=False)[0]
     assert asked[1].tolist() == s.span_ids(12, 4, 4.0, 4).tolist()  # 4 frames at 25 last as long as 8 at 50; the middle
 
 
 def test_several_rates_take_turns_by_the_clips_key(row, asked):
-    clips = ClipDataset([row], frames=2, stride_frames=2, size=16, sampling="span", fps=[10, 25, 50])
+    clips = ClipDataset([row], ClipSpec(2, 2, 16, "span", (10, 25, 50)))
     widths = []
     for epoch in range(60):
         clips[0, epoch]
@@ -54,10 +53,10 @@ def test_several_rates_take_turns_by_the_clips_key(row, asked):
 
 
 def test_timed_test_views_begin_where_space_time_mae_begins_them(row):
-    views = ViewDataset([row], 4, 2, 16, "span", clips=2, fps=[30])
+    views = ViewDataset([row], ClipSpec(4, 2, 16, "span"), clips=2)
     assert views.ids(300, rate=60)[1].tolist() == s.span_ids(300, 4, 16, 284).tolist()
     assert len(views[0]) == 2
-    assert ViewDataset([row], 4, 2, 16, "sparse", clips=2).ids(50).tolist() == [
+    assert ViewDataset([row], ClipSpec(4, 2, 16, "sparse"), clips=2).ids(50).tolist() == [
         s.segment_view_ids(50, 4, view, 2).tolist() for view in range(2)
     ]
 
@@ -67,7 +66,7 @@ def test_rates_are_positive():
         ClipDataModule(fps=[0])
 
 
-def test_rates_without_time_are_told():
-    with pytest.raises(ValueError, match=r"data.fps = \[10\] counts only .* add --data.sampling span"):
+def test_rates_without_sampling_by_time_are_refused():
+    with pytest.raises(ValueError, match=r"data.fps = \[10.*--data.sampling span"):
         ClipDataModule(fps=[10])
-    assert ClipDataModule(fps=[10], sampling="span").fps == (10,)
+    assert ClipDataModule(fps=[10], sampling="span").clip.fps == (10,)

@@ -37,7 +37,7 @@ def test_a_spawned_worker_reads_by_the_index_what_no_worker_reads(small_set, tmp
         if workers:
             monkeypatch.setattr(loader, "SignalSafeLoader", partial(SignalSafeLoader, multiprocessing_context="spawn"))
         data = ClipDataModule(str(root), frames=2, stride_frames=1, size=16, batch_size=11, workers=workers, repeats=2)
-        assert data.collection.indexes
+        assert data.mixture.indexes
         quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
         module, limits = Diary(), {"max_epochs": 1, "limit_val_batches": 0}
         L.Trainer(accelerator="cpu", default_root_dir=tmp_path, **limits, **quiet).fit(module, data)

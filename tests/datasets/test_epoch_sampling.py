@@ -43,14 +43,14 @@ def test_a_source_without_training_clips_gives_none():
 
 
 @pytest.mark.parametrize(("batch_size", "accumulation", "world_size"), [(12, 1, 1), (4, 3, 1), (2, 3, 2)])
-def test_a_step_holds_the_same_clips_however_it_is_split_and_wherever_it_goes_on(batch_size, accumulation, world_size):
+def test_a_step_holds_the_same_clips_however_it_is_split_and_resumed(batch_size, accumulation, world_size):
     draw = WeightedEpochs("ab", [20, 10], [1.5, 0.5], seed=1)
 
     def places(epoch, seen, *split):
         ranks = []
         for rank in range(split[2]):
             sampler = ResumableBatchSampler(draw, split[0], split[1], rank, split[2], seed=1)
-            sampler.place(epoch, seen)
+            sampler.seek(epoch, seen)
             ranks.append(list(sampler))
         return list(chain(*(chain(*batches) for batches in zip(*ranks, strict=True))))
 

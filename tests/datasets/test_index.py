@@ -162,7 +162,7 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
     decode._memory.cache_clear()
     decode._info.cache_clear()
     monkeypatch.setattr(decode, "read_timeline", None)  # the index is enough
-    decode.set_index_lookup(index.recall)
+    decode.set_index_lookup(index.lookup)
     try:
         for row, clip in zip(data.records, plain, strict=False):
             assert probe(row.path).seekable
@@ -202,10 +202,10 @@ def test_without_its_disk_an_index_knows_nothing_and_recovers(small_set, tmp_pat
     index, _ = make_index(root, workers=1, progress=False)
     path = next(root.rglob("*.mp4"))
     asked = str(path), path.stat().st_size, path.stat().st_mtime_ns
-    assert index.recall(*asked)
+    assert index.lookup(*asked)
     index._connection.close()
-    assert index.recall(*asked) is None
-    assert index.recall(*asked)
+    assert index.lookup(*asked) is None
+    assert index.lookup(*asked)
 
 
 def test_a_run_goes_on_with_its_index_and_is_warned_of_another(small_set, tmp_path, capfd, monkeypatch):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.data import ClipDataset, VideoError, open_catalog, probe, read_clip
+from vmae_zoo.data import Augmentation, ClipDataset, ClipSpec, VideoError, open_catalog, probe, read_clip
 from vmae_zoo.datasets.jpeg_shards import writer
 from vmae_zoo.datasets.jpeg_shards.shard_plan import plan
 from vmae_zoo.video.jpeg_shards import header_of
+
+CLIP = ClipSpec(frames=3, stride_frames=2, size=16)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -41,8 +43,8 @@ def test_rows_and_keys_are_those_of_the_source(small_set, cached):
 @pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "centre"])
 @pytest.mark.parametrize("train", [True, False])
 def test_clips_have_the_frames_and_crops_of_the_source(small_set, cached, crop, train):
-    settings = {"frames": 3, "stride_frames": 2, "size": 16, "crop": crop, "flip": True, "train": train, "seed": 3}
-    source, copy = (ClipDataset(open_catalog(root).records, **settings) for root in (small_set, cached))
+    settings = {"augmentation": Augmentation(crop, flip=True), "train": train, "seed": 3}
+    source, copy = (ClipDataset(open_catalog(root).records, CLIP, **settings) for root in (small_set, cached))
     for place in ((0, 0), (9, 1), (20, 2)):
         (here,), (there,) = source[place], copy[place]
         assert (here["key"], here["label"]) == (there["key"], there["label"])
@@ -95,8 +97,8 @@ def test_segments_and_numbered_splits_stay(encode, tmp_path):
     rows = open_catalog(tmp_path / "cut").records
     assert [(row.start, row.end) for row in rows] == [(0, 0.12), (0.12, 0.24)]
     assert rows[0].path == rows[1].path
-    settings = {"frames": 2, "stride_frames": 1, "size": 16, "train": False}
-    here, there = (ClipDataset(r, **settings) for r in (open_catalog(tmp_path / "segments").records, rows))
+    spec = ClipSpec(2, 1, 16)
+    here, there = (ClipDataset(r, spec, train=False) for r in (open_catalog(tmp_path / "segments").records, rows))
     assert psnr(here[1, 0][0]["video"], there[1, 0][0]["video"]) > 28
 
 
@@ -195,7 +197,7 @@ def test_a_damaged_shard_is_named_in_one_sentence(cached, tmp_path, change, said
     with pytest.raises(VideoError, match=said) as caught:
         read_clip(row.path, [0, 3])
     assert str(tmp_path / "shard-000000.tar") in str(caught.value)
-    (item,) = ClipDataset(open_catalog(tmp_path).records, frames=12, stride_frames=1, size=16)[0, 0]
+    (item,) = ClipDataset(open_catalog(tmp_path).records, ClipSpec(12, 1, 16))[0, 0]
     assert str(row.path) in {entry["path"] for entry in item["bad"]}
     assert item["video"].std() > 0
 
@@ -222,7 +224,7 @@ def test_a_hostile_header_reads_nothing_large(tmp_path):
 
 
 def test_a_dataset_sent_to_another_process_gives_the_same_clips(cached):
-    dataset = ClipDataset(open_catalog(cached).records, frames=3, stride_frames=2, size=16, seed=1)
+    dataset = ClipDataset(open_catalog(cached).records, CLIP, seed=1)
     (here,) = dataset[5, 2]
     (there,) = pickle.loads(pickle.dumps(dataset))[5, 2]
     np.testing.assert_array_equal(here["video"], there["video"])
@@ -230,7 +232,7 @@ def test_a_dataset_sent_to_another_process_gives_the_same_clips(cached):
 
 def test_memory_stays_flat(cached):
     rows = open_catalog(cached).records
-    dataset = ClipDataset(rows, frames=3, stride_frames=2, size=16)
+    dataset = ClipDataset(rows, CLIP)
     for epoch in range(4):
         [dataset[index, epoch] for index in range(len(rows))]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from torch.utils.data import DataLoader
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.data import ClipDataModule, ClipDataset, VideoError, collate, open_catalog, read_clip
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipSpec, VideoError, collate, open_catalog, read_clip
 from vmae_zoo.video import storage
 from vmae_zoo.video.jpeg_shards import header_of
 from vmae_zoo.video.storage import read_pieces
@@ -145,8 +145,8 @@ def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
 
 def test_forked_workers_read_from_a_store(caches, served):
     url, _ = served
-    settings = {"frames": 3, "stride_frames": 2, "size": 16, "seed": 1}
-    here, there = (ClipDataset(open_catalog(root).records, **settings) for root in (caches[0], url))
+    spec = ClipSpec(frames=3, stride_frames=2, size=16)
+    here, there = (ClipDataset(open_catalog(root).records, spec, seed=1) for root in (caches[0], url))
     expected = collate([here[3, 0], here[4, 0]])
     there[0, 0]  # this process has a connection before it forks
     for _ in range(2):
@@ -157,7 +157,7 @@ def test_forked_workers_read_from_a_store(caches, served):
 def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypatch):
     url, _ = served
     row = open_catalog(url).records[11]
-    monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(Ranges, "failing", [None] * 2)
     header_of.cache_clear()
     assert read_clip(row.path, [0, 11]).shape == (2, 32, 40, 3)
@@ -167,7 +167,7 @@ def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypa
 def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):
     url, _ = served
     row = open_catalog(url).records[0]
-    monkeypatch.setattr(folder, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
     for name in ("shard-000099.tar", "shard-000088.tar"):
         with pytest.raises(VideoError, match=f"{name} cannot be read"):
             read_clip(row.path.parent.with_name(name) / row.path.name, [0])

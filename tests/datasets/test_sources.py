@@ -7,9 +7,8 @@ import lightning as L
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataModule
+from vmae_zoo.data import ClipDataModule, ClipDataset, dataset
 from vmae_zoo.datasets.index import make_index
-from vmae_zoo.video import ffmpeg_log
 
 SMALL = {"frames": 2, "stride_frames": 4, "size": 16, "batch_size": 4, "workers": 0}
 
@@ -68,7 +67,7 @@ MIX = [
 
 def test_one_line_says_what_each_source_is(roots):
     data = ClipDataModule(str(roots), sources=MIX, **SMALL)
-    line = data.collection.describe()
+    line = data.mixture.describe()
     assert "\n" not in line
     for part in (
         "layout mix, 4 classes (a, b, c, d), clips: 49 train, 5 val",
@@ -78,19 +77,19 @@ def test_one_line_says_what_each_source_is(roots):
         "68 clips an epoch",  # 22 + 44 + 2
     ):
         assert part in line
-    assert len(set(data.clip_ids)) == 49
-    assert data.clip_ids[0].startswith("one:train/a/")
+    ids = [record.id for record in data.records]
+    assert len(set(ids)) == 49
+    assert ids[0].startswith("one:train/a/")
     assert {row.label for row in data.records if row.id.startswith("two:d/")} == {3}
     assert {row.label for row in data.records if row.id.startswith("mine:")} == {-1}
 
 
 def test_each_source_keeps_its_stride(roots, monkeypatch):
     asked = []
-    read = ffmpeg_log.read_clip
-    monkeypatch.setattr(ffmpeg_log, "read_clip", lambda path, ids, *_, **__: asked.append(ids) or read(path, ids))
+    read = dataset.read_clip
+    monkeypatch.setattr(dataset, "read_clip", lambda path, ids, *_: asked.append(ids) or read(path, ids))
     data = ClipDataModule(str(roots), sources=MIX, **SMALL)
-    data.trainer = None
-    clips = data.dataset(data.records, train=True)
+    clips = ClipDataset(data.records, data.clip)
     for index, row in enumerate(data.records):
         clips[index, 0]
         assert asked[-1][1] - asked[-1][0] == (2 if row.id.startswith("one:") else 4)
@@ -104,8 +103,8 @@ def test_copies_of_a_row_have_keys_of_their_own_and_epochs_take_turns(roots, tmp
     keys = [key for batch in module.keys for key in batch]
     assert len(keys) == len(set(keys)) == 2 * 68 * 2
     for epoch in range(2):
-        drawn = [row for batch in module.records[17 * epoch : 17 * epoch + 17] for row in batch[::2]]
-        names = [data.clip_ids[row].partition(":")[0] for row in drawn]
+        drawn = [row for batch in module.rows[17 * epoch : 17 * epoch + 17] for row in batch[::2]]
+        names = [data.records[row].id.partition(":")[0] for row in drawn]
         assert {name: names.count(name) for name in names} == {"one": 22, "two": 44, "mine": 2}
 
 
@@ -131,11 +130,11 @@ def test_every_sources_index_counts(roots, tmp_path):
     marks = [make_index(base / name, workers=1, progress=False)[0].fingerprint for name in ("one", "flat")]
     data = ClipDataModule(str(base), sources=MIX, **SMALL)
     assert len(data.records) == 49
-    assert data.collection.indexes.fingerprint == "+".join(marks)
-    assert data.collection.describe().count("damaged.mp4") == 2
+    assert data.mixture.indexes.fingerprint == "+".join(marks)
+    assert data.mixture.describe().count("damaged.mp4") == 2
     path = data.records[-1].path
     status = path.stat()
-    assert data.collection.indexes.recall(str(path), status.st_size, status.st_mtime_ns)[0].frames == 12
+    assert data.mixture.indexes.lookup(str(path), status.st_size, status.st_mtime_ns)[0].frames == 12
 
 
 @pytest.mark.parametrize(
@@ -153,13 +152,13 @@ def test_every_sources_index_counts(roots, tmp_path):
 )
 def test_mistakes_are_one_sentence_that_names_the_source(roots, sources, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
-        ClipDataModule(str(roots), sources=sources, **SMALL).collection  # noqa: B018
+        ClipDataModule(str(roots), sources=sources, **SMALL).mixture  # noqa: B018
     assert "\n" not in str(caught.value)
 
 
 def test_layout_and_split_belong_to_the_sources(roots):
     with pytest.raises(ValueError, match=r"data.layout and data.split belong to each of data.sources"):
-        ClipDataModule(str(roots), layout="flat", sources=MIX, **SMALL).collection  # noqa: B018
+        ClipDataModule(str(roots), layout="flat", sources=MIX, **SMALL).mixture  # noqa: B018
 
 
 def test_classes_that_are_only_numbers_are_kept_apart(roots, tmp_path):
@@ -169,4 +168,4 @@ def test_classes_that_are_only_numbers_are_kept_apart(roots, tmp_path):
         (tmp_path / name / "train.csv").write_text("".join(f"{path} {k % 2}\n" for k, path in enumerate(videos)))
     data = ClipDataModule(str(tmp_path), sources=[{"root": "p"}, {"root": "q"}], **SMALL)
     assert data.classes == ["p:0", "p:1", "q:0", "q:1"]
-    assert len(set(data.clip_ids)) == 10
+    assert len({record.id for record in data.records}) == 10

@@ -43,7 +43,7 @@ def test_the_number_of_threads_changes_nothing():
 
 
 def test_a_clip_too_small_to_search_is_refused():
-    with pytest.raises(ValueError, match="DIS flow needs frames of 12 pixels, and 16 x 16 shrunk by 2 has fewer"):
+    with pytest.raises(ValueError, match=r"12 pixels.*16 x 16"):
         dis_flow(np.zeros((2, 16, 16, 3), np.uint8), np.array([[0, 1]]), shrink=2)
 
 
@@ -53,10 +53,8 @@ def test_an_estimator_is_found_by_name():
 
 
 @pytest.mark.parametrize("name", ["farneback", "no_such_package.flow", "vmae_zoo.flow.dense.nothing"])
-def test_an_unknown_estimator_is_told_with_the_choices(name):
-    with pytest.raises(
-        ValueError, match=f"flow = '{name}' is not known .*choose dis, codec, raft, or package.module.function"
-    ):
+def test_an_unknown_estimator_is_refused_with_the_choices(name):
+    with pytest.raises(ValueError, match=f"flow = '{name}'.*dis, raft"):
         flow_function(name)
 
 

@@ -77,6 +77,8 @@ def wait_for(folder: Path, minutes: float, check_stop: Callable[[], None]) -> No
     Raises:
         ValueError: it did not come back in time.
     """
+    if not is_unavailable(folder):
+        return
     began = time.monotonic()
     where = f"{platform.node()}: {folder}"
     _print(f"{where} cannot be reached: waiting up to {minutes:g} minutes")

@@ -1,11 +1,12 @@
 """Sequences of person masks as videos, with a split for each subject left out.
 
-``python -m vmae_zoo.datasets.synthetic.silhouettes weizmann.npz OUT`` writes videos and
-``list.csv``, whose columns ``split1``, ``split2``, ... each leave one subject out, and whose ``group`` is the subject.
-The npz holds ``frames``, uint8 (N, H, W/8), bit-packed masks of all sequences one behind the other; ``lengths``, frames of each; ``label``, ``subject``
-and ``names`` of each; ``classes``. Meant for the silhouettes of Weizmann's actions (Gorelick, Blank, Shechtman, Irani,
-Basri, "Actions as Space-Time Shapes", TPAMI 2007): 93 sequences, 10 actions, 9 subjects. They are no part of this
-package.
+``python -m vmae_zoo.datasets.synthetic.silhouettes weizmann.npz OUT`` writes videos and ``list.csv``, whose columns
+``split1``, ``split2``, ... each leave one subject out, and whose ``group`` is the subject.
+
+The npz holds ``frames``, uint8 (N, H, W/8), the bit-packed masks of all sequences concatenated; ``lengths``, the number
+of frames of each sequence; ``label``, ``subject`` and ``names``, one entry per sequence; and ``classes``. Meant for the
+silhouettes of the Weizmann actions (Gorelick, Blank, Shechtman, Irani, Basri, "Actions as Space-Time Shapes", TPAMI
+2007): 93 sequences, 10 actions, 9 subjects. They are not part of this package.
 """
 
 import argparse
