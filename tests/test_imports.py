@@ -1,6 +1,8 @@
 """Imports run one way: a room imports only from itself and from rooms to its left."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import vmae_zoo
 
 PACKAGE = Path(vmae_zoo.__file__).parent
 ORDER = [  # rooms of one line do not import each other
-    {"resources", "lazy_imports", "lightning_internals"},
+    {"atomic_write", "cache_folder", "lazy_imports", "lightning_internals", "resources"},
     {"randomness"},
     {"flow", "video"},
     {"datasets"},
@@ -80,3 +82,30 @@ def test_importing_needs_nothing_that_windows_lacks(path):
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             used = {node.attr} & NOT_ON_WINDOWS.get(node.value.id, set())
         assert not used, f"{path}:{node.lineno}: {used}"
+
+
+HEAVY = {"lightning", "timm", "torch", "torchmetrics", "torchvision", "transformers"}
+LIGHT = {  # modules that commands without tensors import, and what they may import of HEAVY
+    "vmae_zoo.datasets.audit": set(),
+    "vmae_zoo.datasets.index": set(),
+    "vmae_zoo.datasets.jpeg_shards.writer": set(),
+    "vmae_zoo.datasets.layouts": set(),
+    "vmae_zoo.datasets.reencode": set(),
+    "vmae_zoo.datasets.sources": set(),
+    "vmae_zoo.video.decode": set(),
+    "vmae_zoo.data.clip_spec": {"torch"},
+    "vmae_zoo.data.sampling": {"torch"},
+}
+
+
+def test_modules_without_tensors_import_no_heavy_library():
+    """Each in turn in one process, those that may import less first."""
+    program = f"""
+import importlib, sys
+for name, allowed in {sorted(LIGHT.items(), key=lambda item: len(item[1]))!r}:
+    importlib.import_module(name)
+    print(name, *sorted(({HEAVY!r} & set(sys.modules)) - allowed))
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == sorted(LIGHT, key=lambda name: len(LIGHT[name]))

@@ -134,17 +134,6 @@ def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("VMAE_ZOO_CACHE", raising=False)
-    assert demo.cache_folder() == tmp_path / "xdg/vmae_zoo"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert demo.cache_folder() == tmp_path / ".cache/vmae_zoo"
-    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "own"))
-    assert demo.cache_folder() == tmp_path / "own"
-
-
 def test_an_unusable_cache_folder_is_told_with_its_cure(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "file/below"))

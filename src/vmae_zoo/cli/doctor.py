@@ -173,7 +173,7 @@ def lightning_command(problems: list[str]) -> str:
 def cache(problems: list[str]) -> str:
     """The folder for the embedded clips."""
     try:
-        from vmae_zoo.datasets.synthetic.demo import cache_folder
+        from vmae_zoo.cache_folder import cache_folder
     except (ImportError, OSError) as error:
         problems.append(f"vmae_zoo's own modules cannot be imported: {_one_line(error)}")
         return "unknown"

@@ -17,11 +17,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.audit import AuditResult, audit
 from vmae_zoo.datasets.layouts import Catalog, open_catalog
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.process_pool import file_workers
-from vmae_zoo.datasets.synthetic.demo import cache_folder
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 

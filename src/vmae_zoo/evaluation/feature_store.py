@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.layouts import ClipRecord
-from vmae_zoo.datasets.synthetic.demo import cache_folder
 from vmae_zoo.video.jpeg_shards import Place
 
 

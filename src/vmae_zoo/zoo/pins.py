@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from vmae_zoo.datasets.synthetic.demo import cache_folder
+from vmae_zoo.cache_folder import cache_folder
 
 
 def recall(key: str) -> str | None:

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmae_zoo.datasets.synthetic.demo import cache_folder
+from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.zoo import hub, registry
 from vmae_zoo.zoo.pins import note, recall, sha256_of
 from vmae_zoo.zoo.registry import UNKNOWN, Entry

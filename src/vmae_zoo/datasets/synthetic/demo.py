@@ -18,6 +18,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
+from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.synthetic.scene import CLASSES, FRAMES, SIDE, frames_of
 from vmae_zoo.randomness import hash_text, sample_key
 
@@ -54,14 +55,6 @@ def demo_root() -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root
-
-
-def cache_folder() -> Path:
-    """Where the package keeps what it makes."""
-    given = os.environ.get("VMAE_ZOO_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "vmae_zoo"
 
 
 def make_demo(folder: Path, clips: int = CLIPS, workers: int | None = None) -> None:
@@ -113,4 +106,4 @@ def encode(path: Path, clip: np.ndarray, fps: int = FPS) -> None:
         container.mux(stream.encode())
 
 
-__all__ = ["CLASSES", "FRAMES", "SIDE", "cache_folder", "demo_root", "encode", "make_demo"]
+__all__ = ["CLASSES", "FRAMES", "SIDE", "demo_root", "encode", "make_demo"]
