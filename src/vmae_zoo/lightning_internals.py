@@ -1,24 +1,29 @@
-"""Every private attribute of PyTorch Lightning's trainer that this package touches, each with the reason.
+"""The private attributes of PyTorch Lightning that this package uses, each with the reason.
 
-Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails when one of them changes.
+Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails if one of them changes. One more use is in
+`vmae_zoo.callbacks.ema`, a subclass of Lightning's `WeightAveraging` that overrides its private methods.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _LOOP: Any = _Loop
 
 
 def keep_own_samplers(trainer: Trainer) -> None:
-    """Do not wrap samplers in ``DistributedSampler``: those of `vmae_zoo.data` know rank and world size.
+    """Keep Lightning from wrapping samplers in ``DistributedSampler``: those of `vmae_zoo.data` already shard by rank.
 
-    The public switch is an argument of the trainer, which a data module does not construct.
+    The public option is an argument of the trainer, which a data module does not construct.
     """
     trainer._accelerator_connector.use_distributed_sampler = False
 
@@ -29,20 +34,20 @@ def set_default_root_dir(trainer: Trainer, folder: str) -> None:
 
 
 def skip_sigterm_broadcast(trainer: Trainer) -> None:
-    """Do not ask all processes about SIGTERM before each batch: that makes the device wait for the host every step."""
+    """Remove the broadcast of SIGTERM before each batch, which synchronizes host and device at every step."""
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
 
 def requeues_under_slurm(trainer: Trainer) -> bool:
-    """Whether the run is a SLURM job that its environment plugin would requeue."""
+    """Whether the run is a SLURM job that Lightning is set to requeue."""
     environment = trainer._accelerator_connector.cluster_environment
     return isinstance(environment, SLURMEnvironment) and environment.auto_requeue
 
 
 def wrap_saving(checkpoint: ModelCheckpoint, wrap_save: Callable[..., Any], wrap_choose: Callable[..., Any]) -> None:
-    """Replace how a `ModelCheckpoint` writes a file, and how it picks which files to keep.
+    """Wrap the methods by which a `ModelCheckpoint` writes a file and selects the files to keep.
 
-    It has no public hook around either.
+    There is no public hook around either.
     """
     checkpoint._save_checkpoint = wrap_save(checkpoint._save_checkpoint)  # type: ignore[method-assign]
     checkpoint._save_topk_checkpoint = wrap_choose(checkpoint._save_topk_checkpoint)  # type: ignore[method-assign]
@@ -50,13 +55,13 @@ def wrap_saving(checkpoint: ModelCheckpoint, wrap_save: Callable[..., Any], wrap
 
 
 def epochs_processed(trainer: Trainer) -> int:
-    """Epochs that have ended, which is the number of the one that runs or comes next."""
+    """Number of epochs that have ended, which is the index of the current or next one."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     return epochs.processed
 
 
 def epoch_state(trainer: Trainer) -> tuple[int, bool, bool, int]:
-    """Epochs processed, whether one is running, whether none is ready, and micro-batches processed in it."""
+    """Epochs ended, whether one is running, whether no further one has begun, and micro-batches of the last one."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     running = epochs.started > epochs.processed
@@ -64,16 +69,16 @@ def epoch_state(trainer: Trainer) -> tuple[int, bool, bool, int]:
 
 
 def scales_loss(trainer: Trainer) -> bool:
-    """Whether a loss scaler decides about steps, as under 16-mixed."""
+    """Whether a gradient scaler decides which steps are skipped, as with precision 16-mixed."""
     plugin = trainer.precision_plugin
     return isinstance(plugin, MixedPrecision) and plugin.scaler is not None
 
 
 def set_position(trainer: Trainer, epoch: int, micro_batches: int) -> None:
-    """Set the loops' counters to a position in an epoch, once Lightning has loaded its own.
+    """Set the loops' counters to a position in an epoch, after Lightning has restored its own.
 
-    Lightning counts micro-batches and restores what the hook that saved saw; here the counters become those of an
-    uninterrupted run at the start of an epoch, or at the end of an optimizer step.
+    Lightning counts micro-batches and restores the counts of the hook in which the checkpoint was saved. Afterwards
+    they are those of an uninterrupted run at the start of an epoch or the end of an optimizer step.
     """
     inside = micro_batches > 0
     fit: Any = trainer.fit_loop
@@ -90,3 +95,13 @@ def set_position(trainer: Trainer, epoch: int, micro_batches: int) -> None:
     if trainer.lightning_module.automatic_optimization:
         loop._batches_that_stepped = trainer.global_step - inside  # the restart counts the step it is inside of
     _LOOP.restarting.fset(fit, inside)  # FitLoop's own setter takes every run with max_steps as unfinished
+
+
+def open_writer(logger: TensorBoardLogger) -> "SummaryWriter | None":
+    """The logger's event file writer; None if none is open. The public property ``experiment`` would open one."""
+    return logger._experiment
+
+
+def drop_writer(logger: TensorBoardLogger) -> None:
+    """Make the logger open a new event file the next time it logs."""
+    logger._experiment = None

@@ -1,4 +1,4 @@
-"""Masks and orders over the tokens of a clip: pure functions of sample keys."""
+"""Masks and orders over the tokens of a clip, as pure functions of sample keys."""
 
 from vmae_zoo.masking.clusters import ClusterOrder, cluster_order
 from vmae_zoo.masking.grid import TokenGrid

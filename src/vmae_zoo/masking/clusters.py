@@ -1,8 +1,8 @@
-"""Clusters of neighbouring tokens, visited one after the other.
+"""Clusters of neighboring tokens in a random or fixed order.
 
-ARVideo (Ren et al., 2024, arXiv 2405.15160, section 3.3) cuts the grid into equal boxes of tokens and predicts each box
-from those visited before it. The paper does not say whether the random order is drawn per clip or per batch: per clip
-here, as in the first author's D-iGPT program.
+ARVideo (Ren et al., 2024, arXiv 2405.15160, section 3.3) divides the grid into equal boxes of tokens and predicts each
+box from the preceding ones. The paper does not state whether a random order is per clip or per batch; here it is per
+clip, as in the first author's D-iGPT program.
 
 Shapes: B clips, N tokens of the grid, K clusters, n tokens of a cluster, k of them kept.
 """
@@ -21,20 +21,20 @@ ORDERS = ("random", "spatial_first", "temporal_first")
 
 @dataclass(frozen=True)
 class ClusterOrder:
-    """Clusters in the order of visit, and what the encoder sees of each.
+    """The sequence of clusters, and the tokens of each that the encoder sees.
 
     Clusters are numbered row-major over the (time, height, width) grid of clusters.
 
     Args:
-        order: int64 (B, K), the cluster visited at each step.
-        kept: int64 (B, K, k), the token ids kept in each, ascending; rows as in ``order``.
+        order: int64 (B, K), the cluster of each step.
+        kept: int64 (B, K, k), token ids that the encoder sees of each cluster, ascending; in the sequence of ``order``.
     """
 
     order: Tensor
     kept: Tensor
 
     def to(self, device: torch.device | str) -> "ClusterOrder":
-        """The same order on another device."""
+        """Copy to a device."""
         return ClusterOrder(self.order.to(device), self.kept.to(device))
 
 
@@ -45,35 +45,36 @@ def cluster_order(
     order: str = "random",
     drop: float = 0.8,
 ) -> ClusterOrder:
-    """Draw an order of visit and the kept tokens of each cluster.
+    """Sample the order of the clusters and the kept tokens of each.
 
     Args:
-        key_B: int64 (B,) keys; each clip has its own draw.
-        grid: the tokens of the clip.
+        key_B: int64 (B,) keys; each clip is sampled by its own.
+        grid: tokens of a clip.
         cluster: tokens of a cluster along time, height, width ((2, 7, 7) in the paper: 16 clusters of 98).
-        order: "random", "spatial_first" (all clusters of a time step, then the next) or "temporal_first" (all times of
-            a place, then the next).
-        drop: share of the tokens of each cluster that the encoder does not see (0.8 in the paper: 20 of 98 kept).
+        order: "random", "spatial_first" (all clusters of a time step before the next) or "temporal_first" (all time
+            steps of a spatial position before the next).
+        drop: fraction of the tokens of a cluster that the encoder does not see, in [0, 1) (0.8 in the paper: 20 of 98
+            kept).
     """
     tokens_Kn = cluster_tokens(grid, cluster, key_B.device)
     clusters, size = tokens_Kn.shape
-    kept = kept_in_cluster(size, drop)
+    kept = num_kept(size, drop)
     if order == "random":
         order_BK = random_order(key_B, clusters, "cluster order")
     else:
         order_BK = fixed_order(grid, cluster, order, key_B.device).expand(len(key_B), -1)
-    drawn_BKn = random_bits(key_B, grid.tokens, "cluster drop")[:, tokens_Kn]
-    places_BKk = drawn_BKn.argsort(dim=2, stable=True)[:, :, :kept].sort(dim=2).values
-    kept_BKk = tokens_Kn.expand(len(key_B), -1, -1).gather(2, places_BKk)
+    noise_BKn = random_bits(key_B, grid.tokens, "cluster drop")[:, tokens_Kn]
+    index_BKk = noise_BKn.argsort(dim=2, stable=True)[:, :, :kept].sort(dim=2).values
+    kept_BKk = tokens_Kn.expand(len(key_B), -1, -1).gather(2, index_BKk)
     return ClusterOrder(order_BK, kept_BKk.gather(1, order_BK[:, :, None].expand(-1, -1, kept)))
 
 
 def cluster_tokens(grid: TokenGrid, cluster: tuple[int, int, int], device: torch.device | str | None = None) -> Tensor:
-    """The token ids of each cluster, ascending: int64 (K, n); ``ValueError`` where clusters do not fill the grid."""
+    """Token ids of each cluster, ascending: int64 (K, n); ``ValueError`` if clusters do not divide the grid."""
     if any(side < 1 or tokens % side for tokens, side in zip(grid.shape, cluster, strict=True)):
         raise ValueError(
-            f"clusters of {tuple(cluster)} tokens do not fill a grid of {grid.shape}: "
-            "choose a cluster whose sides divide the grid's"
+            f"cluster = {tuple(cluster)} does not divide the grid of {grid.shape} tokens: "
+            "choose a divisor along each axis"
         )
     ids = torch.arange(grid.tokens, device=device).view(grid.shape)
     p, q, r = cluster
@@ -87,18 +88,18 @@ def fixed_order(
     if order not in ORDERS:
         raise ValueError(f"order = {order!r} is not known: choose one of {', '.join(ORDERS)}")
     counts = [tokens // side for tokens, side in zip(grid.shape, cluster, strict=True)]
-    numbers_THW = torch.arange(counts[0] * counts[1] * counts[2], device=device).view(counts)
-    return numbers_THW.flatten() if order == "spatial_first" else numbers_THW.permute(1, 2, 0).flatten()
+    cluster_THW = torch.arange(counts[0] * counts[1] * counts[2], device=device).view(counts)
+    return cluster_THW.flatten() if order == "spatial_first" else cluster_THW.permute(1, 2, 0).flatten()
 
 
-def kept_in_cluster(size: int, drop: float) -> int:
-    """``size - int(drop * size)``: at least one of each cluster stays."""
+def num_kept(size: int, drop: float) -> int:
+    """``size - int(drop * size)``, at least 1."""
     if not 0 <= drop < 1:
-        raise ValueError(f"drop = {drop} is not a share below 1: choose one from 0 up to, not including, 1")
+        raise ValueError(f"drop = {drop}: choose 0 <= drop < 1")
     return size - int(drop * size)
 
 
-def block_causal(blocks: int, rows: int, columns: int) -> Tensor:
-    """Bool (blocks * rows, blocks * columns), True where a row's block is the column's or comes after it."""
+def block_causal_mask(blocks: int, rows: int, columns: int) -> Tensor:
+    """Bool (blocks * rows, blocks * columns), True if the block of the row is that of the column or a later one."""
     lower = torch.ones(blocks, blocks, dtype=torch.bool).tril()
     return lower.repeat_interleave(rows, 0).repeat_interleave(columns, 1)

@@ -1,6 +1,8 @@
-"""Tube masks.
+"""Tube masks: the same spatial positions are hidden in every time slice.
 
-The same places are hidden in every time slice (Tong et al., "VideoMAE", NeurIPS 2022, arXiv 2203.12602, section 3.3).
+Tong et al., "VideoMAE", NeurIPS 2022, arXiv 2203.12602, section 3.3.
+
+Shapes: B clips, S spatial positions of a slice, P of them.
 """
 
 from torch import Tensor
@@ -11,37 +13,37 @@ from vmae_zoo.randomness import random_order
 
 
 def tube_mask(key_B: Tensor, grid: TokenGrid, ratio: float) -> TokenSplit:
-    """Hide ``int(ratio * places)`` of the places of a slice, the same in every slice.
+    """Hide ``int(ratio * S)`` of the S spatial positions, the same in every time slice.
 
     Args:
         key_B: int64 (B,) keys; each clip has its own mask.
-        grid: the tokens of the clip.
-        ratio: share of hidden places, between 0 and 1 (0.9 in the paper: 176 of 196 hidden, 20 x 8 = 160 tokens
+        grid: tokens of a clip.
+        ratio: fraction of hidden positions, between 0 and 1 (0.9 in the paper: 176 of 196 hidden, 20 x 8 = 160 tokens
             visible).
 
     Raises:
-        ValueError: the ratio leaves nothing visible or nothing hidden.
+        ValueError: the ratio leaves no token visible or none hidden.
     """
     hidden = num_hidden(grid.per_slice, ratio)
     order_BS = random_order(key_B, grid.per_slice, "tube")
     return TokenSplit(
-        visible=_along_time(order_BS[:, hidden:], grid),
-        predicted=_along_time(order_BS[:, :hidden], grid),
+        visible=_in_every_slice(order_BS[:, hidden:], grid),
+        predicted=_in_every_slice(order_BS[:, :hidden], grid),
     )
 
 
-def num_hidden(places: int, ratio: float) -> int:
-    """``int(ratio * places)``, refused where it hides nothing or everything."""
-    hidden = int(ratio * places) if 0 < ratio < 1 else 0
-    if not 0 < hidden < places:
+def num_hidden(tokens: int, ratio: float) -> int:
+    """``int(ratio * tokens)``; ``ValueError`` if that is 0 or all of them."""
+    hidden = int(ratio * tokens) if 0 < ratio < 1 else 0
+    if not 0 < hidden < tokens:
         raise ValueError(
-            f"mask_ratio = {ratio} hides {ratio * places:g} of {places} places: "
-            "choose one above 0 and below 1 that leaves some of each"
+            f"mask_ratio = {ratio} hides {ratio * tokens:g} of {tokens} tokens: choose a ratio above 0 and below 1 "
+            "that leaves at least one token hidden and one visible"
         )
     return hidden
 
 
-def _along_time(places_BP: Tensor, grid: TokenGrid) -> Tensor:
-    """The tokens at these places of every slice, ascending: (B, time * P)."""
-    slices_T = places_BP.new_tensor(range(grid.time)) * grid.per_slice
-    return (places_BP.sort(dim=1).values[:, None, :] + slices_T[None, :, None]).flatten(1)
+def _in_every_slice(position_BP: Tensor, grid: TokenGrid) -> Tensor:
+    """Ids of the tokens at these positions in every slice, ascending: (B, time * P)."""
+    first_T = position_BP.new_tensor(range(grid.time)) * grid.per_slice
+    return (position_BP.sort(dim=1).values[:, None, :] + first_T[None, :, None]).flatten(1)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.masking.clusters import ClusterOrder, block_causal, cluster_order, cluster_tokens, kept_in_cluster
+from vmae_zoo.masking.clusters import ClusterOrder, block_causal_mask, cluster_order, cluster_tokens, num_kept
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models.cross_decoder import CrossDecoder
@@ -74,11 +74,11 @@ class ARVideo(MaskedMethod):
         steps, size_of_cluster = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
         if not steps:
             raise ValueError(f"cluster = {tuple(cluster)} makes one cluster of the clip: choose smaller ones")
-        kept = kept_in_cluster(size_of_cluster, drop)
+        kept = num_kept(size_of_cluster, drop)
         for name, buffer in (
             ("cluster_tokens", tokens_Kn),
-            ("encoder_mask", block_causal(steps, kept, kept)),
-            ("decoder_mask", block_causal(steps, size_of_cluster, kept)),
+            ("encoder_mask", block_causal_mask(steps, kept, kept)),
+            ("decoder_mask", block_causal_mask(steps, size_of_cluster, kept)),
         ):
             self.register_buffer(name, buffer, persistent=False)
         self.cluster_tokens: Tensor
@@ -135,5 +135,5 @@ class ARVideo(MaskedMethod):
         steps, kept = clusters - 1, order.kept.shape[2]
         if steps * kept == len(self.encoder_mask):
             return self.encoder_mask, self.decoder_mask
-        masks = block_causal(steps, kept, kept), block_causal(steps, size, kept)
+        masks = block_causal_mask(steps, kept, kept), block_causal_mask(steps, size, kept)
         return masks[0].to(order.kept.device), masks[1].to(order.kept.device)
