@@ -39,7 +39,7 @@ class Source:
     kept_mb: float
 
 
-SOURCES = {  # Kinetics-400 at short side 256, measured on a crowded core: docs/data.md, "Measure"
+SOURCES = {  # Kinetics-400 at short side 256, measured on a crowded core: docs/measurements/decoding.md
     "found": Source(9.9, 0.77, 0.77),
     "reencoded": Source(48.9, 0.98, 0.98),
     "cached": Source(99.0, 0.37, 7.1),
