@@ -1,16 +1,17 @@
-"""``vmae-zoo attentive-probe``: top-1 of a learnt query over frozen tokens."""
+"""``vmae-zoo attentive-probe``: top-1 accuracy of a learned query over frozen tokens."""
 
 import argparse
 from typing import Any
 
-from vmae_zoo.cli.probing import add_arguments, run_probe
+from vmae_zoo.cli.linear_probe import lbfgs_probe
+from vmae_zoo.cli.probing import add_arguments, open_inputs, run_report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_arguments(parser)
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the training set (default 20, and 300 steps)"
+        "--epochs", type=int, metavar="N", help="passes over the training set (default 20, at least 300 steps)"
     )
     parser.epilog = (
         "example: vmae-zoo attentive-probe --checkpoint videomae_base.k400-1600 --data recipes/data/hmdb51.yaml"
@@ -19,20 +20,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
+    inputs = open_inputs(args)
     from dataclasses import replace
 
-    from vmae_zoo.evaluation import linear_probe
     from vmae_zoo.evaluation.attentive_probe import SWEEP, fit
-    from vmae_zoo.evaluation.probe import choose, judge
+    from vmae_zoo.evaluation.probe import evaluate, select
 
-    sweep = replace(SWEEP, seed=args.seed, **({"epochs": args.epochs, "least_steps": 0} if args.epochs else {}))
+    sweep = replace(SWEEP, seed=args.seed, **({"epochs": args.epochs, "min_steps": 0} if args.epochs else {}))
+    linear_probe = lbfgs_probe(args.seed, inputs.device)
 
-    def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
-        if train.values[0].ndim == 2:  # a baseline: a single token leaves nothing to attend to
-            probed = judge(choose(linear_probe.fit, train, classes, linear_probe.LBFGSSweep(seed=seed), device), test)
-        else:
-            probed = judge(choose(fit, train, classes, sweep, device), test)
-        found = probed.asdict()
-        return probed.scores, {name: found[name] for name in ("chosen", "held_back_top1", "tried")}, probed.confusion
+    def probe(encoder: Any, train: Any, test: Any, classes: int, pool: str) -> tuple:
+        if pool != "tokens":  # a baseline has a single token: there is nothing to attend to
+            return linear_probe(encoder, train, test, classes, pool)
+        result = evaluate(select(fit, train, classes, sweep, inputs.device), test)
+        return result.metrics, result.details(), result.confusion
 
-    return run_probe(args, "attentive-probe", probe, "tokens")
+    return run_report(args, "attentive-probe", inputs, probe, "tokens")

@@ -1,9 +1,12 @@
-"""``vmae-zoo linear-probe``: top-1 of a linear map on frozen features."""
+"""``vmae-zoo linear-probe``: top-1 accuracy of a linear map on frozen features."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vmae_zoo.cli.probing import add_arguments, run_probe, workers_of
+from vmae_zoo.cli.probing import add_arguments, open_inputs, run_report, workers_of
+
+if TYPE_CHECKING:
+    from vmae_zoo.evaluation.probe_runs import Probe
 
 PROTOCOLS = ("sweep", "videomae-paper")
 
@@ -19,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         choices=PROTOCOLS,
         default="sweep",
-        help="sweep: fixed views, a head for each of 15 weight decays, the best on a held-back part (default); "
-        "videomae-paper: new views every epoch, one head, nothing chosen [from the paper, not confirmed]",
+        help="sweep: fixed views, a head for each of 15 weight decays, selected on a held-out part (default); "
+        "videomae-paper: new views every epoch, a single head [from the paper, not confirmed]",
     )
     parser.epilog = (
         "example: vmae-zoo linear-probe --checkpoint videomae_base.k400-1600 --data recipes/data/hmdb51.yaml"
@@ -29,46 +32,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
+    paper = args.protocol == "videomae-paper"
+    if paper and (args.augmented or args.flip):
+        raise ValueError("--protocol videomae-paper has its own random views: leave out --augmented and --flip")
+    if args.epochs and not paper:
+        raise ValueError("--epochs belongs to --protocol videomae-paper: the default protocol has no epochs")
+    inputs = open_inputs(args)
     from vmae_zoo.evaluation.features import Views
+
+    train_views = Views(augmented=args.augmented, flip=args.flip) if args.augmented else None
+    probe = videomae_protocol(args, inputs.device) if paper else lbfgs_probe(args.seed, inputs.device)
+    return run_report(args, "linear-probe", inputs, probe, args.pool, train_views)
+
+
+def lbfgs_probe(seed: int, device: str) -> "Probe":
+    """The default protocol."""
     from vmae_zoo.evaluation.linear_probe import LBFGSSweep, fit
-    from vmae_zoo.evaluation.probe import choose, judge
+    from vmae_zoo.evaluation.probe import evaluate, select
 
-    if args.protocol == "videomae-paper":
-        if args.augmented or args.flip:
-            raise ValueError("--protocol videomae-paper has views of its own: leave out --augmented and --flip")
-        return run_probe(args, "linear-probe", paper(args), args.pool)
-    if args.epochs:
-        raise ValueError("--epochs belongs to --protocol videomae-paper: by default heads are minima, not passes")
-    sweep = LBFGSSweep(seed=args.seed)
+    def probe(encoder: Any, train: Any, test: Any, classes: int, pool: str) -> tuple:
+        result = evaluate(select(fit, train, classes, LBFGSSweep(seed=seed), device), test)
+        return result.metrics, result.details(), result.confusion
 
-    def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
-        probed = judge(choose(fit, train, classes, sweep, device), test)
-        found = probed.asdict()
-        return probed.scores, {name: found[name] for name in ("chosen", "held_back_top1", "tried")}, probed.confusion
-
-    random_views = Views(augmented=args.augmented, flip=args.flip) if args.augmented else None
-    return run_probe(args, "linear-probe", probe, args.pool, (lambda _: random_views) if random_views else None)
+    return probe
 
 
-def paper(args: argparse.Namespace) -> Any:
-    """The probe of ``--protocol videomae-paper``."""
-    from vmae_zoo.evaluation.probe import judge
-    from vmae_zoo.evaluation.videomae_probe import paper_probe
+def videomae_protocol(args: argparse.Namespace, device: str) -> "Probe":
+    """The protocol of ``--protocol videomae-paper``."""
+    from vmae_zoo.evaluation.probe import evaluate
+    from vmae_zoo.evaluation.videomae_probe import videomae_probe
 
-    def probe(model: Any, train: Any, test: Any, classes: int, seed: int, device: str) -> tuple:
-        chosen = paper_probe(
-            model,
+    def probe(encoder: Any, train: Any, test: Any, classes: int, pool: str) -> tuple:
+        selected = videomae_probe(
+            encoder,
             train.records,
             classes,
             epochs=args.epochs or 100,
-            pool=args.pool if hasattr(model, "blocks") else "mean",
+            pool=pool,
             device=device,
             clips=args.batch_size,
             workers=workers_of(args, device),
             half=args.half,
-            seed=seed,
+            seed=args.seed,
         )
-        probed = judge(chosen, test)
-        return probed.scores, {"protocol": "videomae-paper, not confirmed", "chosen": chosen.settings}, probed.confusion
+        result = evaluate(selected, test)
+        details = {"protocol": "videomae-paper, not confirmed", "chosen": selected.settings}
+        return result.metrics, details, result.confusion
 
     return probe

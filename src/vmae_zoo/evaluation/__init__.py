@@ -1,4 +1,4 @@
-"""What frozen features and classifiers are worth: probes, neighbours, features of any videos, export."""
+"""Evaluation of frozen features and of classifiers: probes, nearest neighbors, feature extraction, export."""
 
 from vmae_zoo.lazy_imports import lazy_exports
 

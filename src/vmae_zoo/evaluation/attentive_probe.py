@@ -1,10 +1,10 @@
-"""Attentive probe: a learnt query looks at all tokens of a frozen encoder, a linear map classifies what it sees.
+"""Attentive probe: a learned query attends to all tokens of a frozen encoder, and a linear head classifies the result.
 
 The protocol of V-JEPA (Bardes et al., "Revisiting Feature Prediction for Learning Visual Representations from Video",
-2024, arXiv 2404.08471): cross-attention from one query, then an MLP, both residual, then the head; AdamW. Averaging the
-tokens instead hides what they hold: V-JEPA gains about 17 points on Kinetics-400 by attending. Different here: tokens
-are computed once, views are averaged as probabilities instead of being attended to together, and as in every probe of
-this package a held-back part of the training set chooses the learning rate and weight decay.
+2024, arXiv 2404.08471): cross-attention from one query, then an MLP, both residual, then the head; AdamW. V-JEPA gains
+about 17 points on Kinetics-400 over the mean of its tokens. Different here: tokens are computed once, probabilities
+(not tokens) are combined over views, and a held-out part of the training set selects learning rate and weight decay,
+as in every probe of this package.
 
 Shapes: R videos, V views, N tokens, D = width, H pools, h attention heads of each, a = H x h, K classes.
 """
@@ -25,18 +25,19 @@ from vmae_zoo.evaluation.probe import Settings, Sweep, batches
 from vmae_zoo.models.blocks import Mlp, init_truncated
 
 SWEEP = Sweep(
-    learning_rates=(3e-3, 1e-3, 3e-4, 1e-4), weight_decays=(0.01, 0.1), epochs=20, least_steps=300, batch_size=128
+    learning_rates=(3e-3, 1e-3, 3e-4, 1e-4), weight_decays=(0.01, 0.1), epochs=20, min_steps=300, batch_size=128
 )
 
-FEW = 2**30  # bytes of training tokens that are held in memory; more of them are read again for every batch
+MAX_BYTES_IN_MEMORY = 2**30  # of training tokens; more are read from disk for every batch
 
 
 class AttentivePool(nn.Module):
-    """One query over tokens, and a head.
+    """Attention from one learned query over tokens, and a head.
 
-    With a single query, keys and values of every token need not be made: a head's scores are the tokens' products with
-    one vector, its query taken back through the keys' map, and its value is that of the tokens' weighted mean. Biases
-    of keys would shift all scores of a head alike, which softmax does not notice: there are none.
+    With a single query, keys and values of the tokens need not be computed: the scores of an attention head are the
+    products of the tokens with one vector, the query mapped back through the key projection, and its output is the
+    value projection of the tokens' weighted mean. A key bias would shift all scores of a head equally, which softmax
+    ignores, so there is none.
 
     Args:
         dim: width D.
@@ -53,34 +54,34 @@ class AttentivePool(nn.Module):
         self.proj, self.mlp, self.head = nn.Linear(dim, dim), Mlp(dim, 4 * dim), nn.Linear(dim, classes)
         self.apply(init_truncated)
 
-    def looks(self) -> Tensor:
-        """What each head looks for (h, D), in tokens of mean 0 and deviation 1."""
+    def query_keys(self) -> Tensor:
+        """Query of each head times its key projection (h, D), for tokens after `layer_norm_tokens`."""
         q_h1d, k_hdD = (
             rearrange(each, "(h d) x -> h d x", h=self.heads) for each in (self.q(self.query).T, self.k.weight)
         )
         return (q_h1d * k_hdD).sum(1) * self.norm1.weight / math.sqrt(k_hdD.shape[1])
 
-    def forward(self, seen_BhD: Tensor) -> Tensor:
-        """Logits (B, K) of each head's weighted mean of tokens of mean 0 and deviation 1."""
-        seen_BhD = seen_BhD * self.norm1.weight + self.norm1.bias
+    def forward(self, mean_BhD: Tensor) -> Tensor:
+        """Logits (B, K) from the weighted mean of the layer-normed tokens of each attention head."""
+        mean_BhD = mean_BhD * self.norm1.weight + self.norm1.bias
         v_hdD = rearrange(self.v.weight, "(h d) x -> h d x", h=self.heads)
-        value_BD = torch.einsum("bhx,hdx->bhd", seen_BhD, v_hdD).flatten(1) + self.v.bias
+        value_BD = torch.einsum("bhx,hdx->bhd", mean_BhD, v_hdD).flatten(1) + self.v.bias
         x_BD = self.query + self.proj(value_BD)
         return self.head(x_BD + self.mlp(self.norm2(x_BD)))
 
 
-def standard(tokens: Sequence[np.ndarray], device: torch.device) -> Tensor:
-    """The tokens of some clips, float32 (B, N, D), each of mean 0 and deviation 1."""
+def layer_norm_tokens(tokens: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Stack the tokens of some clips, each token normalized to mean 0 and variance 1: float32 (B, N, D)."""
     values_BND = torch.from_numpy(np.stack([np.asarray(each, np.float32) for each in tokens])).to(device)
     return F.layer_norm(values_BND, values_BND.shape[-1:])
 
 
 def logits_of(pools: Sequence[AttentivePool], tokens_BND: Tensor) -> Tensor:
-    """Logits (H, B, K) of all pools for tokens as of `standard`, which are gone through once."""
-    looks_HhD = torch.stack([pool.looks() for pool in pools])
-    weight_BNa = (tokens_BND @ looks_HhD.flatten(0, 1).T).softmax(1)
-    seen_BHhD = (weight_BNa.transpose(1, 2) @ tokens_BND).unflatten(1, looks_HhD.shape[:2])
-    return torch.stack([pool(seen_BHhD[:, place]) for place, pool in enumerate(pools)])
+    """Logits (H, B, K) of all pools in one pass over tokens from `layer_norm_tokens`."""
+    keys_HhD = torch.stack([pool.query_keys() for pool in pools])
+    weight_BNa = (tokens_BND @ keys_HhD.flatten(0, 1).T).softmax(1)
+    mean_BHhD = (weight_BNa.transpose(1, 2) @ tokens_BND).unflatten(1, keys_HhD.shape[:2])
+    return torch.stack([pool(mean_BHhD[:, index]) for index, pool in enumerate(pools)])
 
 
 class AttentiveHeads:
@@ -88,7 +89,7 @@ class AttentiveHeads:
 
     Args:
         pools: one per head.
-        device: where they are.
+        device: their device.
     """
 
     def __init__(self, pools: Sequence[AttentivePool], device: torch.device):
@@ -97,18 +98,18 @@ class AttentiveHeads:
     @torch.inference_mode()
     def __call__(self, features: Features) -> Tensor:
         """Probabilities (H, R, K), averaged over views."""
-        each = []
+        found = []
         for start in range(0, len(features.values), 16):
-            tokens_RVND = standard(features.values[start : start + 16], self.device)
+            tokens_RVND = layer_norm_tokens(features.values[start : start + 16], self.device)
             logits = logits_of(self.pools, tokens_RVND.flatten(0, 1)).unflatten(1, tokens_RVND.shape[:2])
-            each.append(logits.softmax(3).mean(2))
-        return torch.cat(each, dim=1).nan_to_num(0.0)
+            found.append(logits.softmax(3).mean(2))
+        return torch.cat(found, dim=1).nan_to_num(0.0)
 
 
 def fit(
     train: Features, classes: int, settings: Sequence[Settings], sweep: Sweep, device: torch.device
 ) -> AttentiveHeads:
-    """Train a pool per learning rate and weight decay: AdamW, the same batches and the same start for all."""
+    """Train a pool for each pair of learning rate and weight decay, all on the same batches and initialization."""
     views, _, width = train.values[0].shape
     heads = max(width // 64, 1) if width % 64 == 0 else 1
     pools = []
@@ -119,17 +120,17 @@ def fit(
     groups = [group for pair in zip(pools, settings, strict=True) for group in _groups(*pair)]
     optimizer = torch.optim.AdamW(groups, fused=True)
     label_M = train.labels().repeat_interleave(views)
-    few = 4 * train.values[0].size * len(train.values) <= FEW
-    all_MND = standard(train.values, device).flatten(0, 1) if few else None
+    fits = 4 * train.values[0].size * len(train.values) <= MAX_BYTES_IN_MEMORY
+    all_MND = layer_norm_tokens(train.values, device).flatten(0, 1) if fits else None
     steps = tqdm(total=sweep.steps(len(label_M))[1], desc="heads", unit="step", disable=None, leave=False)
     for progress, ids in batches(len(label_M), sweep, torch.device("cpu")):
         if all_MND is not None:
             tokens_BND = all_MND[ids.to(device)]
         else:
-            places = [divmod(sample, views) for sample in ids.tolist()]
-            tokens_BND = standard([train.values[record][view] for record, view in places], device)
+            pairs = [divmod(sample, views) for sample in ids.tolist()]
+            tokens_BND = layer_norm_tokens([train.values[record][view] for record, view in pairs], device)
         for group in optimizer.param_groups:
-            group["lr"] = group["at_the_start"] * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * progress))
         optimizer.zero_grad(set_to_none=True)
         logits_HBK = logits_of(pools, tokens_BND)
         label_HB = label_M[ids].to(device).repeat(len(pools))
@@ -141,11 +142,11 @@ def fit(
 
 
 def _groups(pool: AttentivePool, settings: Settings) -> list[dict[str, Any]]:
-    """Weight decay on matrices, none on the query, biases and norms."""
-    rate = settings["learning_rate"]
-    plain = [part for part in pool.parameters() if part.ndim == 1 or part is pool.query]
-    matrices = [part for part in pool.parameters() if part.ndim > 1 and part is not pool.query]
+    """Weight decay on matrices; none on the query, biases and norms."""
+    lr = settings["learning_rate"]
+    no_decay = [value for value in pool.parameters() if value.ndim == 1 or value is pool.query]
+    matrices = [value for value in pool.parameters() if value.ndim > 1 and value is not pool.query]
     return [
-        {"params": matrices, "weight_decay": settings["weight_decay"], "lr": rate, "at_the_start": rate},
-        {"params": plain, "weight_decay": 0.0, "lr": rate, "at_the_start": rate},
+        {"params": matrices, "weight_decay": settings["weight_decay"], "lr": lr, "initial_lr": lr},
+        {"params": no_decay, "weight_decay": 0.0, "lr": lr, "initial_lr": lr},
     ]

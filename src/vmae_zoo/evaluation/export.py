@@ -1,7 +1,7 @@
-"""Encoders and classifiers as programs of their own: ``torch.export`` (.pt2) and ONNX, checked against the model.
+"""Export of encoders and classifiers to ``torch.export`` (.pt2) and ONNX, compared with the model.
 
-The program takes float clips, normalised as the model's preprocessing says, and gives features (an encoder: pooled) or
-logits (a classifier). Its batch size is free.
+The exported program takes float clips, normalized as the model's preprocessing states, and returns one feature per clip
+(an encoder: pooled) or logits (a classifier). Its batch size is dynamic.
 """
 
 import json
@@ -12,52 +12,56 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vmae_zoo.models.video_encoder import VideoEncoder
+
 FORMATS = ("pt2", "onnx")
 
 
 class ExportWrapper(nn.Module):
-    """What is exported: clips to logits, or clips to one feature each."""
-
-    def __init__(self, model: Any):
-        super().__init__()
-        self.model = model
-        self.classifies = hasattr(model, "head")
-
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, C, T, H, W) -> (B, K) or (B, D)."""
-        return self.model(video) if self.classifies else self.model.pool(self.model(video))
-
-
-def export(model: Any, file: Path, tolerance: float = 1e-4) -> float:
-    """Write the program, load it again and compare it with the model on batches of 1 and 3.
+    """A model whose only input is ``video`` and whose output is one row per clip.
 
     Args:
-        model: an encoder, or a classifier that has its classes.
-        file: where to; its ending, .pt2 or .onnx, says what. A .json of the same stem tells the preprocessing.
+        model: an encoder, whose tokens are pooled, or a classifier.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> features (B, D) or logits (B, K)."""
+        out = self.model(video)
+        return self.model.pool(out) if isinstance(self.model, VideoEncoder) else out
+
+
+def export(model: nn.Module, file: Path, tolerance: float = 1e-4) -> float:
+    """Write the program, load it again and compare it with the model on batches of 1, 2 and 3 clips.
+
+    Args:
+        model: an encoder, or a classifier whose classes are known.
+        file: file to write; its suffix, .pt2 or .onnx, is the format. A .json of the same stem holds the preprocessing.
         tolerance: largest difference allowed, relative to the largest output.
 
     Returns:
-        The largest difference found, relative to the largest output.
+        The largest difference, relative to the largest output.
 
     Raises:
-        ValueError: the ending is not known, or the program differs from the model.
+        ValueError: the suffix is not known, the model is neither kind, or the program differs from the model.
         ModuleNotFoundError: ONNX needs packages that are not installed.
     """
-    form = file.suffix.lstrip(".")
-    if form not in FORMATS:
-        raise ValueError(f"{file} names no format: let it end in .pt2 or .onnx")
-    encoder = model.encoder if hasattr(model, "head") else model
+    form = check_suffix(file)
+    encoder, classes = _encoder_and_classes(model)
     program = ExportWrapper(model.cpu().eval())
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.randn(count, 3, *encoder.grid.pixels, generator=generator) for count in (2, 1, 3)]
+    batches = [torch.randn(count, 3, *encoder.clip_shape, generator=generator) for count in (2, 1, 3)]
     dynamic = {"video": {0: torch.export.Dim("batch", min=1, max=4096)}}
     file.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         exported = torch.export.export(program, (batches[0],), dynamic_shapes=dynamic)
         if form == "pt2":
             torch.export.save(exported, file)
-            again: Any = torch.export.load(file).module()
-            outputs = [again(batch) for batch in batches]
+            loaded: Any = torch.export.load(file).module()
+            outputs = [loaded(batch) for batch in batches]
         else:
             outputs = _onnx(exported, file, batches)
         expected = [program(batch) for batch in batches]
@@ -67,15 +71,33 @@ def export(model: Any, file: Path, tolerance: float = 1e-4) -> float:
     if difference > tolerance:
         file.unlink()
         raise ValueError(f"the exported program differs from the model by {difference:.1e} of its largest output")
-    about = {
-        "output": "logits" if program.classifies else "feature",
-        "classes": getattr(model, "classes", []),
-        "input": ["batch", 3, *encoder.grid.pixels],
+    description = {
+        "output": "feature" if model is encoder else "logits",
+        "classes": classes,
+        "input": ["batch", 3, *encoder.clip_shape],
         "preprocessing": asdict(encoder.preprocessing),
         "largest_difference": difference,
     }
-    file.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    file.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
     return difference
+
+
+def check_suffix(file: Path) -> str:
+    """The format that a file name states; ``ValueError`` if it is not known."""
+    form = file.suffix.lstrip(".")
+    if form not in FORMATS:
+        raise ValueError(f"{file}: the suffix must be .pt2 or .onnx")
+    return form
+
+
+def _encoder_and_classes(model: nn.Module) -> tuple[VideoEncoder, list[str]]:
+    if isinstance(model, VideoEncoder):
+        return model, []
+    from vmae_zoo.methods.classifier import Classifier  # imports Lightning, which an encoder does not need
+
+    if not isinstance(model, Classifier):
+        raise ValueError(f"{type(model).__name__} is neither an encoder nor a classifier: export its encoder")
+    return model.encoder, model.classes
 
 
 def _onnx(exported: Any, file: Path, batches: list[Tensor]) -> list[Tensor]:

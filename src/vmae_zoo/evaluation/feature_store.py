@@ -1,10 +1,10 @@
-"""Features on disk: what was computed once is mapped into memory ever after.
+"""Cache of features on disk, memory-mapped when read.
 
-A store belongs to one encoder and one way of reading videos. It is a folder of parts; a part is an array file and a
-list of the videos in it, written as they are done, so that a computation that was cut off goes on. A video is known by
-its path, size and time of change: another file under the same name is computed anew.
+A store holds the features of one encoder and one way of reading videos: array files, each with a list of the videos in
+it, both written while features are computed, so that an interrupted computation can be resumed. The key of a video is
+its path, size and modification time: a changed file is computed again.
 
-Shapes: V views of a video, D = width; with tokens kept (V, N, D).
+Shapes: V views of a video, D = width; (V, N, D) for tokens.
 """
 
 import hashlib
@@ -26,23 +26,23 @@ def cache_root() -> Path:
     return cache_folder() / "features"
 
 
-def video_key(row: ClipRecord) -> str:
-    """What a video's features are filed under."""
-    place = Place.of(str(row.path))
+def video_key(record: ClipRecord) -> str:
+    """The key of a video in a store."""
+    entry = Place.of(str(record.path))
     try:
-        status = os.stat(place.shard if place else row.path)
+        status = os.stat(entry.shard if entry else record.path)
         state = f"{status.st_size}|{status.st_mtime_ns}"
     except OSError:
         state = "missing"
-    return f"{os.path.abspath(row.path)}|{state}|{row.start}|{row.end}"
+    return f"{os.path.abspath(record.path)}|{state}|{record.start}|{record.end}"
 
 
-class Store:
-    """The features of one encoder, read in one way.
+class FeatureStore:
+    """The features of one encoder and one way of reading videos.
 
     Args:
         root: folder of the stores.
-        cache_key: all that the values depend on beside the video; its hash names the folder.
+        cache_key: everything that the values depend on, except the videos; its hash names the folder.
     """
 
     def __init__(self, root: Path, cache_key: dict[str, Any]):
@@ -50,48 +50,47 @@ class Store:
         self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:20]
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "cache_key.json").write_text(text + "\n")
-        self._places: dict[str, tuple[Path, int]] = {}
+        self._rows: dict[str, tuple[Path, int]] = {}
         self._arrays: dict[Path, np.ndarray] = {}
-        for part in sorted(self.folder.glob("*.jsonl")):
-            self._read(part)
+        for listing in sorted(self.folder.glob("*.jsonl")):
+            self._read(listing)
 
-    def __contains__(self, row: ClipRecord) -> bool:
-        return video_key(row) in self._places
+    def __contains__(self, record: ClipRecord) -> bool:
+        return video_key(record) in self._rows
 
-    def get(self, row: ClipRecord) -> np.ndarray:
-        """The features of a video, mapped from disk."""
-        file, place = self._places[video_key(row)]
+    def get(self, record: ClipRecord) -> np.ndarray:
+        """The features of a video, memory-mapped."""
+        file, row = self._rows[video_key(record)]
         if file not in self._arrays:
             self._arrays[file] = np.load(file, mmap_mode="r")
-        return self._arrays[file][place]
+        return self._arrays[file][row]
 
-    def part(self, rows: Sequence[ClipRecord], shape: Sequence[int], dtype: np.dtype) -> "StoreWriter":
-        """A new part for so many videos, each of this shape."""
+    def writer(self, videos: int, shape: Sequence[int], dtype: np.dtype) -> "StoreWriter":
+        """A new file with room for this number of videos, each of this shape."""
         number = len(list(self.folder.glob("*.npy")))
         while (file := self.folder / f"part-{number:04d}-{os.getpid()}.npy").exists():
             number += 1
-        array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(rows), *shape))
-        return StoreWriter(self, file, array)
+        return StoreWriter(self, file, np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(videos, *shape)))
 
-    def _read(self, part: Path) -> None:
-        text = part.read_text()
-        for line in text[: text.rfind("\n") + 1].splitlines():
-            key, place = json.loads(line)
-            self._places[key] = (part.with_suffix(".npy"), place)
+    def _read(self, listing: Path) -> None:
+        text = listing.read_text()
+        for line in text[: text.rfind("\n") + 1].splitlines():  # the last line may be incomplete
+            key, row = json.loads(line)
+            self._rows[key] = (listing.with_suffix(".npy"), row)
 
 
 class StoreWriter:
-    """A part that is being written."""
+    """Appends features to a new file of a store."""
 
-    def __init__(self, store: Store, file: Path, array: np.memmap):
+    def __init__(self, store: FeatureStore, file: Path, array: np.memmap):
         self.store, self.file, self.array, self.count = store, file, array, 0
 
-    def add(self, rows: Sequence[ClipRecord], values: np.ndarray) -> None:
-        """Write the features of some videos, then note them down."""
-        self.array[self.count : self.count + len(rows)] = values
+    def add(self, records: Sequence[ClipRecord], values: np.ndarray) -> None:
+        """Write the features of some videos, then list them."""
+        self.array[self.count : self.count + len(records)] = values
         self.array.flush()
-        with self.file.with_suffix(".jsonl").open("a") as notes:
-            for place, row in enumerate(rows, self.count):
-                notes.write(json.dumps([video_key(row), place]) + "\n")
-                self.store._places[video_key(row)] = (self.file, place)
-        self.count += len(rows)
+        with self.file.with_suffix(".jsonl").open("a") as listing:
+            for row, record in enumerate(records, self.count):
+                listing.write(json.dumps([video_key(record), row]) + "\n")
+                self.store._rows[video_key(record)] = (self.file, row)
+        self.count += len(records)

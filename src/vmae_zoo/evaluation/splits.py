@@ -1,4 +1,4 @@
-"""Which videos choose and which train: functions of the videos' ids and a seed, never of the test set."""
+"""Which training videos select a head and which train it: functions of the videos' ids and a seed."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,18 +8,18 @@ from pathlib import PurePath
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
-# How folder and name of official data sets tell which recording a clip was cut from.
+# File names of official data sets contain the recording that a clip was cut from.
 SOURCES = (
     re.compile(r".*/v_(?P<source>.+_g\d+)_c\d+"),  # UCF101: Bowling/v_Bowling_g08_c01
     re.compile(
         r"(?P<of>.+)/(?P<source>.+)_(?P=of)_[fhlu]_[cn]m_np\d_.._..._\d+"
     ),  # HMDB51: run/Film_run_f_cm_np1_ba_med_3
-    re.compile(r".*/(?P<source>.{11})_\d{6}_\d{6}"),  # Kinetics: YouTube's id and seconds
+    re.compile(r".*/(?P<source>.{11})_\d{6}_\d{6}"),  # Kinetics: YouTube id and seconds
 )
 
 
 def source_of(record: ClipRecord) -> str:
-    """What a clip was cut from: its group where a table gives one, what its name says, else its own video."""
+    """The recording that a clip was cut from: its group, else as its file name states, else its own video."""
     if record.group:
         return record.group
     path = PurePath(record.path)
@@ -27,45 +27,51 @@ def source_of(record: ClipRecord) -> str:
     return next((match["source"] for match in matches if match), record.id.partition("#")[0])
 
 
-def hold_out(records: Sequence[ClipRecord], share: float, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Places of the records that train and of those held back to choose by, at most a share of every class.
+def hold_out(records: Sequence[ClipRecord], fraction: float, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split records into training and held-out ones.
 
-    Clips of one source stay together. A class of one video or one source only trains.
+    Clips of one source stay together. A class with a single video or a single source is only trained on.
+
+    Args:
+        records: labelled training videos.
+        fraction: fraction of each class to hold out, at most.
+        seed: seed of the choice.
+
+    Returns:
+        Indices of the training records and of the held-out ones.
 
     Raises:
-        ValueError: the share is not between 0 and 1, or nothing could be held back.
+        ValueError: the fraction is not between 0 and 1, or nothing can be held out.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"the held-back share is {share}: choose one above 0 and below 1")
+    if not 0 < fraction < 1:
+        raise ValueError(f"held-out fraction = {fraction}: must be between 0 and 1")
     sources = defaultdict(list)
-    for place, record in enumerate(records):
-        sources[source_of(record)].append(place)
+    for index, record in enumerate(records):
+        sources[source_of(record)].append(index)
     sizes = Counter(record.label for record in records)
-    room = {label: min(max(round(share * size), 1), size - 1) for label, size in sizes.items()}
+    room = {label: min(max(round(fraction * size), 1), size - 1) for label, size in sizes.items()}
     held: list[int] = []
-    for source in sorted(sources, key=lambda source: _bits(source, seed, "hold out")):
-        wanted = Counter(records[place].label for place in sources[source])
+    for source in sorted(sources, key=lambda source: _order_key(source, seed, "hold out")):
+        wanted = Counter(records[index].label for index in sources[source])
         if all(count <= room[label] for label, count in wanted.items()):
             held += sources[source]
             room = {label: left - wanted[label] for label, left in room.items()}
     if not held:
         raise ValueError(
-            "every class has a single training video, or too few sources of videos: nothing can be held back to "
-            "choose a head by"
+            "no video can be held out to select a head: every class has a single training video, or too few sources"
         )
     return sorted(set(range(len(records))) - set(held)), sorted(held)
 
 
 def low_shot(records: Sequence[ClipRecord], fraction: float, seed: int = 0) -> list[int]:
-    """Places of a share of each class, at least one video; a smaller share is part of a larger one."""
+    """Indices of a fraction of each class, at least one video; smaller fractions are subsets of larger ones."""
     if not 0 < fraction <= 1:
-        raise ValueError(f"a fraction of the training videos is above 0 and at most 1, got {fraction}")
+        raise ValueError(f"fraction = {fraction}: must be above 0 and at most 1")
     groups = defaultdict(list)
-    for place in sorted(range(len(records)), key=lambda place: _bits(records[place].id, seed, "low shot")):
-        groups[records[place].label].append(place)
-    return sorted(place for places in groups.values() for place in places[: max(round(fraction * len(places)), 1)])
+    for index in sorted(range(len(records)), key=lambda index: _order_key(records[index].id, seed, "low shot")):
+        groups[records[index].label].append(index)
+    return sorted(index for group in groups.values() for index in group[: max(round(fraction * len(group)), 1)])
 
 
-def _bits(name: str, seed: int, purpose: str) -> int:
-    """An order that names and the seed decide."""
+def _order_key(name: str, seed: int, purpose: str) -> int:
     return KeyedRNG(sample_key(seed, 0, hash_text(name)), purpose).bits()

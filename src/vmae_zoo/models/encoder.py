@@ -15,9 +15,10 @@ from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
 from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import SinCosPosEmbed, add_cls_position, positions, resize_learnt
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.models.video_encoder import VideoEncoder
 
 
-class Encoder(BlockStack):
+class Encoder(BlockStack, VideoEncoder):
     """A vision transformer over the cubes of a clip.
 
     Args:
@@ -117,8 +118,17 @@ class Encoder(BlockStack):
             return tokens_BVD
         return (tokens_BVD[:, 1:], tokens_BVD[:, 0]) if return_cls else tokens_BVD[:, 1:]
 
+    @property
+    def clip_shape(self) -> tuple[int, int, int]:
+        """Frames, rows and columns of a clip."""
+        return self.grid.pixels
+
+    def encode_cls(self, video_BCTHW: Tensor) -> Tensor:
+        """The class token (B, D) of each clip; ``ValueError`` if the encoder has none."""
+        return self(video_BCTHW, return_cls=True)[1]
+
     def pool(self, tokens_BND: Tensor) -> Tensor:
-        """One feature per clip (B, D): the tokens' mean, then ``fc_norm`` where there is one."""
+        """One feature per clip (B, D): the mean of its tokens, then ``fc_norm`` if there is one."""
         return self.fc_norm(tokens_BND.mean(1))
 
 

@@ -1,0 +1,26 @@
+"""``--checkpoint`` and ``--method``: which weights to load, and the class of a method of your own."""
+
+import argparse
+from typing import Any
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add both arguments."""
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="NAME_OR_PATH", help="a name of `vmae-zoo list`, a file or a folder"
+    )
+    parser.add_argument(
+        "--method", metavar="CLASS", help="class of the checkpoint, if it is your own: my_package.MyMAE"
+    )
+
+
+def load_checkpoint(args: argparse.Namespace, task: str = "encoder") -> Any:
+    """The model that the arguments name.
+
+    Args:
+        args: parsed arguments.
+        task: "encoder", "pretrain" or "classify", see `vmae_zoo.load_pretrained`.
+    """
+    from vmae_zoo.zoo import load_pretrained
+
+    return load_pretrained(args.checkpoint, task=task, method=args.method)
