@@ -15,7 +15,7 @@ from vmae_zoo.callbacks import OnlineProbe
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, storage_retry
 from vmae_zoo.evaluation import compute_features
-from vmae_zoo.evaluation.knn import nearest_neighbours
+from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.methods import Classifier
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
@@ -77,9 +77,9 @@ def test_the_number_is_that_of_k_nn_on_the_encoder(videos, tmp_path):
         compute_features(model.encoder, rows, cache=tmp_path / "cache")
         for rows in (data.records, data.validation_records)
     ]
-    found = nearest_neighbours(*features, classes=2)
+    found = nearest_neighbors(*features, classes=2)
     assert len(features[0].records) == 11
-    assert trainer.callback_metrics["probe/top1"] == pytest.approx(found.scores[found.chosen].top1)
+    assert trainer.callback_metrics["probe/top1"] == pytest.approx(found.metrics[found.selected].top1)
 
 
 WAIT_FOR = storage_retry.wait_for

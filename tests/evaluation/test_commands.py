@@ -1,4 +1,4 @@
-"""The verbs go from a checkpoint and a data set to numbers and files, through the front door."""
+"""The subcommands go from a checkpoint and a data set to numbers and files, through the front door."""
 
 import json
 import shutil
@@ -28,17 +28,17 @@ def place(tmp_path_factory, encode):
     return root
 
 
-def call(place, tmp_path, verb, *more):
+def call(place, tmp_path, subcommand, *more):
     common = ["--checkpoint", str(place / "method.ckpt"), "--cache", str(tmp_path / "cache"), "--device", "cpu",
               "--workers", "0"]  # fmt: skip
     data = ["--data", "recipes/data/folder.yaml", "--data.root", str(place / "data"), "--out", str(tmp_path / "out")]
-    return main([verb, *common, *data, *more])
+    return main([subcommand, *common, *data, *more])
 
 
-@pytest.mark.parametrize("verb", ["linear-probe", "attentive-probe", "knn"])
-def test_a_probe_writes_numbers_intervals_and_pictures(verb, place, tmp_path, capsys, monkeypatch):
-    more = ["--epochs", "3"] if verb == "attentive-probe" else []
-    assert call(place, tmp_path, verb, *more, "--json", str(tmp_path / "copy.json")) == 0
+@pytest.mark.parametrize("subcommand", ["linear-probe", "attentive-probe", "knn"])
+def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_path, capsys, monkeypatch):
+    more = ["--epochs", "3"] if subcommand == "attentive-probe" else []
+    assert call(place, tmp_path, subcommand, *more, "--json", str(tmp_path / "copy.json")) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == str(tmp_path / "out")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
@@ -50,8 +50,10 @@ def test_a_probe_writes_numbers_intervals_and_pictures(verb, place, tmp_path, ca
     assert set(result["baselines"]) == {"single frame", "frame difference"}
     assert (tmp_path / "out" / "plot.svg").read_text().startswith("<svg")
     assert list((tmp_path / "out").glob("events.out.tfevents*"))
-    monkeypatch.setattr("vmae_zoo.evaluation.features.Run.__call__", None)  # the second run has no need of the encoder
-    assert call(place, tmp_path, verb, *more) == 0
+    monkeypatch.setattr(
+        "vmae_zoo.evaluation.features.FeatureExtractor.__call__", None
+    )  # the second run has no need of the encoder
+    assert call(place, tmp_path, subcommand, *more) == 0
 
 
 def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
@@ -86,17 +88,17 @@ def test_splits_that_share_no_test_video_count_all_of_them(place, tmp_path):
     assert json.loads((tmp_path / "out" / "result.json").read_text())["scores"]["videos"] == 8
 
 
-@pytest.mark.parametrize("verb", ["linear-probe", "knn"])
-def test_another_test_set_changes_the_score_and_nothing_else(verb, place, tmp_path):
+@pytest.mark.parametrize("subcommand", ["linear-probe", "knn"])
+def test_another_test_set_changes_the_score_and_nothing_else(subcommand, place, tmp_path):
     other = tmp_path / "data"
     shutil.copytree(place / "data" / "train", other / "train")
     for name, of in (("coarse", "fine"), ("fine", "coarse")):  # the test labels turned round
         shutil.copytree(place / "data" / "val" / of, other / "val" / name)
     found = []
     for root in (place / "data", other):
-        assert call(place, tmp_path, verb, "--data.root", str(root), "--no-baselines") == 0
+        assert call(place, tmp_path, subcommand, "--data.root", str(root), "--no-baselines") == 0
         run = json.loads((tmp_path / "out" / "result.json").read_text())["runs"][0]
-        left_out = {k: scores["left_out_top1"] for k, scores in run["by_k"].items()} if verb == "knn" else None
+        left_out = {k: scores["left_out_top1"] for k, scores in run["by_k"].items()} if subcommand == "knn" else None
         found.append((run["top1"], run["chosen"], run.get("tried"), left_out))
     assert found[0][1:] == found[1][1:]
     assert found[0][0] + found[1][0] == pytest.approx(100)
@@ -107,11 +109,11 @@ def test_another_test_set_changes_the_score_and_nothing_else(verb, place, tmp_pa
     [
         (["--data.root", "nowhere"], "does not exist"),
         (["--device", "abacus"], "--device abacus"),
-        (["--fractions", "0"], "above 0 and at most 1"),
-        (["--k", "0"], "--k counts from 1"),
-        (["--clips", "0"], "--clips = 0: it counts from 1"),
-        (["--draws", "0", "--fractions", "0.5"], "--draws = 0: it counts from 1"),
-        (["--workers", "-1"], "--workers = -1: it counts from 0"),
+        (["--fractions", "0"], "fraction = 0"),
+        (["--k", "0"], "--k 0"),
+        (["--clips", "0"], "--clips = 0"),
+        (["--draws", "0", "--fractions", "0.5"], "--draws = 0"),
+        (["--workers", "-1"], "--workers = -1"),
         (["--checkpoint", "nowhere.ckpt"], "nowhere.ckpt: no such file"),
         (["--data", "nowhere.yaml"], "no recipe nowhere.yaml"),
         (["--splits", "7"], "has no numbered splits"),

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.evaluation.export import export
-from vmae_zoo.evaluation.features import Run
+from vmae_zoo.evaluation.features import FeatureExtractor
 from vmae_zoo.evaluation.windows import window_starts
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
@@ -64,8 +64,8 @@ def read(file):
 
 
 def test_batches_are_filled_across_videos_by_any_number_of_workers(place, tmp_path, monkeypatch):
-    sizes, encode = [], Run.__call__
-    monkeypatch.setattr(Run, "__call__", lambda run, clips: sizes.append(len(clips)) or encode(run, clips))
+    sizes, encode = [], FeatureExtractor.__call__
+    monkeypatch.setattr(FeatureExtractor, "__call__", lambda run, clips: sizes.append(len(clips)) or encode(run, clips))
     cv2.setNumThreads(2)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 0)  # its threads run, then wait: workers are not to
     time.sleep(0.3)
@@ -92,7 +92,7 @@ def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
         video = encoder.normalizer(clip.permute(3, 0, 1, 2)[None])
         expected = encoder.pool(encoder(video))[0].detach().numpy()
         np.testing.assert_allclose(feature, expected, atol=1e-5)
-    monkeypatch.setattr("vmae_zoo.evaluation.features.Run.__call__", None)  # nothing is left to compute
+    monkeypatch.setattr("vmae_zoo.evaluation.features.FeatureExtractor.__call__", None)  # nothing is left to compute
     assert call(place, tmp_path, "--hop", "10", "--format", form) == 0
 
 
@@ -105,7 +105,7 @@ def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):
     assert call(place, tmp_path, "--pool", "mean") == 1
     assert "holds features of another encoder or other settings" in capsys.readouterr().err
     assert call(place, tmp_path / "other", "--hop", "0") == 1
-    assert "--hop = 0: it counts from 1" in capsys.readouterr().err
+    assert "--hop = 0" in capsys.readouterr().err
     assert call(place, place / "c.ckpt") == 1
     assert "c.ckpt is a file: name a folder" in capsys.readouterr().err
 
@@ -125,12 +125,12 @@ def test_exported_programs_equal_the_model(form, kind, place, tmp_path):
     assert about["classes"] == (["a", "b", "c"] if kind == "classifier" else [])
 
 
-def test_the_export_verb_and_its_mistakes(place, tmp_path, capsys):
+def test_the_export_command_and_its_errors(place, tmp_path, capsys):
     common = ["export", "--checkpoint", str(place / "c.ckpt")]
     assert main([*common, "--task", "classify", "--out", str(tmp_path / "m.pt2")]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "m.pt2")
     assert main([*common, "--out", str(tmp_path / "m.zip")]) == 1
-    assert "let it end in .pt2 or .onnx" in capsys.readouterr().err
+    assert "m.zip" in capsys.readouterr().err
 
 
 def test_what_an_extra_brings_is_named_where_it_is_missing(place, tmp_path, capsys, monkeypatch):

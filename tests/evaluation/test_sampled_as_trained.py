@@ -7,7 +7,6 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from vmae_zoo.data import ClipDataModule, ClipRecord
 from vmae_zoo.data import dataset as clip_dataset
@@ -16,6 +15,7 @@ from vmae_zoo.evaluation.extract import extract
 from vmae_zoo.evaluation.features import Views
 from vmae_zoo.methods import Classifier, VideoMAE
 from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.video.decode import probe, read_clip
 from vmae_zoo.viz.clips import read_batch
 from vmae_zoo.zoo import load_pretrained
@@ -26,7 +26,7 @@ DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2, "mas
 FRAMES = 40
 
 
-class Averages(nn.Module):
+class Averages(VideoEncoder):
     """One token: the mean colour of every frame."""
 
     def __init__(self, preprocessing):
@@ -80,7 +80,7 @@ def test_random_views_are_chosen_by_the_same_rule(sampling, videos, monkeypatch)
     monkeypatch.setattr(
         clip_dataset, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b)
     )
-    dataset = Views(augmented=30).dataset([videos[50]], replace(TIMED, sampling=sampling))
+    dataset = Views(augmented=30).dataset([videos[50]], replace(TIMED, sampling=sampling).clip)
     assert len(dataset[0]) == len(asked) == 30
     ids = np.array(asked)
     assert len(np.unique(ids, axis=0)) > 5

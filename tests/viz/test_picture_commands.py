@@ -84,7 +84,7 @@ def test_mistakes_are_told_in_one_line(video, checkpoint, tmp_path, capsys):
     text.write_text("not a video")
     arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o"), "--video"]
     for wrong, said in (
-        ([str(tmp_path / "none.mp4")], "none.mp4: there is no such file"),
+        ([str(tmp_path / "none.mp4")], "none.mp4"),
         ([str(text)], "text.mp4"),
         ([str(video), "--device", "toaster"], "--device toaster"),
         ([str(video), "--columns", "0"], "--columns 0"),

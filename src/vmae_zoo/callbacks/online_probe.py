@@ -25,8 +25,8 @@ from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.evaluation.knn import nearest_neighbours
-from vmae_zoo.evaluation.probe import choose, judge
+from vmae_zoo.evaluation.knn import nearest_neighbors
+from vmae_zoo.evaluation.probe import evaluate, select
 from vmae_zoo.evaluation.splits import low_shot
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
@@ -96,9 +96,9 @@ class OnlineProbe(Callback):
 
     def _scores(self, train: Features, val: Features, classes: int) -> ClassificationMetrics:
         if self.kind == "linear":
-            return judge(choose(linear_probe.fit, train, classes, linear_probe.LBFGSSweep()), val).scores
-        found = nearest_neighbours(train, val, classes)
-        return found.scores[found.chosen]
+            return evaluate(select(linear_probe.fit, train, classes, linear_probe.LBFGSSweep()), val).metrics
+        found = nearest_neighbors(train, val, classes)
+        return found.metrics[found.selected]
 
     def _rows(self, trainer: Trainer) -> tuple[list[ClipRecord], list[ClipRecord]]:
         data = data_of(trainer)

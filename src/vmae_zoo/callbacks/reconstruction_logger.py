@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.dataset import collate
 from vmae_zoo.data.interfaces import data_of
-from vmae_zoo.viz.picture import sheet
+from vmae_zoo.viz.picture import contact_sheet
 from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconstruct, reconstructs
 
 
@@ -81,7 +81,7 @@ class ReconstructionLogger(Callback):
         step, numbers = trainer.global_step, result.numbers()
         folder = Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        image = sheet(panels(result, self.columns, [f"step {step}"] + [""] * (self.clips - 1)))
+        image = contact_sheet(panels(result, self.columns, [f"step {step}"] + [""] * (self.clips - 1)))
         image.save(folder / f"step-{step:06d}.png")
         with (folder / "numbers.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, **{name: round(value, 7) for name, value in numbers.items()}}) + "\n")

@@ -14,6 +14,13 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_checkpoint(args: argparse.Namespace, task: str = "encoder") -> None:
+    """``ValueError`` if there is no such checkpoint; nothing is read or downloaded."""
+    from vmae_zoo.zoo.resolve import find_source
+
+    find_source(args.checkpoint, task)
+
+
 def load_checkpoint(args: argparse.Namespace, task: str = "encoder") -> Any:
     """The model that the arguments name.
 

@@ -4,17 +4,18 @@ import argparse
 import json
 from pathlib import Path
 
+from vmae_zoo.cli.checkpoint_option import check_checkpoint, load_checkpoint
 from vmae_zoo.cli.probing import add_encoder, check_counts, device_of, workers_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_encoder(parser, cached=False)
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the videos, or a list of them")
-    parser.add_argument("--layout", metavar="NAME", help="how they lie there; found out where it is not given")
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the videos, or a list file")
+    parser.add_argument("--layout", metavar="NAME", help="layout of the folder (default: detected)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the features")
     parser.add_argument("--hop", type=int, metavar="FRAMES", help="from one window to the next (default: end to end)")
-    parser.add_argument("--pool", choices=("mean", "cls", "tokens"), default="mean", help="what is kept (default mean)")
+    parser.add_argument("--pool", choices=("mean", "cls", "tokens"), default="mean", help="of a window (default mean)")
     parser.add_argument(
         "--format",
         choices=("safetensors", "npz", "parquet"),
@@ -28,17 +29,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write a file per video and the index."""
     from vmae_zoo.datasets.layouts import open_catalog
-    from vmae_zoo.evaluation.extract import extract
-    from vmae_zoo.zoo import load_pretrained
 
     check_counts(args)
     if args.out.is_file():
         raise ValueError(f"--out {args.out} is a file: name a folder for the features")
-    rows = open_catalog(args.root, args.layout).records
+    records = open_catalog(args.root, args.layout).records
+    check_checkpoint(args)
     device = device_of(args)
+    from vmae_zoo.evaluation.extract import check_format, extract
+
+    check_format(args.format)
     index = extract(
-        load_pretrained(args.checkpoint),
-        rows,
+        load_checkpoint(args),
+        records,
         args.out,
         hop=args.hop,
         pool=args.pool,
@@ -50,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         args.json.write_text(json.dumps(index, indent=2) + "\n")
-    bad = [line for line in index if "reason" in line]
-    for line in bad[:5]:
-        print(f"left out: {line['reason']}")
-    print(f"{len(index) - len(bad)} videos, {len(bad)} unreadable: {args.out / 'index.json'}")
-    return 0 if len(bad) < len(index) else 1
+    unreadable = [entry for entry in index if "reason" in entry]
+    for entry in unreadable[:5]:
+        print(f"unreadable: {entry['reason']}")
+    print(f"{len(index) - len(unreadable)} videos, {len(unreadable)} unreadable: {args.out / 'index.json'}")
+    return 0 if len(unreadable) < len(index) else 1

@@ -1,46 +1,60 @@
-"""``vmae-zoo masks``: what a recipe's method sees of a video; of MoCo v3, which has no masks, its two views."""
+"""``vmae-zoo masks``: what a recipe's method sees of a video; for MoCo v3, which has no masks, its two views."""
 
 import argparse
 import json
 from pathlib import Path
 
-ON_THIS_MACHINE = (  # a recipe for eight GPUs shows its masks anywhere; one block makes a large model quick to build
+from vmae_zoo.cli.reconstruct import check_videos
+
+ON_THIS_MACHINE = (  # so that recipes for several GPUs work on any machine
     "--trainer.accelerator=cpu",
     "--trainer.devices=1",
     "--trainer.num_nodes=1",
     "--trainer.strategy=auto",
     "--trainer.precision=32-true",
     "--trainer.logger=false",
-    "--model.init_args.depth=1",
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--recipe", required=True, metavar="FILE", help="recipe of the method")
+    parser.add_argument("--method", metavar="CLASS", help="another method, such as your own my_package.MyMAE")
     parser.add_argument("--video", required=True, type=Path, metavar="FILE", help="a video")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the picture, a .png")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives another mask (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mask (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the token ids to this file")
     parser.epilog = "example: vmae-zoo masks --recipe recipes/videomae.yaml --video clip.mp4 --out masks.png"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the masks of one clip over it, or two views beside each other."""
-    from vmae_zoo.cli.trainer import ZooCLI, quieten
+    """Draw the masks of a clip over it, or two views side by side."""
+    from vmae_zoo.cli.compose import compose
+    from vmae_zoo.resources import find_recipe
+
+    model = compose(find_recipe(args.recipe)).get("model") or {}
+    check_videos([args.video])
+    from vmae_zoo.cli.log_filters import quieten
+    from vmae_zoo.cli.trainer import ZooCLI
     from vmae_zoo.data.module import ClipDataModule
     from vmae_zoo.methods.base import Method
     from vmae_zoo.methods.moco_v3 import MoCoV3
-    from vmae_zoo.methods.registry import import_methods
+    from vmae_zoo.methods.registry import import_methods, resolve_method
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_split, token_ids
-    from vmae_zoo.viz.picture import sheet
+    from vmae_zoo.viz.picture import contact_sheet
     from vmae_zoo.viz.reconstruction import check_method
     from vmae_zoo.viz.views import read_views, show_views
 
     quieten()
     import_methods()
-    cli = ZooCLI(["-c", args.recipe, *ON_THIS_MACHINE], Method, ClipDataModule, run=False)
+    options = ["-c", args.recipe, *ON_THIS_MACHINE]
+    if args.method:
+        method_class = resolve_method(args.method)
+        options += ["--model", f"{method_class.__module__}.{method_class.__qualname__}"]
+    elif "." not in model.get("class_path", ""):  # a method of this package: one block is quick to build
+        options += ["--model.init_args.depth=1"]
+    cli = ZooCLI(options, Method, ClipDataModule, run=False)
     if isinstance(cli.model, MoCoV3):
         panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
     else:
@@ -49,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         split = method.sample_mask(batch)
         panel, ids = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet([panel], side=144).save(args.out)
+    contact_sheet([panel], side=144).save(args.out)
     print(f"{args.out}  {panel.title}: {panel.note}")
     if args.json:
         args.json.write_text(json.dumps({"method": panel.title, **ids}) + "\n")

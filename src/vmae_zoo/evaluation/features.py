@@ -59,6 +59,9 @@ class Views:
         return RandomViews(records, clip, self, epoch)
 
 
+MIDDLE = Views()
+
+
 class RandomViews(Dataset):
     """Random views of each video, in the format of `vmae_zoo.data.views.ViewDataset`."""
 
@@ -110,7 +113,7 @@ class Features:
 def compute_features(
     encoder: VideoEncoder,
     records: Sequence[ClipRecord],
-    views: Views = Views(),
+    views: Views = MIDDLE,
     *,
     pool: str = "mean",
     device: str | torch.device = "cpu",

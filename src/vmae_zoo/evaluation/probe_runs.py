@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord
 from vmae_zoo.evaluation.baselines import BASELINES
-from vmae_zoo.evaluation.features import Features, Views, compute_features
+from vmae_zoo.evaluation.features import MIDDLE, Features, Views, compute_features
 from vmae_zoo.evaluation.splits import low_shot
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.training.metrics import ClassificationMetrics, wilson
@@ -71,7 +71,7 @@ def run_probe(
     catalogs: Sequence[Catalog],
     *,
     pool: str = "mean",
-    views: Views = Views(),
+    views: Views = MIDDLE,
     train_views: Views | None = None,
     fractions: Sequence[float] = (1.0,),
     draws: int = 1,
@@ -130,7 +130,9 @@ def run_probe(
                 log(f"{name:<16} {title(run)}{metrics.line()}")
     tested = [record.id for _, test_records in records for record in test_records]
     disjoint = len(catalogs) > 1 and len(set(tested)) == len(tested)
-    means = {name: mean_of([run for run in runs if run["fraction"] == largest], disjoint) for name, runs in found.items()}
+    means = {
+        name: mean_of([run for run in runs if run["fraction"] == largest], disjoint) for name, runs in found.items()
+    }
     return ProbeRuns(found[ENCODER], means.pop(ENCODER), means, left_out, unreadable, confusion or [])
 
 

@@ -22,13 +22,13 @@ class Window(NamedTuple):
 
     Args:
         video: index of the video.
-        count: windows of the video.
+        windows: number of windows of the video.
         start: first frame of this window.
         clip: uint8 (C, T, H, W), or the reason.
     """
 
     video: int
-    count: int
+    windows: int
     start: int
     clip: Tensor | str
 
@@ -50,7 +50,8 @@ class Windows(Dataset):
         if clip.sampling == "span":
             stride *= rate_of(record, info) / clip.fps[0]
         self.offsets = window_offsets(clip, stride)
-        self.starts = window_starts(self.total, int(self.offsets[-1]) + 1, hop if hop is not None else max(round(clip.frames * stride), 1))
+        hop = max(round(clip.frames * stride), 1) if hop is None else hop
+        self.starts = window_starts(self.total, int(self.offsets[-1]) + 1, hop)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -1,4 +1,4 @@
-"""Pictures: what is hidden, and what a method makes of it."""
+"""Pictures of masks and reconstructions."""
 
 from vmae_zoo.lazy_imports import lazy_exports
 

@@ -1,4 +1,4 @@
-"""A batch of given video files, as a method reads them in evaluation: the middle clip, cropped to the centre."""
+"""A batch of video files, read as in evaluation: the middle clip, cropped to the center."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +13,16 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
     """Read one clip of each video.
 
     Args:
-        method: says frames, stride and size, and what else it wants of a clip.
-        videos: files; a file's name and the seed decide its mask.
-        seed: another one gives other masks.
+        method: its encoder's preprocessing and its ``clip_request`` decide how clips are read.
+        videos: files; the mask of each depends on its name and the seed.
+        seed: seed of the masks.
 
     Returns:
         A batch as from the data module, on the method's device.
 
     Raises:
-        ValueError: a file is not there, or not a video.
+        ValueError: a file is missing or is not a video.
     """
-    for video in videos:
-        if not video.is_file():
-            raise ValueError(f"--video {video}: there is no such file")
     dataset = ClipDataset(
         [ClipRecord(video.name, video, -1, "test") for video in videos],
         method.encoder.preprocessing.clip,
@@ -33,7 +30,7 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
         train=False,
         seed=seed,
     )
-    batch = collate([dataset[place] for place in range(len(videos))])
+    batch = collate([dataset[index] for index in range(len(videos))])
     if batch.get("bad"):
         raise ValueError(batch["bad"][0]["reason"])
     device = next(method.parameters()).device

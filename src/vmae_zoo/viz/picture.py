@@ -1,4 +1,4 @@
-"""Labelled pictures: a row of frames per label, panels below one another; and the same as a moving picture.
+"""Contact sheets: a row of frames per label, panels below one another; and animated GIFs of a panel.
 
 Frames are uint8 (T, H, W, 3).
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-BACKGROUND, INK, QUIET = (255, 255, 255), (28, 30, 36), (110, 116, 128)
+BACKGROUND, TEXT_COLOR, NOTE_COLOR = (255, 255, 255), (28, 30, 36), (110, 116, 128)
 MARGIN, GAP, TITLE, TEXT = 14, 3, 17, 14
 
 
@@ -20,8 +20,8 @@ class Panel:
 
     Args:
         title: printed above; may be empty.
-        rows: label -> frames (T, H, W, 3) uint8, all of one size.
-        note: printed below the title, smaller.
+        rows: label -> frames (T, H, W, 3) uint8, all of the same size.
+        note: printed below the title in a smaller font.
     """
 
     title: str
@@ -29,12 +29,12 @@ class Panel:
     note: str = ""
 
 
-def chosen_frames(total: int, columns: int) -> np.ndarray:
-    """At most ``columns`` positions spread evenly over ``total`` frames, first and last among them."""
+def spread_indices(total: int, columns: int) -> np.ndarray:
+    """At most ``columns`` indices spread evenly over ``total`` frames, including the first and the last."""
     return np.unique(np.linspace(0, total - 1, min(columns, total)).round().astype(int))
 
 
-def sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
+def contact_sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
     """All panels in one picture.
 
     Args:
@@ -52,11 +52,11 @@ def sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
     for panel in panels:
         line = top
         for font, words in _heading(panel, title, text):
-            draw.text((MARGIN, line), words, INK if font is title else QUIET, font)
+            draw.text((MARGIN, line), words, TEXT_COLOR if font is title else NOTE_COLOR, font)
             line += int(font.size) + 6
         top += _head(panel)
         for label, frames in panel.rows.items():
-            draw.text((MARGIN, top + side / 2), label, INK, text, anchor="lm")
+            draw.text((MARGIN, top + side / 2), label, TEXT_COLOR, text, anchor="lm")
             for column, frame in enumerate(frames):
                 left = MARGIN + labels + column * (_width(frames, side) + GAP)
                 image.paste(_scaled(frame, side), (left, top))
@@ -66,7 +66,7 @@ def sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
 
 
 def write_gif(panel: Panel, file: Path, side: int = 160, frames_per_second: float = 8.0) -> None:
-    """The rows of a panel side by side as a moving GIF, each under its label."""
+    """The rows of a panel side by side as an animated GIF, each below its label."""
     text = ImageFont.load_default(TEXT)
     width = max(max(_width(frames, side), int(text.getlength(label))) for label, frames in panel.rows.items())
     pictures = []
@@ -75,7 +75,7 @@ def write_gif(panel: Panel, file: Path, side: int = 160, frames_per_second: floa
         draw = ImageDraw.Draw(image)
         for column, (label, frames) in enumerate(panel.rows.items()):
             left = column * (width + GAP)
-            draw.text((left + width / 2, 2), label, INK, text, anchor="ma")
+            draw.text((left + width / 2, 2), label, TEXT_COLOR, text, anchor="ma")
             image.paste(_scaled(frames[min(step, len(frames) - 1)], side), (left, TEXT + 8))
         pictures.append(image)
     pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=round(1000 / frames_per_second), loop=0)

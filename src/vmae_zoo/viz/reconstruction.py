@@ -1,8 +1,8 @@
-"""What a method makes of the cubes it does not see, beside the clip and beside a prediction of zero.
+"""Reconstructions of hidden cubes, compared with the clip and with a prediction of zero.
 
-Methods predict normalised values: with a cube's true mean and deviation put back, even a prediction of zero shows the
-right colour in every cube. So each picture and each number stands beside the same one from a zero prediction: what is
-nearer to the clip than that, the method has learnt.
+Methods predict normalized values. Once the true mean and standard deviation of a cube are restored, even a prediction
+of zero has the right color in every cube, so each picture and number is given for a prediction of zero too: a method
+has learned something if its error is smaller.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, M predicted; p, q, r = sides of a cube.
 """
@@ -19,23 +19,24 @@ from torch import Tensor, nn
 from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.methods.arvideo import ARVideo
 from vmae_zoo.methods.base import MaskedMethod
 from vmae_zoo.models.patchify import patchify, unpatchify
 from vmae_zoo.models.targets import cubes_of_values, undo_normalised_cubes, undo_normalised_patches
-from vmae_zoo.viz.picture import Panel, chosen_frames
+from vmae_zoo.viz.picture import Panel, spread_indices
 
-GREY = 0.5  # of cubes that are neither seen nor predicted
+GRAY = 0.5  # of cubes that are neither visible nor predicted
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Clips as a method sees and completes them; videos are float32 (B, C, T, H, W) in [0, 1] on the CPU.
+    """Reconstructed clips; videos are float32 (B, C, T, H, W) in [0, 1] on the CPU.
 
     Args:
-        clip: the frames that predictions are of (every frame but in space-time MAE, which predicts one of each cube).
-        visible: what the encoder sees, the rest grey.
-        ours: what the encoder sees, and the predictions with the true mean and deviation of each cube put back.
-        zero: the same of a prediction that is zero everywhere.
+        clip: the predicted frames (all frames; in space-time MAE one per cube).
+        visible: the visible cubes; the others are gray.
+        ours: the visible cubes, and the predictions with the true mean and standard deviation of each cube restored.
+        zero: the same for a prediction of zero everywhere.
         mse: float32 (B,), mean square error of ``ours`` over the predicted cubes that the encoder does not see.
         zero_mse: float32 (B,), that of ``zero``.
     """
@@ -65,30 +66,30 @@ def psnr(mse: float) -> float:
 
 
 def reconstructs(module: nn.Module) -> bool:
-    """Whether this is a method that hides tokens and predicts pixels."""
+    """Whether this is a masked method that predicts pixels."""
     return isinstance(module, MaskedMethod) and module.targets is not None
 
 
 def check_method(module: nn.Module) -> MaskedMethod:
-    """The same module; ``ValueError`` unless it hides tokens and predicts pixels."""
+    """The same module; ``ValueError`` unless it is a masked method that predicts pixels."""
     if not isinstance(module, MaskedMethod) or not reconstructs(module):
-        raise ValueError(f"{type(module).__name__} hides no tokens and predicts no pixels: there is nothing to show")
+        raise ValueError(f"{type(module).__name__} is not a masked method that predicts pixels: it cannot be shown")
     return module
 
 
 @torch.no_grad()
 def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
-    """Hide, predict and put together.
+    """Mask clips, predict the hidden cubes and assemble the result.
 
     Args:
-        module: a method that predicts pixels; its mode and the random state stay as they are.
+        module: a method that predicts pixels; its mode and the random state do not change.
         batch: as from the data module, on the method's device.
 
     Raises:
         ValueError: the method predicts no pixels.
     """
     method = check_method(module)
-    with eval_mode(method), torch.compiler.set_stance("force_eager"):  # a few clips are not worth compiling for
+    with eval_mode(method), torch.compiler.set_stance("force_eager"):  # compiling is not worth it for a few clips
         video_BCTHW, split = method.prepare_inputs(batch)
         prediction_BMK = method(video_BCTHW, split).prediction.float()
     pixels_BCTHW, inputs_BCTHW = batch["video"].float() / 255, video_BCTHW.float()
@@ -96,12 +97,12 @@ def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
     if frames is not None:
         pixels_BCTHW, inputs_BCTHW = pixels_BCTHW[:, :, frames], inputs_BCTHW[:, :, frames]
 
-    seen_BN, given_BN, predicted_BM = parts(method, split)
+    seen_BN, given_BN, predicted_BM = token_masks(method, split)
     truth_BNCpqr = patchify(pixels_BCTHW, grid)
-    counted_BN = token_mask(predicted_BM, grid) & ~given_BN
+    counted_BN = ids_to_mask(predicted_BM, grid) & ~given_BN
 
     def complete(values_BMK: Tensor) -> tuple[Tensor, Tensor]:
-        cubes = torch.full_like(truth_BNCpqr, GREY)
+        cubes = torch.full_like(truth_BNCpqr, GRAY)
         rows = torch.arange(len(cubes), device=cubes.device)[:, None]
         cubes[rows, predicted_BM] = predicted_pixels(
             method, values_BMK, patchify(inputs_BCTHW, grid, predicted_BM)
@@ -112,42 +113,49 @@ def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
 
     ours, mse = complete(prediction_BMK)
     zero, zero_mse = complete(torch.zeros_like(prediction_BMK))
-    visible = unpatchify(torch.where(_over_cubes(seen_BN), truth_BNCpqr, GREY), grid).cpu()
+    visible = unpatchify(torch.where(_over_cubes(seen_BN), truth_BNCpqr, GRAY), grid).cpu()
     return Reconstruction(pixels_BCTHW.cpu(), visible, ours, zero, mse, zero_mse)
 
 
 def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Tensor) -> Tensor:
-    """Predicted values as pixels (B, M, C, p, q, r): the normalisation of this method's targets undone.
+    """Predicted values as pixels (B, M, C, p, q, r): undo the normalization of this method's targets.
 
     Args:
-        method: says what its targets are.
+        method: its ``targets`` and ``normalise_target`` decide.
         values_BMK: predictions.
-        inputs_BMCpqr: the true cubes of the network's own input.
+        inputs_BMCpqr: the true cubes of the network's input.
     """
-    denormalise = method.encoder.normalizer.pixels
+    denormalize = method.encoder.normalizer.pixels
     normalized = method.hparams["normalise_target"]
     if method.targets == "pixels":
-        pixels = denormalise(inputs_BMCpqr, channel_dim=2)
+        pixels = denormalize(inputs_BMCpqr, channel_dim=2)
         return undo_normalised_cubes(values_BMK, pixels) if normalized else cubes_of_values(values_BMK, pixels)
     undo = undo_normalised_patches if normalized else cubes_of_values
-    return denormalise(undo(values_BMK, inputs_BMCpqr), channel_dim=2)
+    return denormalize(undo(values_BMK, inputs_BMCpqr), channel_dim=2)
 
 
-def parts(method: MaskedMethod, split: TokenSplit | ClusterOrder) -> tuple[Tensor, Tensor, Tensor]:
-    """What the encoder sees, bool (B, N); what is shown as it is, bool (B, N); what is predicted, int64 (B, M).
+def token_masks(method: MaskedMethod, split: TokenSplit | ClusterOrder) -> tuple[Tensor, Tensor, Tensor]:
+    """Visible tokens, bool (B, N); tokens shown unchanged, bool (B, N); ids of predicted tokens, int64 (B, M).
 
-    An autoregressive method sees tokens of every cluster but the last, and predicts each before it sees any of it: only
-    the first one visited is given.
+    An autoregressive method sees tokens of every cluster but the last, and predicts each cluster before it sees any of
+    it: only the first visited one is shown unchanged.
     """
     if isinstance(split, ClusterOrder):
-        tokens_Kn = method.get_buffer("cluster_tokens")
-        seen_BN = token_mask(split.kept[:, :-1].flatten(1), method.grid)
-        return seen_BN, token_mask(split.kept[:, 0], method.grid), tokens_Kn[split.order[:, 1:]].flatten(1)
-    seen_BN = token_mask(split.visible, method.grid)
+        tokens_Kn = cluster_tokens(method)
+        seen_BN = ids_to_mask(split.kept[:, :-1].flatten(1), method.grid)
+        return seen_BN, ids_to_mask(split.kept[:, 0], method.grid), tokens_Kn[split.order[:, 1:]].flatten(1)
+    seen_BN = ids_to_mask(split.visible, method.grid)
     return seen_BN, seen_BN, split.predicted
 
 
-def token_mask(ids_BM: Tensor, grid: TokenGrid) -> Tensor:
+def cluster_tokens(method: MaskedMethod) -> Tensor:
+    """Token ids (K, n) of each cluster of a method that visits clusters."""
+    if not isinstance(method, ARVideo):
+        raise ValueError(f"{type(method).__name__} samples a ClusterOrder: derive it from ARVideo, so that it is shown")
+    return method.cluster_tokens
+
+
+def ids_to_mask(ids_BM: Tensor, grid: TokenGrid) -> Tensor:
     """Bool (B, N), True at these ids."""
     mask = torch.zeros(len(ids_BM), grid.tokens, dtype=torch.bool, device=ids_BM.device)
     return mask.scatter(1, ids_BM, True)
@@ -155,7 +163,7 @@ def token_mask(ids_BM: Tensor, grid: TokenGrid) -> Tensor:
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, every part's own mode given back afterwards."""
+    """Set evaluation mode; restore the mode of every submodule afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -170,11 +178,11 @@ def _over_cubes(mask_BN: Tensor) -> Tensor:
 
 
 def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) -> list[Panel]:
-    """The rows of the picture: clip, visible, reconstruction, zero prediction; a panel per clip, or per eight images.
+    """Panels with the rows clip, visible, reconstruction and zero prediction: one per clip, or one for all images.
 
     Args:
-        result: of `reconstruct`.
-        columns: frames of a clip that are shown.
+        result: from `reconstruct`.
+        columns: frames shown of each clip, or images shown.
         names: titles of the clips.
     """
     rows = {
@@ -188,7 +196,7 @@ def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) 
         images = {label: video[:columns, 0] for label, video in frames.items()}
         title = ", ".join(filter(None, names[:columns]))
         return [Panel(title, images, caption(result.mse.mean(), result.zero_mse.mean()))]
-    shown = chosen_frames(result.clip.shape[2], columns)
+    shown = spread_indices(result.clip.shape[2], columns)
     return [
         Panel(
             names[clip] if names else "",
@@ -200,7 +208,7 @@ def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) 
 
 
 def caption(mse: Tensor, zero_mse: Tensor) -> str:
-    """The numbers of a picture in words."""
+    """The errors as a line of text."""
     ours, zero = float(mse), float(zero_mse)
     return (
         f"mean square error of hidden cubes {ours:.5f} ({psnr(ours):.2f} dB), "

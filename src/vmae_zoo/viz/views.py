@@ -14,13 +14,13 @@ from vmae_zoo.viz.picture import Panel
 
 
 def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0) -> dict[str, Any]:
-    """A batch of one video's two training views, cropped as the recipe says.
+    """A batch of the two training views of a video.
 
     Args:
-        method: says frames, stride and size, and whether the views are of the same clip.
-        data: how clips are cropped.
-        video: a file; its name and the seed decide starts, crops and colours.
-        seed: another one gives other views.
+        method: its encoder's preprocessing and its ``clip_request`` decide how clips are read.
+        data: its augmentation is applied.
+        video: a file; starts, crops and colors depend on its name and the seed.
+        seed: seed of the views.
 
     Raises:
         ValueError: the file is not a video.
@@ -40,20 +40,24 @@ def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0)
 
 @torch.no_grad()
 def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
-    """A panel with one column per time slice: each view as it was cropped, and as the network gets it.
+    """A panel with one column per time slice: each view as cropped, and after color augmentation.
 
     Args:
-        method: changes the colours.
-        batch: of `read_views`.
+        method: augments the colors.
+        batch: from `read_views`.
     """
     rows: dict[str, np.ndarray] = {}
     cropped = (batch["video"], batch["other"])
     for name, crops, view in zip(("first view", "second view"), cropped, method.prepare_inputs(batch), strict=True):
         pixels = method.encoder.normalizer.pixels(view, channel_dim=1).clamp(0, 1)
-        for label, clip in ((name, crops[0]), ("in its colours", (255 * pixels[0]).round().byte())):
+        for label, clip in ((name, crops[0]), ("augmented", (255 * pixels[0]).round().byte())):
             rows[label if label not in rows else label + " "] = _slices(clip, method.grid.cube[0])
     same = "two crops of one clip" if method.clip_request.same_clip else "two clips of one video"
-    return Panel(type(method).__name__, rows, f"{same}, each in colours of its own; their embeddings should be alike")
+    return Panel(
+        type(method).__name__,
+        rows,
+        f"{same}, each with its own color augmentation",
+    )
 
 
 def _slices(clip_CTHW: torch.Tensor, step: int) -> np.ndarray:

@@ -32,6 +32,27 @@ class ResolvedFile:
     sha256: str | None = None
 
 
+def find_source(name_or_path: str | Path, task: str = "encoder") -> Path | Entry | str:
+    """What a name, path or address means: a file or folder, an entry of the table, or an address on the Hub.
+
+    Nothing is read or downloaded.
+
+    Raises:
+        ValueError: there is no such file or entry, or the entry cannot be loaded for this task.
+    """
+    text = str(name_or_path)
+    if text.startswith("hf://"):
+        return text
+    path = Path(text).expanduser()
+    if path.exists() or path.is_symlink():
+        return weights_in(path)
+    if path.suffix in (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pyth") or len(path.parts) > 1:
+        raise ValueError(f"{text}: no such file")
+    entry = registry.find(text)
+    check_kind(entry, task)
+    return entry
+
+
 def locate(
     name_or_path: str | Path, *, task: str = "encoder", endpoint: str | None = None, revision: str | None = None
 ) -> ResolvedFile:
@@ -40,20 +61,15 @@ def locate(
     Raises:
         ValueError: there is none, or the table says that it is of another kind than the task.
     """
-    text = str(name_or_path)
-    if text.startswith("hf://"):
-        repo, file, pinned = hub.address(text)
+    source = find_source(name_or_path, task)
+    if isinstance(source, str):
+        repo, file, pinned = hub.address(source)
         found = hub.fetch(repo, file, revision=revision or pinned, endpoint=endpoint)
         entries = [entry for entry in registry.of_repository(repo) if entry.source.get("file", file) == file]
-        return ResolvedFile(text, found.path, entries[0] if len(entries) == 1 else None, found.commit, found.sha256)
-    path = Path(text).expanduser()
-    if path.exists() or path.is_symlink():
-        return ResolvedFile(text, weights_in(path))
-    if path.suffix in (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".pyth") or len(path.parts) > 1:
-        raise ValueError(f"{text}: no such file")
-    entry = registry.find(text)
-    check_kind(entry, task)
-    return fetch_entry(entry, endpoint=endpoint, revision=revision)
+        return ResolvedFile(source, found.path, entries[0] if len(entries) == 1 else None, found.commit, found.sha256)
+    if isinstance(source, Path):
+        return ResolvedFile(str(name_or_path), source)
+    return fetch_entry(source, endpoint=endpoint, revision=revision)
 
 
 def weights_in(path: Path) -> Path:
