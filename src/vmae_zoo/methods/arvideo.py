@@ -18,12 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.clusters import ClusterOrder, block_causal_mask, cluster_order, cluster_tokens, num_kept
-from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.models import encoders
 from vmae_zoo.models.cross_decoder import CrossDecoder
-from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import patchify
-from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
@@ -68,7 +66,8 @@ class ARVideo(MaskedMethod):
         super().__init__(size=size, **shared)
         self.save_hyperparameters()
         decoder = decoder_size("arvideo", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
+        self.encoder = encoders.videomae(**self.hparams)
+        self.grid = self.encoder.grid
         cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # bad settings are told now
         tokens_Kn = cluster_tokens(self.grid, cluster)
         steps, size_of_cluster = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
@@ -84,18 +83,13 @@ class ARVideo(MaskedMethod):
         self.cluster_tokens: Tensor
         self.encoder_mask: Tensor
         self.decoder_mask: Tensor
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
-        )
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)
         self.decoder = CrossDecoder(
             self.grid,
             **vars(decoder),
-            values=3 * 2 * self.patch**2,
-            mlp_ratio=self.mlp_ratio,
-            trained=self.trained,
+            values=3 * 2 * self.grid.cube[1] ** 2,
+            mlp_ratio=self.encoder.settings["mlp_ratio"],
+            trained=self.encoder.settings["trained"],
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> ClusterOrder:

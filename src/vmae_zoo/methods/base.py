@@ -18,7 +18,6 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.positions import SinCosPosEmbed
-from vmae_zoo.models.sizes import encoder_size
 from vmae_zoo.training.fsdp2 import shard, unwrapped_type
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedules import RunLength, run_length, warmup_cosine
@@ -99,16 +98,6 @@ class Method(lightning.LightningModule, ClipConsumer):
     ):
         super().__init__()
         self.save_hyperparameters()
-        known = encoder_size(size, width=width, depth=depth, num_heads=num_heads, mlp_ratio=mlp_ratio, patch=patch)
-        self.patch, self.mlp_ratio = known.patch, known.mlp_ratio
-        self.trained = (trained_image_size // known.patch,) * 2 if trained_image_size else None
-        self.encoder_shape: dict[str, Any] = {
-            "width": known.width,
-            "depth": known.depth,
-            "num_heads": known.num_heads,
-            "mlp_ratio": known.mlp_ratio,
-            "trained": self.trained,
-        }
 
     def normalize(self, video_BCTHW: Tensor) -> Tensor:
         """uint8 clips as the encoder expects them."""
@@ -178,9 +167,12 @@ class Method(lightning.LightningModule, ClipConsumer):
     def resize_positions(self, trained_image_size: int) -> None:
         """Take fixed positions from those of weights trained on clips of this size, now and when loaded again."""
         self.hparams["trained_image_size"] = trained_image_size
+        trained = (trained_image_size // self.grid.cube[1],) * 2
         for part in self.modules():
             if isinstance(part, SinCosPosEmbed):
-                part.resize_from((trained_image_size // self.patch,) * 2)
+                part.resize_from(trained)
+            elif isinstance(part, Encoder):
+                part.settings["trained"] = trained
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record into the checkpoint."""

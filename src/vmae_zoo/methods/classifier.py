@@ -20,12 +20,10 @@ from torch import Tensor, nn
 
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.datasets.layouts import ClipRecord
-from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method
+from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_truncated
-from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.positions import SeparablePosEmbed
-from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
 from vmae_zoo.training.predictions import VideoPredictions
 from vmae_zoo.training.schedules import RunLength, multistep
@@ -110,24 +108,8 @@ class Classifier(Method):
             if value not in choices:
                 raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(choices)}")
         self.decay_all = optimizer == "sgd"
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (cube_frames, self.patch, self.patch))
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            position=position,
-            bias=bias,
-            final_norm=pool == "cls",
-            fc_norm=pool == "mean",
-            drop_path=drop_path,
-            preprocessing=Preprocessing(
-                (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), frames, stride_frames, image_size, sampling
-            ),
-            attention=attention,
-            cls_token=cls_token or pool == "cls",
-        )
-        self.encoder.apply(init_truncated)
-        if attention == "divided" and isinstance(self.encoder.positions, SeparablePosEmbed):
-            nn.init.zeros_(self.encoder.positions.pos_embed_temporal)  # as TimeSformer starts
+        self.encoder = encoders.classifier(**self.hparams)
+        self.grid = self.encoder.grid
         self.head_dropout = nn.Dropout(head_dropout)
         self.head: nn.Linear | None = None
         self.predictions = VideoPredictions()

@@ -15,15 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
-from vmae_zoo.models.blocks import init_linear, init_patch_projection
+from vmae_zoo.models import encoders
+from vmae_zoo.models.blocks import init_linear
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import patchify
-from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
 
@@ -59,29 +57,21 @@ class MAE(MaskedMethod):
         min_lr: float = 0.0,
         **shared: Any,
     ):
-        super().__init__(size=size, patch=patch or (14 if size == "huge" else None), min_lr=min_lr, **shared)
+        super().__init__(size=size, patch=patch, min_lr=min_lr, **shared)
         self.save_hyperparameters()
         decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
-        self.grid = TokenGrid.of_clip(1, image_size, image_size, (1, self.patch, self.patch))
+        self.encoder = encoders.mae(**self.hparams)
+        self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            position="sincos_2d",
-            bias="qkv",
-            preprocessing=Preprocessing(frames=1, stride_frames=1, size=image_size),
-            cls_token=True,
-        )
-        init_patch_projection(self.encoder.patch_embed.proj)
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width)
         init_linear(self.encoder_to_decoder)
         self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder.width), std=0.02))
         self.decoder = Decoder(
             self.grid,
             **vars(decoder),
-            values=3 * self.patch**2,
-            mlp_ratio=self.mlp_ratio,
-            trained=self.trained,
+            values=3 * self.grid.cube[1] ** 2,
+            mlp_ratio=self.encoder.settings["mlp_ratio"],
+            trained=self.encoder.settings["trained"],
             position="sincos_2d",
             bias="qkv",
         )

@@ -18,15 +18,12 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
-from vmae_zoo.models.blocks import init_linear, init_patch_projection, init_separate_qkv, init_truncated
+from vmae_zoo.models import encoders
+from vmae_zoo.models.blocks import init_linear, init_separate_qkv, init_truncated
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import patchify
-from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_patches
-
-MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
 class MAEST(MaskedMethod):
@@ -74,21 +71,12 @@ class MAEST(MaskedMethod):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **shared)
         self.save_hyperparameters()
         decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
+        self.encoder = encoders.mae_st(**self.hparams)
+        self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
         self._target_grid = target_grid(self.grid, pred_t_dim)
         self.register_buffer("predicted_frames", spread_frames(frames, pred_t_dim), persistent=False)
         self.predicted_frames: Tensor
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            position="separable",
-            bias="qkv",
-            preprocessing=Preprocessing(MEAN, STD, frames, stride_frames, image_size),
-            cls_token=True,
-        )
-        self.encoder.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.encoder.width), std=0.02))
-        init_patch_projection(self.encoder.patch_embed.proj)
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width)
         init_linear(self.encoder_to_decoder)
         self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder.width), std=0.02))
@@ -96,9 +84,9 @@ class MAEST(MaskedMethod):
         self.decoder = Decoder(
             self.grid,
             **vars(decoder),
-            values=3 * self.target_grid.cube[0] * self.patch**2,
-            mlp_ratio=self.mlp_ratio,
-            trained=self.trained,
+            values=3 * self.target_grid.cube[0] * self.grid.cube[1] ** 2,
+            mlp_ratio=self.encoder.settings["mlp_ratio"],
+            trained=self.encoder.settings["trained"],
             position="separable",
             bias="qkv",
         )

@@ -21,12 +21,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmae_zoo.data.clip_spec import ClipRequest
-from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method, Output
-from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv
+from vmae_zoo.models import encoders
 from vmae_zoo.models.contrastive import head, info_nce
-from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, color_jitter
 from vmae_zoo.training.schedules import run_length
 
@@ -82,18 +79,8 @@ class MoCoV3(Method):
         if clips not in ("two", "same"):
             raise ValueError(f"clips = {clips!r} is not known: choose two or same")
         self.clip_request = ClipRequest(views=2, same_clip=clips == "same")
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (min(frames, 2), self.patch, self.patch))
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            position=position,
-            bias="qkv",
-            preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
-            cls_token=True,
-        )
-        self.encoder.apply(init_separate_qkv)
-        self.encoder.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, self.encoder.width), std=1e-6))
-        init_patch_projection(self.encoder.patch_embed.proj, zero_bias=True)
+        self.encoder = encoders.moco_v3(**self.hparams)
+        self.grid = self.encoder.grid
         self.encoder.patch_embed.requires_grad_(not freeze_patch_embed)
         self.projector = head((self.encoder.width, projection_width, projection_width, projection_dim))
         self.predictor = head((projection_dim, projection_width, projection_dim))

@@ -12,14 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden, tube_mask
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import patchify
-from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.models.targets import cube_values, normalised_cubes
 
@@ -68,15 +66,9 @@ class VideoMAE(MaskedMethod):
         decoder = decoder_size(
             self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
         )
-        self.grid = TokenGrid.of_clip(frames, image_size, image_size, (2, self.patch, self.patch))
+        self.encoder = encoders.videomae(**self.hparams)
+        self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
-        self.encoder = Encoder(
-            self.grid,
-            **self.encoder_shape,
-            final_norm=final_norm,
-            preprocessing=Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size),
-            attention=attention,
-        )
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)  # PyTorch's own start
         self.mask_token = nn.Parameter(
             nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
@@ -84,9 +76,9 @@ class VideoMAE(MaskedMethod):
         self.decoder = Decoder(
             self.grid,
             **vars(decoder),
-            values=3 * 2 * self.patch**2,
-            mlp_ratio=self.mlp_ratio,
-            trained=self.trained,
+            values=3 * 2 * self.grid.cube[1] ** 2,
+            mlp_ratio=self.encoder.settings["mlp_ratio"],
+            trained=self.encoder.settings["trained"],
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:

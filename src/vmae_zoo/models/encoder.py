@@ -5,6 +5,7 @@ Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, 
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from vmae_zoo.models.video_encoder import VideoEncoder
 
 class Encoder(BlockStack, VideoEncoder):
     """A vision transformer over the cubes of a clip.
+
+    ``settings`` holds the arguments that define its architecture; with the grid they build it again.
 
     Args:
         grid: how clips are cut.
@@ -65,6 +68,22 @@ class Encoder(BlockStack, VideoEncoder):
         trained: tuple[int, int] | None = None,
     ):
         super().__init__()
+        self.settings: dict[str, Any] = {
+            "width": width,
+            "depth": depth,
+            "num_heads": num_heads,
+            "mlp_ratio": mlp_ratio,
+            "position": position,
+            "bias": bias,
+            "final_norm": final_norm,
+            "fc_norm": fc_norm,
+            "init_values": init_values,
+            "channels": channels,
+            "eps": eps,
+            "attention": attention,
+            "cls_token": cls_token,
+            "trained": trained,
+        }
         if attention not in ("joint", "divided"):
             raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
         self.grid = grid
@@ -146,6 +165,7 @@ def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
     other.grid = other.patch_embed.grid = new
     if isinstance(encoder.positions, SinCosPosEmbed):
         kind, trained = encoder.positions.kind, encoder.positions.trained
+        other.settings["trained"] = trained
         other.positions = positions(kind, new, dim, trained).to(encoder.positions.table)
     else:
         other.positions = positions("separable", new, dim).to(encoder.positions.pos_embed_spatial)

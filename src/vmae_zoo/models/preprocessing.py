@@ -10,6 +10,7 @@ from vmae_zoo.data.sampling import FPS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SLOWFAST_MEAN, SLOWFAST_STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # of PySlowFast, TimeSformer
 
 
 @dataclass(frozen=True)

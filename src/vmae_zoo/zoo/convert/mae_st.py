@@ -7,7 +7,7 @@ from math import isqrt
 
 from torch import Tensor, nn
 
-from vmae_zoo.methods.mae_st import MEAN, STD
+from vmae_zoo.models.preprocessing import SLOWFAST_MEAN, SLOWFAST_STD
 from vmae_zoo.zoo.convert.renames import joined_qkv, renamed, split_qkv, turned
 from vmae_zoo.zoo.convert.spec import (
     LoadHints,
@@ -59,7 +59,13 @@ def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
         "patch": patch,
     }
     if "head.weight" in tensors:
-        hparams |= {"position": "separable", "bias": "qkv", "cls_token": True, "mean": MEAN, "std": STD}
+        hparams |= {
+            "position": "separable",
+            "bias": "qkv",
+            "cls_token": True,
+            "mean": SLOWFAST_MEAN,
+            "std": SLOWFAST_STD,
+        }
         weights = renamed(joined_qkv(tensors, QKV), (("norm.", "encoder.fc_norm."), *RENAMES))
         return ModelSpec("Classifier", hparams | classes_of(tensors), weights)
     if "decoder_embed.weight" in tensors:

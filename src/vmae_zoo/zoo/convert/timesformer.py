@@ -6,13 +6,12 @@ Images are cut frame by frame; positions are one table for places (the class tok
 import torch
 from torch import Tensor, nn
 
+from vmae_zoo.models.preprocessing import SLOWFAST_MEAN, SLOWFAST_STD
 from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.renames import renamed, turned
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classes_of
 
 NAME = "timesformer"
-
-MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
 def recognises(tensors: dict[str, Tensor]) -> bool:
@@ -26,7 +25,13 @@ def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     told = told.but(frames=told.frames or slices.shape[1])
     image = {name: value for name, value in tensors.items() if name != "time_embed"}
     hparams, weights = timm_vit.image_encoder(image, told, slices, cube_frames=1)
-    hparams |= {"attention": "divided", "pool": "cls", "mean": MEAN, "std": STD, **classes_of(tensors)}
+    hparams |= {
+        "attention": "divided",
+        "pool": "cls",
+        "mean": SLOWFAST_MEAN,
+        "std": SLOWFAST_STD,
+        **classes_of(tensors),
+    }
     return ModelSpec("Classifier", hparams, renamed(weights, timm_vit.RENAMES))
 
 

@@ -1,0 +1,136 @@
+"""The encoder of each family of methods, from the methods' hyperparameters.
+
+One function per family, the only place that states its architecture and initialization: the methods' constructors call
+it, and `vmae_zoo.load_pretrained` calls it for an encoder alone, without importing a method. Each takes all
+hyperparameters of a method and reads those of the encoder: ``size``, ``width``, ``depth``, ``num_heads``,
+``mlp_ratio``, ``patch`` and ``trained_image_size`` (see `vmae_zoo.methods.base.Method`) beside its own arguments.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv, init_truncated
+from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.positions import SeparablePosEmbed
+from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SLOWFAST_MEAN, SLOWFAST_STD, Preprocessing
+from vmae_zoo.models.sizes import encoder_size
+
+
+def videomae(
+    frames: int = 16,
+    image_size: int = 224,
+    stride_frames: int = 4,
+    attention: str = "joint",
+    final_norm: bool = True,
+    **hparams: Any,
+) -> Encoder:
+    """VideoMAE, VideoMAE V2, MGMAE, ARVideo: cubes of two frames, one sine-cosine table over all tokens."""
+    preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
+    return _encoder(2, preprocessing, hparams, attention=attention, final_norm=final_norm)
+
+
+def mae(image_size: int = 224, patch: int | None = None, size: str = "base", **hparams: Any) -> Encoder:
+    """MAE: images, a 2-D sine-cosine table, a class token; patches of 14 pixels if ``size`` is huge."""
+    hparams = {**hparams, "size": size, "patch": patch or (14 if size == "huge" else None)}
+    preprocessing = Preprocessing(frames=1, stride_frames=1, size=image_size)
+    encoder = _encoder(1, preprocessing, hparams, position="sincos_2d", bias="qkv", cls_token=True)
+    init_patch_projection(encoder.patch_embed.proj)
+    return encoder
+
+
+def mae_st(frames: int = 16, image_size: int = 224, stride_frames: int = 4, **hparams: Any) -> Encoder:
+    """Space-time MAE: learned tables for space and for time, a class token."""
+    preprocessing = Preprocessing(SLOWFAST_MEAN, SLOWFAST_STD, frames, stride_frames, image_size)
+    encoder = _encoder(2, preprocessing, hparams, position="separable", bias="qkv", cls_token=True)
+    encoder.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, encoder.width), std=0.02))
+    init_patch_projection(encoder.patch_embed.proj)
+    return encoder
+
+
+def moco_v3(
+    frames: int = 16, image_size: int = 224, stride_frames: int = 4, position: str = "sincos_1d", **hparams: Any
+) -> Encoder:
+    """MoCo v3: a class token; cubes of two frames, or patches if clips have one frame."""
+    preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
+    encoder = _encoder(min(frames, 2), preprocessing, hparams, position=position, bias="qkv", cls_token=True)
+    encoder.apply(init_separate_qkv)
+    encoder.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, encoder.width), std=1e-6))
+    init_patch_projection(encoder.patch_embed.proj, zero_bias=True)
+    return encoder
+
+
+def classifier(
+    frames: int = 16,
+    image_size: int = 224,
+    stride_frames: int = 4,
+    sampling: str = "dense",
+    attention: str = "joint",
+    pool: str = "mean",
+    position: str = "sincos_1d",
+    bias: str = "qv",
+    cls_token: bool = False,
+    cube_frames: int = 2,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    drop_path: float = 0.1,
+    **hparams: Any,
+) -> Encoder:
+    """Classifiers: VideoMAE's, space-time MAE's, the TimeSformer's, and image transformers."""
+    encoder = _encoder(
+        cube_frames,
+        Preprocessing(
+            (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), frames, stride_frames, image_size, sampling
+        ),
+        hparams,
+        position=position,
+        bias=bias,
+        final_norm=pool == "cls",
+        fc_norm=pool == "mean",
+        drop_path=drop_path,
+        attention=attention,
+        cls_token=cls_token or pool == "cls",
+    )
+    encoder.apply(init_truncated)
+    if attention == "divided" and isinstance(encoder.positions, SeparablePosEmbed):
+        nn.init.zeros_(encoder.positions.pos_embed_temporal)  # as in TimeSformer
+    return encoder
+
+
+FAMILIES: dict[str, Callable[..., Encoder]] = {
+    "videomae": videomae,
+    "mae": mae,
+    "mae_st": mae_st,
+    "moco_v3": moco_v3,
+    "classifier": classifier,
+}
+
+
+def _encoder(cube_frames: int, preprocessing: Preprocessing, hparams: Mapping[str, Any], **settings: Any) -> Encoder:
+    """An encoder of the size that the hyperparameters name."""
+    sizes = {name: hparams.get(name) for name in ("width", "depth", "num_heads", "mlp_ratio", "patch")}
+    known = encoder_size(hparams.get("size", "base"), **sizes)
+    side, trained = preprocessing.size, hparams.get("trained_image_size")
+    return Encoder(
+        TokenGrid.of_clip(preprocessing.frames, side, side, (cube_frames, known.patch, known.patch)),
+        known.width,
+        known.depth,
+        known.num_heads,
+        mlp_ratio=known.mlp_ratio,
+        trained=(trained // known.patch,) * 2 if trained else None,
+        preprocessing=preprocessing,
+        **settings,
+    )
+
+
+def describe(encoder: Encoder) -> dict[str, Any]:
+    """What it takes to build this encoder again with `rebuild`, in plain values; the preprocessing is kept apart."""
+    return {"clip": encoder.grid.pixels, "cube": encoder.grid.cube, **encoder.settings}
+
+
+def rebuild(clip: tuple[int, int, int], cube: tuple[int, int, int], **settings: Any) -> Encoder:
+    """An encoder from what `describe` returned, with random weights and default preprocessing."""
+    return Encoder(TokenGrid.of_clip(*clip, cube), **settings)
