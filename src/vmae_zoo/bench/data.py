@@ -1,10 +1,9 @@
-"""``vmae-zoo bench data``: clips a second that one core decodes from some videos, and how many a GPU wants.
+"""``vmae-zoo bench data``: clips per second that a core decodes, and how many a GPU needs.
 
-Every reader gives 16 frames of a video from the same random start, resized to the same short side, as uint8 RGB. Each
-round times every reader once on every video, in turn, in processor time of this process with one thread, so that a busy
-machine slows all alike. The first clip of a video, which finds out where its frames lie, is not timed. Readers that a
-machine lacks are left out. With ``--copies`` the same videos are also read from copies as `vmae-zoo reencode` and
-`vmae-zoo cache` make them.
+Every reader returns 16 frames of a video from the same random start, resized to the same short side, as uint8 RGB. Each
+round times every reader once on every video, in turn, in processor time of this process with one thread, so that other
+load on the machine slows all of them. The first clip of a video, which reads its packets, is not timed. With
+``--copies`` the same videos are also read from copies made by `vmae-zoo reencode` and `vmae-zoo cache`.
 """
 
 import argparse
@@ -31,19 +30,19 @@ from vmae_zoo.training.flops import PEAK_TFLOPS
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 from vmae_zoo.video.jpeg_shards import Place
 
-NEEDED = {  # clips a second of VideoMAE pre-training on one H100 at 25 % of its bf16 peak, from the FLOPs of a step
+NEEDED = {  # clips/s of VideoMAE pre-training on one H100 at 25 % of its bf16 peak, from the FLOPs of a step
     "small": 3670,
     "base": 1183,
     "large": 291,
     "huge": 174,
 }
-WORTH = 1.2  # times as fast, from which a copy is advised
+WORTH = 1.2  # speed-up from which a copy is recommended
 
-Times = dict[str, dict[str, list[float]]]  # milliseconds: reader -> video -> clips
+Times = dict[str, dict[str, list[float]]]  # reader -> video -> milliseconds of each clip
 
 
 def copies_of(paths: Sequence[Path], folder: Path, short_side: int, quality: int) -> dict[str, dict[Path, Path]]:
-    """Copies of videos, by kind: those that could be made, as `read_clip` takes them."""
+    """Paths of re-encoded and cached copies, by original; videos that cannot be copied are left out."""
     copies: dict[str, dict[Path, Path]] = {"re-encoded": {}, "cached": {}}
     for number, path in enumerate(paths):
         print(f"\rcopy {number + 1} of {len(paths)}", end="", file=sys.stderr, flush=True)
@@ -65,9 +64,10 @@ def measure(
     stride_frames: int = 4,
     copies: Mapping[str, Mapping[Path, Path]] | None = None,
 ) -> dict[str, Any]:
-    """Milliseconds of processor time per clip of every reader and copy, by video, and each video's codec.
+    """Time every reader and copy on every video.
 
-    Videos that cannot be read are named under "failed".
+    Returns:
+        "milliseconds" of processor time per clip, by reader and video; "codecs" of the videos; "failed", messages.
     """
     copies = copies or {}
     milliseconds: Times = {name: {} for name in [*readers(), *copies]}
@@ -87,15 +87,15 @@ def measure(
         video = "/".join(path.parts[-2:])
         codecs[video] = info.codec
         for turn in range(rounds):
-            draws = KeyedRNG(sample_key(0, turn, hash_text(path.name)), "start")
-            ids = dense_ids(info.frames, 16, stride_frames, dense_start(info.frames, 16, stride_frames, draws))
-            there = [(name, read, path) for name, read in readers().items()]
-            there += [(name, ours, of[path]) for name, of in copies.items() if path in of]
-            for name, read, file in there:
+            rng = KeyedRNG(sample_key(0, turn, hash_text(path.name)), "start")
+            ids = dense_ids(info.frames, 16, stride_frames, dense_start(info.frames, 16, stride_frames, rng))
+            timed = [(name, read, path) for name, read in readers().items()]
+            timed += [(name, ours, of[path]) for name, of in copies.items() if path in of]
+            for name, read, file in timed:
                 start = time.process_time()
                 try:
                     read(file, ids, _size(info, short_side))
-                except Exception as error:  # another reader's failure is a result
+                except Exception as error:  # a failure of another library is a result
                     failed.append(f"{name}: {path.name}: {error}")
                     continue
                 spent = 1000 * (time.process_time() - start)
@@ -111,7 +111,7 @@ def _size(info: VideoInfo, short_side: int) -> tuple[int, int]:
 
 
 def summary(milliseconds: dict[str, list[float]]) -> dict[str, float]:
-    """Clips a second over all videos (each weighs the same), median and quartiles of the milliseconds of a clip."""
+    """Clips per second over all videos, weighted equally, and median and quartiles of the milliseconds per clip."""
     medians = [statistics.median(values) for values in milliseconds.values()]
     low, middle, high = np.percentile([value for values in milliseconds.values() for value in values], (25, 50, 75))
     named = {"clips_per_second": 1000 / statistics.mean(medians), "median_ms": middle, "low_ms": low, "high_ms": high}
@@ -119,62 +119,62 @@ def summary(milliseconds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def gains(found: dict[str, Any], codec: str) -> dict[str, dict[str, float]]:
-    """How many times as many clips a second as the videos of a codec as found each other way gives.
+    """Speed-up of every other reader and copy over `read_clip` on the original videos of a codec.
 
-    "mean" is of the rates over those videos; "low" and "high" are of single ones.
+    "mean" is over all of these videos; "low" and "high" are those of single videos.
     """
     times = found["milliseconds"]
     medians = {
         name: {video: statistics.median(spent) for video, spent in of.items() if found["codecs"][video] == codec}
         for name, of in times.items()
     }
-    told = {}
+    found_gains = {}
     for name, of in medians.items():
         if name != "vmae_zoo" and of:
             base = {video: medians["vmae_zoo"][video] for video in of}
             each = [base[video] / of[video] for video in of]
             mean = sum(base.values()) / sum(of.values())
             numbers = {"videos": len(of), "mean": mean, "low": min(each), "high": max(each)}
-            told[name] = {name: round(value, 2) for name, value in numbers.items()}
-    return told
+            found_gains[name] = {name: round(value, 2) for name, value in numbers.items()}
+    return found_gains
 
 
 def advice(per_core: float, cores: int, model: str, device: str, repeats: int) -> str:
-    """What to do about it, in a sentence."""
+    """Whether decoding is the bottleneck, and what to do, as a sentence."""
     needed = NEEDED[model] * PEAK_TFLOPS[device] / PEAK_TFLOPS["H100"]
     share = per_core * cores * repeats / needed
-    said = f"{cores} workers x {per_core:.1f} clips/s x {repeats} repeats feed {100 * share:.0f} % of a {device} "
-    said += f"that pre-trains {model} ({needed:.0f} clips/s at 25 % of its peak)"
+    supply = f"{cores} workers x {per_core:.1f} clips/s x {repeats} repeats are {100 * share:.0f} % of what a {device} "
+    supply += f"needs to pre-train {model} ({needed:.0f} clips/s at 25 % of its peak)"
     if share >= 1:
-        return f"{said}: decoding is not the bottleneck"
-    return f"{said}: {needed / per_core / repeats:.0f} cores would do; repeats, `reencode` or `cache` help"
+        return f"{supply}: decoding is not the bottleneck"
+    return f"{supply}: it needs {needed / per_core / repeats:.0f} cores; repeats, `reencode` and `cache` reduce that"
 
 
-def advice_on_copies(codec: str, told: dict[str, dict[str, float]]) -> str:
-    """Which copy of the videos of a codec is worth making, in a sentence."""
-    words = []
-    for name, verb in (("re-encoded", "re-encode them"), ("cached", "cache them")):
-        if name in told:
-            mean, low, high = (told[name][number] for number in ("mean", "low", "high"))
-            said = verb if mean >= WORTH else f"do not {verb}"
-            words.append(f"{said} ({mean:.1f} times as fast, {low:.1f} to {high:.1f})")
-    return f"{codec}: {'; '.join(words) or 'none could be copied'}"
+def advice_on_copies(codec: str, codec_gains: dict[str, dict[str, float]]) -> str:
+    """Which copies of the videos of a codec are worth making, as a sentence."""
+    parts = []
+    for name, action in (("re-encoded", "re-encode them"), ("cached", "cache them")):
+        if name in codec_gains:
+            mean, low, high = (codec_gains[name][number] for number in ("mean", "low", "high"))
+            recommendation = action if mean >= WORTH else f"do not {action}"
+            parts.append(f"{recommendation} ({mean:.1f} times as fast, {low:.1f} to {high:.1f})")
+    return f"{codec}: {'; '.join(parts) or 'no video could be copied'}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("roots", nargs="+", type=Path, metavar="DIR", help="videos; several folders are compared")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="clips of each video (default 5)")
-    parser.add_argument("--limit", type=int, default=40, metavar="N", help="videos of each folder (default 40)")
+    parser.add_argument("roots", nargs="+", type=Path, metavar="DIR", help="folder of videos; several are compared")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="clips per video (default 5)")
+    parser.add_argument("--limit", type=int, default=40, metavar="N", help="videos per folder (default 40)")
     parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels (default 256)")
-    parser.add_argument("--copies", action="store_true", help="also read copies as `reencode` and `cache` make them")
-    parser.add_argument("--quality", type=int, default=90, metavar="Q", help="of the cache's JPEGs (default 90)")
-    parser.add_argument("--model", choices=NEEDED, default="base", help="to be fed (default base)")
+    parser.add_argument("--copies", action="store_true", help="also read copies made by `reencode` and `cache`")
+    parser.add_argument("--quality", type=int, default=90, metavar="Q", help="JPEG quality of the cache (default 90)")
+    parser.add_argument("--model", choices=NEEDED, default="base", help="model to pre-train (default base)")
     parser.add_argument(
-        "--device", choices=PEAK_TFLOPS, default="H100", metavar="GPU", help="that trains it (default H100)"
+        "--device", choices=PEAK_TFLOPS, default="H100", metavar="GPU", help="GPU to train on (default H100)"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="default: one per core")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="clips of a decoded video (default 1)")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="clips per decoded video (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
     parser.epilog = "example: vmae-zoo bench data /data/hmdb51 --copies --model base --device H100 --workers 16"
 
@@ -192,7 +192,7 @@ def run(args: argparse.Namespace) -> int:
         root = root.expanduser().absolute()
         videos = list_videos(root) if root.is_dir() else []
         if not videos:
-            raise ValueError(f"{root} holds no videos: give a folder of them")
+            raise ValueError(f"{root} holds no videos: give a folder of videos")
         chosen = videos[:: -(-len(videos) // args.limit)]
         with tempfile.TemporaryDirectory() as folder:
             copies = copies_of(chosen, Path(folder), args.short_side, args.quality) if args.copies else {}
@@ -202,16 +202,16 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"no video of {root} can be read: {found['failed'][0]}")
         print(f"{root}: {len(chosen)} of {len(videos)} videos, 16 frames stride 4, short side {args.short_side}")
         _print(rows, found)
-        said = advice(rows["vmae_zoo"]["clips_per_second"], args.workers, args.model, args.device, args.repeats)
-        print(said if find_index(root) else f"{said}; `vmae-zoo index` spares each worker the first look at a file")
-        results[root.name] = {"readers": rows, "advice": said, **found}
+        sentence = advice(rows["vmae_zoo"]["clips_per_second"], args.workers, args.model, args.device, args.repeats)
+        print(sentence if find_index(root) else f"{sentence}; with `vmae-zoo index` workers do not read packets first")
+        results[root.name] = {"readers": rows, "advice": sentence, **found}
         every["codecs"].update(found["codecs"])
         for name, times in found["milliseconds"].items():
             every["milliseconds"].setdefault(name, {}).update(times)
     results["gains"] = {codec: gains(every, codec) for codec in sorted(set(every["codecs"].values()))}
-    for codec, told in results["gains"].items():
+    for codec, codec_gains in results["gains"].items():
         if args.copies:
-            print(advice_on_copies(codec, told))
+            print(advice_on_copies(codec, codec_gains))
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
@@ -224,4 +224,4 @@ def _print(rows: dict[str, dict[str, float]], found: dict[str, Any]) -> None:
         read = len(found["milliseconds"][name])
         print(f"  {name:<18} {row['clips_per_second']:>12.1f} {row['median_ms']:>10.1f}  {quartiles:<12} {read}")
     if found["failed"]:
-        print(f"  not read: {len(found['failed'])}, for example {found['failed'][0]}")
+        print(f"  failed: {len(found['failed'])}, for example {found['failed'][0]}")

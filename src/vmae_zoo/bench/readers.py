@@ -1,4 +1,4 @@
-"""Ways to read frames of a video: ours and, where they are installed, others'."""
+"""Ways to read frames of a video: `read_clip`, and other libraries that are installed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +11,13 @@ Reader = Callable[[Path, np.ndarray, tuple[int, int]], np.ndarray]
 
 
 def readers() -> dict[str, Reader]:
-    """Name and function of each: (video, positions, (height, width)) -> uint8 (T, H, W, 3)."""
+    """Reader functions by name: (video, frame ids, (height, width)) -> uint8 (T, H, W, 3)."""
     found: dict[str, Reader] = {"vmae_zoo": ours, "pyav from frame 0": _pyav, "opencv": _opencv}
     try:
         import torchcodec.decoders  # noqa: F401
 
         found["torchcodec"] = _torchcodec
-    except (ImportError, OSError, RuntimeError):  # it wants FFmpeg's libraries, and may want CUDA's
+    except (ImportError, OSError, RuntimeError):  # needs FFmpeg's shared libraries, some builds also CUDA's
         pass
     try:
         import decord  # noqa: F401
@@ -34,7 +34,7 @@ def ours(path: Path, ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _pyav(path: Path, ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """From frame 0, each wanted frame converted and resized by itself, as in model hubs' examples."""
+    """Decode from frame 0, convert and resize each wanted frame, as in examples of model hubs."""
     import av
     import cv2
 
@@ -64,7 +64,7 @@ def _opencv(path: Path, ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _torchcodec(path: Path, ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Its exact mode, which reads all packets first; resized by OpenCV, which was faster than its own transform."""
+    """Exact mode, which reads all packets first; resized with OpenCV, which was faster than its own transform."""
     import cv2
     from torchcodec.decoders import VideoDecoder
 

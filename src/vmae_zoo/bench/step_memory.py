@@ -1,4 +1,4 @@
-"""The memory of one training step, measured in a process of its own: weights, gradients, moments, activations."""
+"""Peak memory of a training step, measured in a separate process: weights, gradients, moments, activations."""
 
 import ctypes
 import json
@@ -13,7 +13,7 @@ from vmae_zoo.bench.candidates import Setting, build
 
 
 def alone(name: str, setting: Setting) -> dict[str, float | None]:
-    """`measure` in a fresh process; None where it did not get through."""
+    """`measure` in a new process; None if it failed."""
     options = ["--alone", name, "--size", setting.size, "--batch", str(setting.batch), "--device", setting.device]
     options += ["--precision", setting.precision, *(["--compile"] if setting.compile else [])]
     command = [sys.executable, "-m", "vmae_zoo", "bench", "train", *options]
@@ -24,21 +24,21 @@ def alone(name: str, setting: Setting) -> dict[str, float | None]:
 
 
 def measure(name: str, setting: Setting) -> dict[str, float]:
-    """The peak of a contender's second step, when AdamW has its moments.
+    """Peak memory of a candidate's second step, once AdamW has its moments.
 
     Returns:
-        "mb", all of it; "mb_beside_weights", without weights, gradients and moments, which are as large for every
+        "mb", in total; "mb_beside_weights", without weights, gradients and moments, whose size does not depend on the
         batch.
     """
-    contender = build(name, setting)
-    trained = [parameter for parameter in contender.model.parameters() if parameter.requires_grad]
+    candidate = build(name, setting)
+    trained = [parameter for parameter in candidate.model.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
-    contender.update()
-    weights = sum(tensor.nbytes for tensor in (*contender.model.parameters(), *contender.model.buffers()))
+    candidate.update()
+    weights = sum(tensor.nbytes for tensor in (*candidate.model.parameters(), *candidate.model.buffers()))
     fixed = weights + 3 * sum(parameter.nbytes for parameter in trained)
     before = _reset(setting.device)
-    contender.step()
+    candidate.step()
     if setting.device == "cuda":
         torch.cuda.synchronize()
         peak = torch.cuda.max_memory_allocated()
@@ -48,7 +48,7 @@ def measure(name: str, setting: Setting) -> dict[str, float]:
 
 
 def _reset(device: str) -> int:
-    """Forget the peak so far, that of building; bytes held now, without what is free and only not given back."""
+    """Reset the peak, return free memory to the system; bytes held now."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
@@ -60,7 +60,7 @@ def _reset(device: str) -> int:
 
 
 def _held(what: str) -> int:
-    """Bytes this process holds (VmRSS) or has held at most (VmHWM); elsewhere than on Linux always the latter."""
+    """Resident memory of this process in bytes, now (VmRSS) or at its peak (VmHWM); outside Linux always the peak."""
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(what))

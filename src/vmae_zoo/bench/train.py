@@ -1,12 +1,12 @@
-"""``vmae-zoo bench train``: what a training step costs, paired with transformers' VideoMAE in one run.
+"""``vmae-zoo bench train``: the cost of a training step, paired with the VideoMAE of transformers.
 
-First each contender does a step in a process of its own, for its memory (`vmae_zoo.bench.step_memory`). Then rounds
-time each contender once, in turn, so that a busy machine slows all alike; ratios are of the same round. A contender
-that is much slower than the first is timed once, before the rounds.
+First each candidate does a step in a separate process, which measures its memory (`vmae_zoo.bench.step_memory`). Then
+rounds time each candidate once, in turn, so that other load on the machine slows all of them; ratios are of the same
+round. A candidate that is much slower than the first one is timed once, before the rounds.
 
-On a GPU the time is split. ``data`` is moving a batch there from pinned memory, which in training goes on beside the
-step before; ``host`` is the part of a step until Python has asked for all its work: near the whole, the GPU waits for
-Python.
+On a GPU the time is split: ``data`` is the copy of a batch from pinned memory, which overlaps with the previous step
+during training; ``host`` is the time until Python has launched all kernels of a step. If it is close to the whole, the
+GPU waits for Python.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from typing import Any, NamedTuple
 from vmae_zoo.methods.registry import CLASS_NAMES
 
 NAMES = (*CLASS_NAMES, "transformers-sdpa", "transformers-eager")
-SLOW = 4  # times the first contender's time for a clip
+SLOW = 4  # times the first candidate's time per clip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "contenders",
+        "candidates",
         nargs="*",
         default=["VideoMAE", "transformers-sdpa", "transformers-eager"],
         metavar="NAME",
-        help=f"of {', '.join(NAMES)}; the first is the one that ratios refer to",
+        help=f"of {', '.join(NAMES)}; ratios are relative to the first",
     )
     parser.add_argument("--size", default="base", help="tiny, small, base, large, huge or giant (default: base)")
     parser.add_argument("--batch", type=int, default=2, help="clips per step (default: 2)")
-    parser.add_argument("--rounds", type=int, default=10, help="timed steps of each contender (default: 10)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is one")
+    parser.add_argument("--rounds", type=int, default=10, help="timed steps of each candidate (default: 10)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 on cuda, else float32")
     parser.add_argument("--compile", action="store_true", help="compile our blocks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time the contenders and print a table."""
+    """Time the candidates and print a table."""
     import torch
 
     from vmae_zoo.bench.candidates import Setting
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     if args.alone:
         print(json.dumps(measure(args.alone, setting)))
         return 0
-    unknown = [name for name in args.contenders if name not in NAMES]
+    unknown = [name for name in args.candidates if name not in NAMES]
     if unknown:
-        raise ValueError(f"no contender {unknown[0]}: choose of {', '.join(NAMES)}")
-    result = compare(args.contenders, setting, args.rounds)
+        raise ValueError(f"candidate {unknown[0]!r} is not known: choose from {', '.join(NAMES)}")
+    result = compare(args.candidates, setting, args.rounds)
     print(table(result))
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
-    """Times, ratios, arithmetic and memory of some contenders."""
+    """Times, ratios, FLOPs and memory of some candidates."""
     import torch
 
     from vmae_zoo.bench.candidates import build
@@ -80,21 +80,21 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     for name in names:
         _progress(f"memory of {name}")
         memory[name] = alone(name, settings[name])
-    contenders, flops = {}, {}
+    candidates, flops = {}, {}
     for name in names:
         _progress(f"building {name}")
-        contenders[name] = contender = build(name, settings[name])
-        flops[name] = flops_per_clip(contender.model, contender.batch) if name in CLASS_NAMES else None
-        contender.step()
-    warm = {name: timed(contender) for name, contender in contenders.items()}
+        candidates[name] = candidate = build(name, settings[name])
+        flops[name] = flops_per_clip(candidate.model, candidate.batch) if name in CLASS_NAMES else None
+        candidate.step()
+    warm = {name: timed(candidate) for name, candidate in candidates.items()}
     for name in names:
         if warm[name].step / settings[name].batch > SLOW * warm[names[0]].step / setting.batch:
-            del contenders[name]
-    seconds: dict[str, list[Seconds]] = {name: [] for name in contenders}
+            del candidates[name]
+    seconds: dict[str, list[Seconds]] = {name: [] for name in candidates}
     for number in range(rounds):
         _progress(f"round {number + 1}/{rounds}")
-        for name, contender in contenders.items():
-            seconds[name].append(timed(contender))
+        for name, candidate in candidates.items():
+            seconds[name].append(timed(candidate))
     _progress("")
     on_gpu = setting.device == "cuda"
     peak = peak_flops(torch.cuda.get_device_name()) if on_gpu else None
@@ -129,39 +129,39 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
 
 
 class Seconds(NamedTuple):
-    """Of a step and of its parts, see above."""
+    """Seconds of a step and of its parts, see the module."""
 
     data: float
     host: float
     step: float
 
 
-def timed(contender: Any) -> Seconds:
-    """Move the batch, then do one step, the device's work included."""
+def timed(candidate: Any) -> Seconds:
+    """Copy the batch, then do one step, and wait for the device."""
     import torch
 
     def now() -> float:
-        if contender.setting.device == "cuda":
+        if candidate.setting.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
     start = now()
-    contender.move()
+    candidate.move()
     moved = now()
-    contender.step()
-    asked = time.perf_counter()
-    return Seconds(moved - start, asked - moved, now() - moved)
+    candidate.step()
+    launched = time.perf_counter()
+    return Seconds(moved - start, launched - moved, now() - moved)
 
 
 def interval(values: list[float]) -> list[float]:
-    """A 95 % interval of the median by order statistics: the second and the second-last of ten."""
+    """A 95 % interval of the median by order statistics: of ten values, the second and the ninth."""
     cut = max(int(0.5 * len(values) - 0.98 * len(values) ** 0.5), 0)
     ordered = sorted(values)
     return [round(ordered[cut], 3), round(ordered[-1 - cut], 3)]
 
 
 def table(result: dict[str, Any]) -> str:
-    """The numbers for a terminal."""
+    """The result as a table."""
     head = f"{result['size']}, {result['batch']} clips a step, {result['precision']}, {result['machine']}"
     lines = [
         f"{head}, {result['rounds']} rounds",

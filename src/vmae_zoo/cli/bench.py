@@ -1,16 +1,16 @@
-"""``vmae-zoo bench``: what reading, training and motion guidance cost on this machine."""
+"""``vmae-zoo bench``: the cost of reading and training on this machine."""
 
 import argparse
 from importlib import import_module
 
-WHAT = {
-    "data": "clips a second from videos, and what a GPU wants",
-    "train": "a training step, beside transformers'",
+BENCHMARKS = {
+    "data": "clips per second from videos, and how many a GPU needs",
+    "train": "a training step, paired with the VideoMAE of transformers",
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """Asks its module for the arguments once it is chosen, so that nothing is imported for the others."""
+    """Imports the module of a benchmark only if it is chosen."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Add the arguments, then parse."""
@@ -21,13 +21,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add what can be measured."""
-    chosen = parser.add_subparsers(required=True, metavar="{" + ",".join(WHAT) + "}", parser_class=_Parser)
-    for name, about in WHAT.items():
-        chosen.add_parser(name, help=about, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    """Add a subparser per benchmark."""
+    subparsers = parser.add_subparsers(required=True, metavar="{" + ",".join(BENCHMARKS) + "}", parser_class=_Parser)
+    for name, summary in BENCHMARKS.items():
+        subparsers.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
     parser.epilog = "example: vmae-zoo bench data /data/hmdb51"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure one."""
+    """Run the benchmark."""
     return args.measure(args)
