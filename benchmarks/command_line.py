@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from vmae_zoo.cli.main import report_errors
+from vmae_zoo.cli.errors import report_errors
 
 
 def main(

@@ -79,7 +79,7 @@ def here(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def vmae(here) -> Callable[..., int]:
     """The command line over the toys: takes arguments, returns the exit code."""
-    from vmae_zoo.cli.main import report_errors
+    from vmae_zoo.cli.errors import report_errors
     from vmae_zoo.cli.trainer import ZooCLI, quieten
 
     def run(*arguments: str) -> int:

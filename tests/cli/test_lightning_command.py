@@ -1,4 +1,4 @@
-"""``lightning``: trainer verbs are ours, any other verb is its next owner's."""
+"""``lightning``: trainer subcommands run here, any other goes to the next package with such a command."""
 
 import sys
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from vmae_zoo.cli import lightning_command
 
 @pytest.fixture
 def call(monkeypatch):
-    """Runs ``lightning ...`` beside packages that bring the same command; tells who answered."""
+    """Runs ``lightning ...`` beside packages that bring the same command; returns who answered."""
 
     def run(*arguments, installed=("vmae-zoo",)):
         answered = []
@@ -20,15 +20,15 @@ def call(monkeypatch):
 
         monkeypatch.setattr(sys, "argv", ["lightning", *arguments])
         monkeypatch.setattr(lightning_command, "entry_points", lambda **_: [script(name) for name in installed])
-        monkeypatch.setattr(lightning_command, "zoo", lambda: answered.append("zoo") or 0)
+        monkeypatch.setattr(lightning_command, "vmae_zoo_main", lambda: answered.append("vmae_zoo") or 0)
         return lightning_command.main(), answered
 
     return run
 
 
-@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict", "-c", "--config=x.yaml"])
-def test_trainer_verbs_are_ours_whatever_is_installed(call, verb):
-    assert call(verb, installed=("vmae-zoo", "lightning_sdk")) == (0, ["zoo"])
+@pytest.mark.parametrize("name", ["fit", "validate", "test", "predict", "-c", "--config=x.yaml"])
+def test_trainer_subcommands_run_here_whatever_is_installed(call, name):
+    assert call(name, installed=("vmae-zoo", "lightning_sdk")) == (0, ["vmae_zoo"])
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_trainer_verbs_are_ours_whatever_is_installed(call, verb):
         (("vmae-zoo", "litserve"), "litserve"),
     ],
 )
-def test_other_verbs_go_to_lightning_sdk_first(call, installed, owner):
+def test_other_subcommands_go_to_lightning_sdk_first(call, installed, owner):
     assert call("studio", installed=installed) == (0, [owner])
 
 
-def test_other_verbs_without_an_owner_get_one_helpful_line(call, capsys):
+def test_other_subcommands_without_an_owner_get_one_line(call, capsys):
     assert call("studio") == (2, [])
     error = capsys.readouterr().err
     assert "lightning-sdk" in error
@@ -52,5 +52,5 @@ def test_other_verbs_without_an_owner_get_one_helpful_line(call, capsys):
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_are_ours_when_nobody_else_is_there(call, option):
-    assert call(option) == (0, ["zoo"])
-    assert call() == (0, ["zoo"])
+    assert call(option) == (0, ["vmae_zoo"])
+    assert call() == (0, ["vmae_zoo"])

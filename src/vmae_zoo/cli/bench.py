@@ -3,9 +3,22 @@
 import argparse
 from importlib import import_module
 
+from vmae_zoo.cli.errors import UsageError
+
 BENCHMARKS = {
     "data": "clips per second from videos, and how many a GPU needs",
     "train": "a training step, paired with the VideoMAE of transformers",
+}
+
+MOVED = {  # earlier name: module in ``benchmarks/``
+    "corruption": "corruption",
+    "damage": "corruption",
+    "faults": "faults",
+    "following": "mask_tracking",
+    "guidance": "guidance",
+    "mask_tracking": "mask_tracking",
+    "memory": "memory",
+    "scaling": "scaling",
 }
 
 
@@ -14,7 +27,12 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Add the arguments, then parse."""
-        module = import_module(f"vmae_zoo.bench.{self.prog.split()[-1]}")
+        name = self.prog.split()[-1]
+        if name in MOVED:
+            raise UsageError(
+                f"`bench {name}` has moved: run `python -m benchmarks.{MOVED[name]}` in a checkout of the repository"
+            )
+        module = import_module(f"vmae_zoo.bench.{name}")
         module.configure(self)
         self.set_defaults(measure=module.run)
         return super().parse_known_args(args, namespace)
@@ -27,6 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         subparsers.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
+    for name in MOVED:
+        subparsers.add_parser(name)  # without help text: not listed
     parser.epilog = "example: vmae-zoo bench data /data/hmdb51"
 
 

@@ -16,7 +16,7 @@ from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger
 from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.callbacks.throughput import Throughput
 from vmae_zoo.cli.compose import files_of
-from vmae_zoo.cli.main import UsageError
+from vmae_zoo.cli.errors import UsageError
 from vmae_zoo.cli.parse_errors import complaint, unwrap_message
 from vmae_zoo.cli.parser import RecipeParser, options_of, recipes_of, refuse_linked, with_recipes
 from vmae_zoo.cli.run_folders import RECIPE
