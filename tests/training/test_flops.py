@@ -1,4 +1,4 @@
-"""FLOPs counted without data equal the formulas on paper and a count of the real step."""
+"""FLOPs counted on the meta device equal the formulas and the count of a real step."""
 
 import pytest
 import torch

@@ -13,7 +13,12 @@ import torch
 from tests.methods.small import CASES, SMALL
 from torch.utils.data import DataLoader
 
+<<<<<<< HEAD
 from vmae_zoo.methods.registry import CLASS_NAMES, resolve_method
+=======
+from vmae_zoo import methods
+from vmae_zoo.methods.registry import CLASS_NAMES
+>>>>>>> 5e452e2 (Accuracies by torchmetrics, in percent; predictions are written by a callback; training described in plain terms)
 from vmae_zoo.randomness import random_bits
 
 RECORD = Path(__file__).parents[1] / "golden" / "losses.json"
@@ -64,10 +69,10 @@ def losses(name, folder):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CASES)
 def test_the_losses_are_those_on_record(name, tmp_path, monkeypatch):
-    def asked(trainer):
-        raise AssertionError("asked for, it starts the data loader before a resumed run knows its place")
+    def estimate(trainer):
+        raise AssertionError("this creates the data loader before a resumed run has restored its position")
 
-    monkeypatch.setattr(lightning.Trainer, "estimated_stepping_batches", property(asked))
+    monkeypatch.setattr(lightning.Trainer, "estimated_stepping_batches", property(estimate))
     recorded = json.loads(RECORD.read_text())[name]
     assert losses(name, tmp_path) == pytest.approx(recorded, rel=1e-3)
     assert len(set(recorded)) == STEPS

@@ -1,4 +1,4 @@
-"""Erasing, mixing and soft targets follow the official program: checked by formula, by timm and by statistics."""
+"""Random erasing, mixup, CutMix and soft targets follow the official program, by formula, timm and statistics."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ import torch
 from timm.loss import SoftTargetCrossEntropy
 
 from vmae_zoo.training.mixup import (
-    beta,
-    centred_box,
+    cutmix_box,
     mixup_cutmix,
+    random_beta,
     random_erasing,
     random_normal,
     soft_cross_entropy,
@@ -19,7 +19,7 @@ from vmae_zoo.training.mixup import (
 KEYS = torch.arange(1, 4001)
 
 
-def test_soft_targets_and_their_loss_are_timms():
+def test_soft_targets_and_their_loss_equal_timm():
     label, logits = torch.tensor([3, 0, 2, 4]), torch.randn(4, 5)
     target = soft_targets(label, 5, 0.1)
     mixed = 0.7 * target + 0.3 * target.flip(0)
@@ -28,25 +28,25 @@ def test_soft_targets_and_their_loss_are_timms():
 
 
 @pytest.mark.parametrize(
-    ("share", "row", "column"), [(0.3, 0.0, 0.99), (0.75, 0.52, 0.31), (0.01, 0.22, 0.61), (1.0, 0.4, 0.4)]
+    ("lam", "row", "column"), [(0.3, 0.0, 0.99), (0.75, 0.52, 0.31), (0.01, 0.22, 0.61), (1.0, 0.4, 0.4)]
 )
-def test_the_box_is_the_official_one(share, row, column):
-    rows, columns = int(20 * (1 - share) ** 0.5), int(30 * (1 - share) ** 0.5)
+def test_the_box_is_the_official_one(lam, row, column):
+    rows, columns = int(20 * (1 - lam) ** 0.5), int(30 * (1 - lam) ** 0.5)
     y, x = int(row * 20), int(column * 30)
     expected = torch.zeros(20, 30, dtype=torch.bool)
     expected[max(y - rows // 2, 0) : y + rows // 2, max(x - columns // 2, 0) : x + columns // 2] = True
-    box = centred_box(torch.tensor(share), torch.tensor(row), torch.tensor(column), 20, 30)
+    box = cutmix_box(torch.tensor(lam), torch.tensor(row), torch.tensor(column), 20, 30)
     assert torch.equal(box, expected)
 
 
-def test_every_clip_is_mixed_with_its_mirror_and_the_target_by_the_same_share():
+def test_clips_are_mixed_in_mirrored_pairs_and_targets_by_the_same_weight():
     video = torch.arange(4.0)[:, None, None, None, None].expand(4, 3, 2, 16, 16)
     target = soft_targets(torch.arange(4), 4)
     kinds = {"mixup": 0, "cutmix": 0}
     for key in range(200):
         mixed, soft = mixup_cutmix(video, target, torch.tensor([key, 1, 2, 3]))
-        own = (mixed[0] / 3 - 1).neg()  # the share of clip 0, whose mirror is clip 3
-        assert torch.equal(own, own[:1, :1].expand_as(own))  # all channels and frames alike
+        own = (mixed[0] / 3 - 1).neg()  # weight of clip 0, which is mixed with clip 3
+        assert torch.equal(own, own[:1, :1].expand_as(own))  # the same in all channels and frames
         kinds["cutmix" if own.unique().numel() == 2 or own.mean() in (0, 1) else "mixup"] += 1
         torch.testing.assert_close(soft[0, 0], own.mean())
         torch.testing.assert_close(soft[0, 3], 1 - own.mean())
@@ -57,7 +57,7 @@ def test_every_clip_is_mixed_with_its_mirror_and_the_target_by_the_same_share():
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.0, 0.0)])
-def test_either_can_be_turned_off(mixup, cutmix):
+def test_either_can_be_disabled(mixup, cutmix):
     video = torch.zeros(2, 1, 1, 8, 8)
     video[1] = 1
     for key in range(20):
@@ -72,8 +72,8 @@ def test_either_can_be_turned_off(mixup, cutmix):
 
 
 @pytest.mark.parametrize("a", [0.8, 1.0, 0.2])
-def test_shares_follow_the_beta_distribution(a):
-    values = beta(KEYS, a, "test").numpy()
+def test_samples_follow_the_beta_distribution(a):
+    values = random_beta(KEYS, a, "test").numpy()
     expected = np.random.default_rng(0).beta(a, a, 200_000)
     for quantile in (0.05, 0.25, 0.5, 0.75, 0.95):
         assert np.quantile(values, quantile) == pytest.approx(np.quantile(expected, quantile), abs=0.03)
@@ -89,7 +89,7 @@ def test_noise_is_standard_normal():
     assert torch.stack([noise[0], noise[1]]).corrcoef()[0, 1].abs() < 0.04
 
 
-def test_erasing_takes_one_box_of_a_quarter_of_the_clips():
+def test_erasing_changes_one_box_of_a_quarter_of_the_clips():
     video = torch.full((800, 2, 3, 24, 32), 9.0)
     out = random_erasing(video, KEYS[:800])
     changed = out != 9.0
@@ -105,6 +105,6 @@ def test_erasing_takes_one_box_of_a_quarter_of_the_clips():
     assert aspect.min() < 0.5
     assert 2 < aspect.max() < 4.5
     one = out[hit][0][:, :, boxes[0]]
-    assert one.unique().numel() == one.numel()  # fresh noise for each value
+    assert one.unique().numel() == one.numel()  # independent noise for each value
     assert torch.equal(random_erasing(video[:5], KEYS[:5]), out[:5])
     assert random_erasing(video, KEYS[:800], probability=0) is video

@@ -91,7 +91,7 @@ class OnlineProbe(Callback):
             return
         pl_module.log("probe/top1", scores.top1, prog_bar=True, logger=False, rank_zero_only=True)
         for logger in trainer.loggers:
-            logger.log_metrics({"probe/top1": scores.top1, "probe/top5": scores.top5}, trainer.global_step)
+            logger.log_metrics({f"probe/{name}": value for name, value in scores.asdict().items()}, trainer.global_step)
         rank_zero_info(f"step {trainer.global_step}: {self.kind} of the encoder's features: {scores.line()}")
 
     def _scores(self, train: Features, val: Features, classes: int) -> ClassificationMetrics:

@@ -144,7 +144,7 @@ def mean_of(runs: Sequence[dict[str, Any]], disjoint: bool = False) -> dict[str,
         disjoint: no video is in two test sets, as when each split leaves one subject out: "videos" counts all of them,
             and the interval is that of all.
     """
-    means = {name: sum(run[name] for run in runs) / len(runs) for name in NUMBERS}
+    means = {name: sum(run[name] for run in runs) / len(runs) for name in NUMBERS if name in runs[0]}
     if disjoint:
         tested = sum({run["split"]: run["videos"] for run in runs}.values())
         accuracy = sum(run["top1"] * run["videos"] for run in runs) / sum(run["videos"] for run in runs)

@@ -9,23 +9,21 @@ the official program: every random choice is a function of the samples' keys.
 Shapes: B clips, C channels, T frames, H rows, W columns; K classes.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning import Callback
 from torch import Tensor, nn
 
 from vmae_zoo.data.interfaces import data_of
-from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
-from vmae_zoo.training.predictions import VideoPredictions
+from vmae_zoo.training.predictions import PredictionWriter
 from vmae_zoo.training.schedules import RunLength, multistep
 
 
@@ -112,7 +110,6 @@ class Classifier(Method):
         self.grid = self.encoder.grid
         self.head_dropout = nn.Dropout(head_dropout)
         self.head: nn.Linear | None = None
-        self.predictions = VideoPredictions()
         if classes or num_classes:
             self.set_classes(list(classes or ()), num_classes)
 
@@ -203,54 +200,30 @@ class Classifier(Method):
         self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Start counting."""
+        self.accuracy = accuracy_metrics(self.hparams["num_classes"]).to(self.device)
+
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Cross-entropy and accuracies of held-back clips."""
+        """Cross-entropy and predictions of held-out clips."""
         logits_BK, label_B = self(self.normalize(batch["video"])).float(), batch["label"]
-        settings: dict[str, Any] = {"batch_size": len(label_B), "sync_dist": True}
-        top = logits_BK.topk(min(5, logits_BK.shape[1]), dim=1).indices == label_B[:, None]
-        self.log("loss/val", nn.functional.cross_entropy(logits_BK, label_B), prog_bar=True, **settings)
-        self.log("top1/val", top[:, :1].float().sum(1).mean(), prog_bar=True, **settings)
-        self.log("top5/val", top.float().sum(1).mean(), **settings)
+        loss = nn.functional.cross_entropy(logits_BK, label_B)
+        self.log("loss/val", loss, prog_bar=True, batch_size=len(label_B), sync_dist=True)
+        self.accuracy.update(logits_BK, label_B)
 
-    def on_test_epoch_start(self) -> None:
-        """Start with no predictions."""
-        self.predictions = VideoPredictions()
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracies in percent, over all processes."""
+        metrics = ClassificationMetrics.compute(self.accuracy).asdict()
+        self.log("top1/val", metrics["top1"], prog_bar=True, sync_dist=True)
+        more = {f"{name}/val": metrics[name] for name in ("top5", "mean_class") if name in metrics}
+        self.log_dict(more, sync_dist=True)
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Probabilities of every view."""
-        if "video" in batch:  # absent if no video of the batch could be read
-            self.predictions.add(batch, self(self.normalize(batch["video"])).float().softmax(1))
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        """Class probabilities (B, K) of every view; None if no video of the batch could be read."""
+        return self(self.normalize(batch["video"])).float().softmax(1) if "video" in batch else None
 
-    def on_test_epoch_end(self) -> None:
-        """Compute accuracies, and write ``test.csv`` and ``test.json`` into the run's folder."""
-        found = self.predictions.gather()
-        metrics = found.metrics()
-        if metrics is None:
-            raise ValueError("no test video has a label: use `lightning predict`, which needs none")
-        self.log_dict({f"{name}/test": value for name, value in metrics.asdict().items()})
-        folder = self._write(found, data_of(self.trainer).test_records, "test.csv", truth=True)
-        if folder:
-            (folder / "test.json").write_text(json.dumps(metrics.asdict(), indent=2) + "\n")
+    predict_step = test_step
 
-    def on_predict_epoch_start(self) -> None:
-        """Start with no predictions."""
-        self.predictions = VideoPredictions()
-
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> int:
-        """Probabilities of every view; returns how many videos are done."""
-        self.test_step(batch, batch_idx)
-        return len(self.predictions.probabilities)
-
-    def on_predict_epoch_end(self) -> None:
-        """Write ``predictions.csv``: path, label, probability."""
-        records = data_of(self.trainer).predict_records
-        self._write(self.predictions.gather(), records, "predictions.csv", truth=False)
-
-    def _write(self, found: VideoPredictions, records: Sequence[ClipRecord], name: str, truth: bool) -> Path | None:
-        """The folder written to; None in processes other than the first, and in a trial run."""
-        if not self.trainer.is_global_zero or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return None
-        folder = Path(self.trainer.default_root_dir)
-        found.write_csv(folder / name, records, self.classes, truth)
-        rank_zero_info(f"{len(found.probabilities)} videos: {folder / name}")
-        return folder
+    def configure_callbacks(self) -> list[Callback]:
+        """Average, evaluate and write what ``test_step`` and ``predict_step`` return."""
+        return [PredictionWriter(lambda: self.classes)]

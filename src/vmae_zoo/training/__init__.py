@@ -1,1 +1,1 @@
-"""How parameters are trained: groups, schedule, strategy, checkpoints."""
+"""Training: parameter groups, schedules, augmentation on the device, metrics, checkpoints, signals, FSDP2."""

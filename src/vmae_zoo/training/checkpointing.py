@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any moment and a full disk, and a last one however short the run.
+"""The last checkpoint of a run: written on a schedule, on a stop signal and at the end of training.
 
-Lightning's own `ModelCheckpoint` with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple, not at the
-end. It can be added beside `LastCheckpoint`, for the best by some metric: a full disk then does not end the run either.
+Lightning's `ModelCheckpoint` with ``every_n_train_steps`` leaves ``last.ckpt`` at the last multiple, not at the end. It
+can be added beside `LastCheckpoint`, for example for the best by a metric, and then tolerates a full disk too.
 """
 
 import signal
@@ -19,7 +19,7 @@ from vmae_zoo.lightning_internals import skip_sigterm_broadcast
 from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
-RETRY_MINUTES = 5.0  # after a save that failed
+RETRY_MINUTES = 5.0  # after a failed save
 
 
 class StepFilter(ABC):
@@ -27,141 +27,138 @@ class StepFilter(ABC):
 
     @abstractmethod
     def last_step_skipped(self, trainer: Trainer) -> bool:
-        """Whether the last step was skipped, so that no run should be resumed from here."""
+        """Whether the last step was skipped; no checkpoint is written then."""
 
 
 class LastCheckpoint(Checkpoint, RunControl):
-    """Keeps ``checkpoints/last.ckpt`` of the run folder up to date.
+    """Writes ``checkpoints/last.ckpt`` of the run folder.
 
-    It is written every so many steps and every so many minutes, at the end of training, and when the run is told to end
-    (SIGTERM, SIGUSR1, SIGHUP, Ctrl-C): between two steps, so that the run goes on exactly there. Where it cannot be
-    written, the one before is kept, the run says so and tries again; only a run whose end is not saved fails.
+    It is written every ``every_n_steps`` and ``every_minutes``, at the end of training, and on SIGTERM, SIGUSR1, SIGHUP
+    or Ctrl-C, which end the run between two steps. If a file cannot be written, the previous one is kept, a warning
+    says so, and the next save is tried as scheduled; only a run whose final save fails ends with an error.
 
-    In a series of steps that are skipped for numbers that are not finite nothing is written, and a run that is told to
-    end makes steps until the series is over: ``last.ckpt`` is what `SkipNonFiniteSteps` goes back to, and has to be
-    from before the series. Only training that comes to its end inside one is saved there.
+    While a `StepFilter` skips steps, nothing is written and a stop signal has to wait: `SkipNonFiniteSteps` returns to
+    ``last.ckpt``, which therefore has to precede the skipped steps. The end of training is always saved.
 
     Args:
-        every_n_steps: optimiser steps from one save to the next.
-        every_minutes: most minutes from one save to the next, for slow steps; None counts steps only.
+        every_n_steps: optimizer steps between two saves.
+        every_minutes: maximum minutes between two saves, for slow steps; None for no limit.
         keep_every_n_epochs: also keep ``epoch-N.ckpt`` every so many epochs; None keeps only the last.
     """
 
     def __init__(
         self, every_n_steps: int = 500, every_minutes: float | None = 30, keep_every_n_epochs: int | None = None
     ):
-        if every_n_steps < 1 or (keep_every_n_epochs is not None and keep_every_n_epochs < 1):
-            raise ValueError("checkpoint.every_n_steps and checkpoint.keep_every_n_epochs count from 1")
+        for name, value in {"every_n_steps": every_n_steps, "keep_every_n_epochs": keep_every_n_epochs}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"checkpoint.{name} = {value}: must be >= 1")
         if every_minutes is not None and every_minutes <= 0:
-            raise ValueError(f"checkpoint.every_minutes = {every_minutes}: give minutes, or null")
+            raise ValueError(f"checkpoint.every_minutes = {every_minutes}: must be > 0, or null")
         self.every_n_steps = every_n_steps
         self.every_minutes = every_minutes
         self.keep_every_n_epochs = keep_every_n_epochs
-        self.failed = ""  # why the last attempt did not work
+        self.failed = ""  # message of the last save, if it failed
         self._signals = Signals()
-        self._agree = AsyncMaxReduce(1)
-        self._saved_at = self._seen = 0  # nothing to save before the first step
+        self._reduce_max = AsyncMaxReduce(1)
+        self._saved_step = self._seen_step = 0  # there is nothing to save before the first step
         self._due = False
-        self._tried = time.monotonic()
+        self._tried_at = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """No checkpoint of a user's own ends the run on a full disk either."""
+        """Make other checkpoint callbacks tolerate a full disk."""
         for other in trainer.checkpoint_callbacks if stage == "fit" else []:
             if isinstance(other, ModelCheckpoint):
                 tolerate_save_failure(other)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to signals; a resumed run already has the step that it starts from on disk."""
-        self._saved_at = self._seen = trainer.global_step
-        self._tried = time.monotonic()
-        self._agree = AsyncMaxReduce(trainer.world_size)
+        """Install signal handlers; a resumed run already has a checkpoint of its first step."""
+        self._saved_step = self._seen_step = trainer.global_step
+        self._tried_at = time.monotonic()
+        self._reduce_max = AsyncMaxReduce(trainer.world_size)
         self._signals.install()
-        if trainer.received_sigterm:  # by Lightning, which listens from a little earlier on
+        if trainer.received_sigterm:  # by Lightning, whose handlers are installed earlier
             self._signals.number = signal.SIGTERM
         skip_sigterm_broadcast(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when it is time, or when told to end."""
-        stepped, self._seen = trainer.global_step != self._seen, trainer.global_step
-        told, overdue = self._agree(self._signals.number, int(self._overdue()))
-        self._due |= bool(overdue) or (stepped and trainer.global_step % self.every_n_steps == 0)
-        if told:
-            self._end(trainer, told)
+        """Save if a save is due; save and exit after a signal."""
+        stepped, self._seen_step = trainer.global_step != self._seen_step, trainer.global_step
+        self._check_signal(trainer, scheduled=stepped and trainer.global_step % self.every_n_steps == 0)
         if self._due and stepped:
-            self.save_last(trainer)
+            self.save_now(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """A long validation is no reason not to end."""
-        if trainer.sanity_checking or trainer.state.fn != "fit":
-            return
-        told, overdue = self._agree(self._signals.number, int(self._overdue()))
-        self._due |= bool(overdue)
-        if told:
-            self._end(trainer, told)
+        """Save and exit after a signal during a validation too."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._check_signal(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep a copy every ``keep_every_n_epochs``."""
-        done = trainer.current_epoch + 1
-        if self.keep_every_n_epochs and done % self.keep_every_n_epochs == 0 and not _trial(trainer):
-            self._save(trainer, f"epoch-{done}.ckpt")
+        """Write ``epoch-N.ckpt`` every ``keep_every_n_epochs``."""
+        ended = trainer.current_epoch + 1
+        if self.keep_every_n_epochs and ended % self.keep_every_n_epochs == 0 and not _trial(trainer):
+            self._save(trainer, f"epoch-{ended}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of training.
 
         Raises:
-            NotSavedError: it could not be written.
+            NotSavedError: the file could not be written.
         """
-        self._agree.result()
-        self.save_last(trainer, at_the_end=True)
-        if self.failed and trainer.global_step != self._saved_at:
-            there = f"last.ckpt holds step {self._saved_at}" if self._saved_at else "there is no earlier one"
+        self._reduce_max.result()
+        self._save_last(trainer)
+        if self.failed and trainer.global_step != self._saved_step:
             raise NotSavedError(
-                f"the end of training is lost: {self.failed}; {there}: make room, then --ckpt_path last"
+                f"the end of training could not be saved: {self.failed}; {self._kept()}: make room, then resume with "
+                "--ckpt_path last"
             )
 
-    def save_last(self, trainer: Trainer, at_the_end: bool = False) -> None:
-        """Write ``last.ckpt``, unless it holds this step already, or this is no step to come back to."""
-        if _last_step_skipped(trainer) and not at_the_end:
-            return
-        self._due = False
-        if trainer.global_step != self._saved_at and not _trial(trainer) and self._save(trainer, "last.ckpt"):
-            self._saved_at = trainer.global_step
-
-    def _save(self, trainer: Trainer, name: str) -> bool:
-        """Whether it worked, the same in every process; a warning says why not."""
-        before, self._tried = self.failed, time.monotonic()
-        self.failed = try_save(trainer, lambda: trainer.save_checkpoint(self.folder(trainer) / name))
-        if self.failed and not before:
-            kept = f"last.ckpt of step {self._saved_at} stays" if self._saved_at else "there is no earlier one"
-            rank_zero_warn(f"step {trainer.global_step} is not saved: {self.failed}; {kept}, and training goes on")
-        return not self.failed
-
-    def _overdue(self) -> bool:
-        minutes = (time.monotonic() - self._tried) / 60
-        limit = self.every_minutes
-        return bool(self.failed and minutes > RETRY_MINUTES) or (limit is not None and minutes > limit)
-
     def save_now(self, trainer: Trainer) -> None:
-        """Write ``last.ckpt`` between two steps, unless it holds this one already."""
-        self.save_last(trainer)
+        """Write ``last.ckpt``, unless it holds this step already or the step was skipped."""
+        if not _last_step_skipped(trainer):
+            self._save_last(trainer)
 
     def stop_if_signaled(self, trainer: Trainer) -> None:
         """If a stop signal is pending, save and exit: for a run of one process, between two steps."""
         if self._signals.number:
-            self.save_last(trainer)
+            self.save_now(trainer)
             raise_for_signal(trainer, self._signals.number)
 
-    def _end(self, trainer: Trainer, told: int) -> None:
-        """Save and end here, or, in a series of skipped steps, after the next one: it will be asked again."""
-        if not _last_step_skipped(trainer):
-            self.save_last(trainer)
-            raise_for_signal(trainer, told)
+    def _check_signal(self, trainer: Trainer, scheduled: bool = False) -> None:
+        """Reduce signals and overdue saves over the processes; exit at a signal unless the last step was skipped."""
+        number, overdue = self._reduce_max(self._signals.number, int(self._overdue()))
+        self._due |= bool(overdue) or scheduled
+        if number and not _last_step_skipped(trainer):
+            self._save_last(trainer)
+            raise_for_signal(trainer, number)
+
+    def _save_last(self, trainer: Trainer) -> None:
+        self._due = False
+        if trainer.global_step != self._saved_step and not _trial(trainer) and self._save(trainer, "last.ckpt"):
+            self._saved_step = trainer.global_step
+
+    def _save(self, trainer: Trainer, name: str) -> bool:
+        """Whether the file was written, the same in every process; the first failure is a warning."""
+        before, self._tried_at = self.failed, time.monotonic()
+        self.failed = try_save(trainer, lambda: trainer.save_checkpoint(self.folder(trainer) / name))
+        if self.failed and not before:
+            rank_zero_warn(
+                f"step {trainer.global_step} was not saved: {self.failed}; {self._kept()}; training continues"
+            )
+        return not self.failed
+
+    def _kept(self) -> str:
+        return f"last.ckpt holds step {self._saved_step}" if self._saved_step else "there is no earlier checkpoint"
+
+    def _overdue(self) -> bool:
+        minutes = (time.monotonic() - self._tried_at) / 60
+        limit = self.every_minutes
+        return bool(self.failed and minutes > RETRY_MINUTES) or (limit is not None and minutes > limit)
 
     @staticmethod
     def folder(trainer: Trainer) -> Path:
-        """Where this trainer's checkpoints lie."""
+        """The folder of this trainer's checkpoints."""
         return Path(trainer.default_root_dir) / "checkpoints"
 
 

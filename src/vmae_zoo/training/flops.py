@@ -1,8 +1,7 @@
-"""How much arithmetic a training step is, and how much a GPU can do: for model FLOPs utilisation (MFU).
+"""FLOPs of a training step and of GPUs, for model FLOPs utilization (MFU).
 
-Counted are matrix products of the forward and the backward pass, two FLOPs per multiply-add, by running the method on
-tensors without data: so for any method and size, and only the work that has to be done (nothing for activations
-computed twice).
+PyTorch's counter counts the matrix products of the forward and backward pass, two FLOPs per multiply-add, of the method
+on the meta device, so for any method and size. Activations that gradient checkpointing computes twice count once.
 """
 
 import re
@@ -14,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vmae_zoo.training.fsdp2 import unwrapped_type
 
-CLIPS = 2  # batch norms want more than one
+CLIPS = 2  # batch norm needs more than one
 
-PEAK_TFLOPS = {  # dense bf16 (fp16 before Ampere) as vendors state it; first match counts
+PEAK_TFLOPS = {  # dense bf16 (fp16 before Ampere) as stated by the vendor; the first match counts
     "B200": 2250,
     "H100 PCIe": 756,
     "H100 NVL": 835,
@@ -46,7 +45,7 @@ PEAK_TFLOPS = {  # dense bf16 (fp16 before Ampere) as vendors state it; first ma
 
 
 def peak_flops(device_name: str) -> float | None:
-    """FLOP/s of a GPU by its name, in bf16 with dense matrices; None for one that is not in `PEAK_TFLOPS`."""
+    """Peak FLOP/s of a GPU in bf16 with dense matrices, by its name; None if it is not in `PEAK_TFLOPS`."""
     for name, tflops in PEAK_TFLOPS.items():
         if re.search(rf"\b{name}\b", device_name):
             return tflops * 1e12
@@ -54,14 +53,14 @@ def peak_flops(device_name: str) -> float | None:
 
 
 def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
-    """FLOPs of forward and backward pass for one clip.
+    """FLOPs of the forward and backward pass of one clip.
 
     Args:
-        method: any method; it is not run, only built again without data.
-        batch: a real one, for what is hidden of its clips.
+        method: any method; it is not run, but built again on the meta device.
+        batch: a real batch, for its masks.
 
     Returns:
-        The number, or None for a method that cannot run without data.
+        The number, or None for a method that cannot run on the meta device.
     """
     few = {name: values[:CLIPS] for name, values in batch.items() if isinstance(values, Tensor)}
     try:
@@ -77,7 +76,7 @@ def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
 
 
 def to_meta(method: Any) -> nn.Module:
-    """The same method, built again on the meta device: shapes only."""
+    """The method, built again on the meta device in training mode."""
     settings = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
     with torch.device("meta"):
         twin = unwrapped_type(method)(**settings)

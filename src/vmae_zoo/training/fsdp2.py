@@ -1,8 +1,8 @@
-"""FSDP2 as Lightning strategy ``fsdp2``: parameters, gradients and optimiser state sharded over every process.
+"""The Lightning strategy ``fsdp2``: parameters, gradients and optimizer state sharded over all processes.
 
-Lightning's `ModelParallelStrategy` is built for tensor parallelism: left alone it takes the processes of a node for one
-tensor-parallel group, and all of them draw the same clips. Here every process is a data-parallel one, and a checkpoint
-is one ordinary file.
+Lightning's `ModelParallelStrategy` is made for tensor parallelism: by default the processes of a node are one
+tensor-parallel group, which gets the same clips. Here all processes are data-parallel, and a checkpoint is one ordinary
+file.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 
 class FSDP2Strategy(ModelParallelStrategy):
-    """Shard over all processes of all nodes.
+    """FSDP2 over all processes of all nodes.
 
     Args:
         **settings: of `lightning.pytorch.strategies.ModelParallelStrategy`.
@@ -24,12 +24,12 @@ class FSDP2Strategy(ModelParallelStrategy):
         super().__init__(**{"save_distributed_checkpoint": False, **settings, "tensor_parallel_size": 1})
 
     def setup_environment(self) -> None:
-        """Every process is data-parallel."""
+        """Make every process data-parallel."""
         self._data_parallel_size = self.num_processes * self.num_nodes
         super().setup_environment()
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Share out whole weights; Lightning's own call has none left, `load_checkpoint` took them."""
+        """Distribute full weights, unless `load_checkpoint` has done so and removed them from the checkpoint."""
         if "state_dict" in checkpoint:
             from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
@@ -39,7 +39,7 @@ class FSDP2Strategy(ModelParallelStrategy):
 
 
 def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
-    """Shard each block by itself and the rest with the module, over the mesh's data-parallel axis."""
+    """Shard each block as a unit of its own, and the rest with the module, over the data-parallel axis of the mesh."""
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     if isinstance(module, FSDPModule):
@@ -49,7 +49,7 @@ def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
 
 
 def unwrapped_type(module: nn.Module) -> type[nn.Module]:
-    """The class that a module was written as; sharding gives it one of its own, FSDP before the name."""
+    """The class of a module before sharding, which replaces it by a subclass whose name begins with FSDP."""
     return next(kind for kind in type(module).__mro__ if not kind.__name__.startswith("FSDP"))
 
 

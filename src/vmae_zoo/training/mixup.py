@@ -1,11 +1,11 @@
-"""What fine-tuning does to a batch on the device: random erasing, mixup, CutMix, soft targets.
+"""Augmentation of a batch on the device in fine-tuning: random erasing, mixup, CutMix, soft targets.
 
 Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, arXiv 1708.04896; Zhang et al., "mixup", ICLR 2018, arXiv
 1710.09412; Yun et al., "CutMix", ICCV 2019, arXiv 1905.04899; the settings are those of the official VideoMAE. Every
-number is drawn from the samples' keys, on the device, without asking it for a value; all frames of a clip are treated
-alike. timm has the same arithmetic, drawn from global generators (and newer versions round CutMix's boxes otherwise).
+random number is a function of the samples' keys, without a host-device sync; all frames of a clip are changed alike.
+timm has the same arithmetic with global generators (and newer versions round the boxes of CutMix differently).
 
-Shapes: B clips, C channels, T frames, H rows, W columns, K classes.
+Shapes: B clips, C channels, T frames, H rows, W columns, K classes, R proposals.
 """
 
 import math
@@ -15,17 +15,17 @@ from torch import Tensor
 
 from vmae_zoo.randomness import random_bits, random_uniform
 
-_TRIES = 32  # rejection sampling in a fixed number of steps: it fails once in millions
+_TRIES = 32  # rejection sampling by a fixed number of proposals fails once in millions
 
 
 def soft_targets(label_B: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
-    """Float (B, K): ``1 - smoothing`` at the label, ``smoothing / K`` added everywhere."""
-    zero_BK = torch.zeros(len(label_B), classes, device=label_B.device)  # one_hot would make the device wait
+    """Smoothed one-hot targets, float (B, K): ``1 - smoothing`` at the label, plus ``smoothing / K`` everywhere."""
+    zero_BK = torch.zeros(len(label_B), classes, device=label_B.device)  # F.one_hot synchronizes host and device
     return zero_BK.scatter(1, label_B[:, None], 1 - smoothing) + smoothing / classes
 
 
 def soft_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
-    """Mean over the batch, in float32."""
+    """Cross-entropy with soft targets, averaged over the batch, in float32."""
     return -(target_BK * logits_BK.float().log_softmax(1)).sum(1).mean()
 
 
@@ -37,18 +37,18 @@ def mixup_cutmix(
     cutmix: float = 1.0,
     switch: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Mix each clip with its mirror in the batch: item i with item B - 1 - i, by one draw for the whole batch.
+    """Mix clip i of a batch with clip B - 1 - i, with the same random parameters for the whole batch.
 
-    Mixup takes a share of each clip, CutMix cuts one box, the same in all frames, out of the other; targets are mixed
-    by the same share.
+    Mixup averages both clips with weights lambda and 1 - lambda, CutMix replaces one box, the same in all frames, by
+    that of the other clip; targets are averaged with the same weights.
 
     Args:
         video_BCTHW: float clips.
         target_BK: soft targets.
-        key_B: int64 keys; the first one draws.
-        mixup: a of Beta(a, a) for mixup's share, 0: never (0.8 in the official program).
-        cutmix: the same for CutMix (1.0 in the official program).
-        switch: chance of CutMix where both may be.
+        key_B: int64 keys; the first one determines the parameters.
+        mixup: a of lambda ~ Beta(a, a) in mixup; 0 disables it (0.8 in the official program).
+        cutmix: a of lambda ~ Beta(a, a) in CutMix; 0 disables it (1.0 in the official program).
+        switch: probability of CutMix if both are enabled.
 
     Returns:
         Mixed clips and targets.
@@ -57,36 +57,36 @@ def mixup_cutmix(
         return video_BCTHW, target_BK
     key_1, (height, width) = key_B[:1], video_BCTHW.shape[-2:]
     u = random_uniform(key_1, 3, "mix")[0]
-    share_HW = beta(key_1, mixup or 1.0, "mixup").expand(height, width)
-    box_HW = centred_box(beta(key_1, cutmix or 1.0, "cutmix"), u[1], u[2], height, width)
-    cut = u[0] < (switch if mixup else 1.0) if cutmix else u[0] < 0
-    own_HW = torch.where(cut, (~box_HW).float(), share_HW).to(video_BCTHW.dtype)
-    own = own_HW.float().mean()
-    mixed = own_HW * video_BCTHW + (1 - own_HW) * video_BCTHW.flip(0)
-    return mixed, own * target_BK + (1 - own) * target_BK.flip(0)
+    mixup_HW = random_beta(key_1, mixup or 1.0, "mixup").expand(height, width)
+    box_HW = cutmix_box(random_beta(key_1, cutmix or 1.0, "cutmix"), u[1], u[2], height, width)
+    use_cutmix = u[0] < (switch if mixup else 1.0) if cutmix else u[0] < 0
+    lam_HW = torch.where(use_cutmix, (~box_HW).float(), mixup_HW).to(video_BCTHW.dtype)
+    lam = lam_HW.float().mean()
+    mixed = lam_HW * video_BCTHW + (1 - lam_HW) * video_BCTHW.flip(0)
+    return mixed, lam * target_BK + (1 - lam) * target_BK.flip(0)
 
 
-def centred_box(share: Tensor, row: Tensor, column: Tensor, height: int, width: int) -> Tensor:
-    """Bool (H, W), True in a box that leaves ``share`` of the area outside, before the frame cuts it off.
+def cutmix_box(lam: Tensor, row: Tensor, column: Tensor, height: int, width: int) -> Tensor:
+    """Bool (H, W), True inside a box of ``1 - lam`` of the area, cropped at the border of the frame.
 
     Args:
-        share: scalar in [0, 1].
-        row: centre of the box, in [0, 1) of the height.
-        column: the same along the width.
+        lam: scalar in [0, 1].
+        row: center of the box, in [0, 1) of the height.
+        column: center of the box, in [0, 1) of the width.
         height: rows H.
         width: columns W.
     """
-    side = (1 - share).sqrt()
+    side = (1 - lam).sqrt()
     inside = []
-    for size, place in ((height, row), (width, column)):
-        centre, half = (place * size).long(), (side * size).long() // 2
-        at = torch.arange(size, device=share.device)
-        inside.append((at >= centre - half) & (at < centre + half))
+    for size, fraction in ((height, row), (width, column)):
+        center, half = (fraction * size).long(), (side * size).long() // 2
+        position = torch.arange(size, device=lam.device)
+        inside.append((position >= center - half) & (position < center + half))
     return inside[0][:, None] & inside[1][None, :]
 
 
-def beta(key_B: Tensor, a: float, purpose: str) -> Tensor:
-    """One number per key from Beta(a, a), 0 < a <= 1: float (B,), by Jöhnk's rejection method (Metrika 8, 1964)."""
+def random_beta(key_B: Tensor, a: float, purpose: str) -> Tensor:
+    """A sample of Beta(a, a), 0 < a <= 1, per key: float (B,), by Jöhnk's rejection method (Metrika 8, 1964)."""
     u_B2R = random_uniform(key_B, 2 * _TRIES, purpose).double().unflatten(1, (2, _TRIES)) ** (1 / a)
     total_BR = u_B2R.sum(1)
     first_B1 = ((total_BR <= 1) & (total_BR > 0)).int().argmax(1, keepdim=True)
@@ -100,20 +100,20 @@ def random_erasing(
     area: tuple[float, float] = (0.02, 1 / 3),
     ratio: tuple[float, float] = (0.3, 1 / 0.3),
 ) -> Tensor:
-    """Replace a box of some clips by standard normal noise: the same box in all frames, fresh noise in each.
+    """Replace a box of some clips by standard normal noise: the same box in all frames, independent noise in each.
 
     Args:
-        video_BCTHW: float, normalised.
+        video_BCTHW: float, normalized.
         key_B: int64 keys.
-        probability: share of the clips that lose a box.
-        area: share of the frame that the box takes, lowest and highest.
-        ratio: lowest and highest height / width, drawn log-uniformly.
+        probability: of each clip to be changed.
+        area: smallest and largest fraction of the frame covered by the box.
+        ratio: smallest and largest height / width, sampled log-uniformly.
     """
     if probability == 0:
         return video_BCTHW
     _, channels, frames, height, width = video_BCTHW.shape
     u_BR4 = random_uniform(key_B, 1 + 4 * _TRIES, "erase")
-    chosen_B, u_BR4 = u_BR4[:, 0] < probability, u_BR4[:, 1:].unflatten(1, (_TRIES, 4))
+    erased_B, u_BR4 = u_BR4[:, 0] < probability, u_BR4[:, 1:].unflatten(1, (_TRIES, 4))
     pixels_BR = height * width * (area[0] + (area[1] - area[0]) * u_BR4[..., 0])
     low, high = math.log(ratio[0]), math.log(ratio[1])
     aspect_BR = (low + (high - low) * u_BR4[..., 1]).exp()
@@ -123,10 +123,10 @@ def random_erasing(
     rows_B, columns_B = (sides.gather(1, first_B1)[:, 0] for sides in (rows_BR, columns_BR))
     u_B2 = u_BR4[..., 2:].gather(1, first_B1[:, :, None].expand(-1, -1, 2))[:, 0]
     top_B, left_B = ((height - rows_B + 1) * u_B2[:, 0]).floor(), ((width - columns_B + 1) * u_B2[:, 1]).floor()
-    at_H, at_W = (torch.arange(size, device=key_B.device) for size in (height, width))
-    in_rows_BH = (at_H >= top_B[:, None]) & (at_H < (top_B + rows_B)[:, None])
-    in_columns_BW = (at_W >= left_B[:, None]) & (at_W < (left_B + columns_B)[:, None])
-    box_BHW = chosen_B[:, None, None] & in_rows_BH[:, :, None] & in_columns_BW[:, None, :]
+    row_H, column_W = (torch.arange(size, device=key_B.device) for size in (height, width))
+    in_rows_BH = (row_H >= top_B[:, None]) & (row_H < (top_B + rows_B)[:, None])
+    in_columns_BW = (column_W >= left_B[:, None]) & (column_W < (left_B + columns_B)[:, None])
+    box_BHW = erased_B[:, None, None] & in_rows_BH[:, :, None] & in_columns_BW[:, None, :]
     out = video_BCTHW.clone()
     for clip, box_HW, key_1 in zip(out, box_BHW, key_B.split(1), strict=True):
         noise = random_normal(key_1, channels * frames * height * width, "erase noise").view_as(clip)
@@ -135,7 +135,7 @@ def random_erasing(
 
 
 def random_normal(key_B: Tensor, count: int, purpose: str) -> Tensor:
-    """Standard normal float32 (B, count), two from each of `random_bits` (Box and Muller, 1958)."""
+    """Standard normal samples, float32 (B, count), two of each of `random_bits` (Box and Muller, 1958)."""
     bits = random_bits(key_B, (count + 1) // 2, purpose)
     first = ((bits >> 39) + 1).float() / (1 << 24)
     second = ((bits >> 15) & ((1 << 24) - 1)).float() / (1 << 24)

@@ -1,4 +1,4 @@
-"""Which parameters decay, and how fast each layer learns."""
+"""Parameter groups of the optimizer: weight decay and layer-wise learning rates."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,20 +16,20 @@ def parameter_groups(
     depth: int = 0,
     decay_all: bool = False,
 ) -> list[dict[str, Any]]:
-    """AdamW groups as the official programs make them.
+    """Parameter groups of AdamW as in the official programs.
 
-    One-dimensional parameters (biases, norms, layer scale) and those named in ``exempt`` do not decay. With
-    ``layer_decay`` d < 1 (fine-tuning) the rate of layer i of L is ``lr * d^(L + 1 - i)``: i = 0 for the patch
-    embedding and the tokens, k + 1 for block k, L + 1 for all else.
+    There is no weight decay on 1-D parameters (biases, norms, layer scale) and those named in ``exempt``. With
+    ``layer_decay`` d < 1 (fine-tuning; BEiT, arXiv 2106.08254) the learning rate of layer i is ``lr * d^(L + 1 - i)``:
+    i = 0 for the patch embedding and the tokens, k + 1 for block k, L + 1 for everything else.
 
     Args:
-        module: whose trainable parameters to group.
-        weight_decay: of the parameters that decay.
-        lr: the full rate.
-        exempt: last parts of names that do not decay, for example "mask_token".
-        layer_decay: 1.0 trains all layers alike.
-        depth: blocks of the encoder, L.
-        decay_all: every parameter decays (MoCo v3, TimeSformer).
+        module: module whose trainable parameters are grouped.
+        weight_decay: of the parameters with weight decay.
+        lr: learning rate of the last layer.
+        exempt: last components of parameter names without weight decay, for example "mask_token".
+        layer_decay: factor between layers; 1.0 for the same rate in all of them.
+        depth: number L of blocks of the encoder.
+        decay_all: apply weight decay to every parameter (MoCo v3, TimeSformer).
     """
     exempt = set(exempt)
     groups: dict[tuple[bool, float], dict[str, Any]] = {}

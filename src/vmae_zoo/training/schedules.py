@@ -1,4 +1,4 @@
-"""The learning rate of each optimiser step: linear warm-up from zero, then a half cosine; or in steps."""
+"""Learning-rate schedules per optimizer step: linear warm-up and half a cosine, or milestones."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from vmae_zoo.data.interfaces import data_of
 
 @dataclass(frozen=True)
 class RunLength:
-    """How long a run is and how many clips a step sees.
+    """The length of a run.
 
     Args:
-        steps: optimiser steps of the whole run.
-        warmup_steps: the first of them, in which the rate rises.
-        global_batch: clips per optimiser step over all processes, before repeats; None where it is not known.
+        steps: optimizer steps of the whole run.
+        warmup_steps: optimizer steps of the warm-up.
+        global_batch: clips per optimizer step over all processes, before repeats; None if it is not known.
     """
 
     steps: int
@@ -24,13 +24,13 @@ class RunLength:
 
 
 def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = None) -> RunLength:
-    """The length of the run that ``trainer`` is about to start.
+    """The length of the run of ``trainer``: ``max_steps``, or ``max_epochs`` times the data's steps per epoch.
 
-    Its length is ``max_steps``, or epochs x (rows // global batch) of the `vmae_zoo.data.ClipDataModule`; Lightning's
-    own estimate is not used: asking for it starts the data loader before a resumed run knows its place.
+    Lightning's ``estimated_stepping_batches`` is not used, because it creates the data loader before a resumed run has
+    restored its position.
 
     Raises:
-        ValueError: neither is known.
+        ValueError: neither is known, or ``warmup_epochs`` are given and the steps per epoch are not known.
     """
     data = data_of(trainer)
     per_epoch = data.steps_per_epoch
@@ -42,13 +42,13 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
         steps = trainer.max_epochs * per_epoch
     else:
         raise ValueError(
-            "the learning-rate schedule needs the run's length: give trainer.max_steps, or trainer.max_epochs and a "
-            "data module that knows steps_per_epoch, such as ClipDataModule"
+            "the learning-rate schedule needs the length of the run: give trainer.max_steps, or trainer.max_epochs and "
+            "a data module with steps_per_epoch, such as ClipDataModule"
         )
     if warmup_steps is None:
         if warmup_epochs and not per_epoch:
             raise ValueError(
-                "warmup_epochs needs a data module that knows steps_per_epoch, such as ClipDataModule: "
+                f"warmup_epochs = {warmup_epochs} needs a data module with steps_per_epoch, such as ClipDataModule: "
                 "give warmup_steps instead"
             )
         warmup_steps = round(warmup_epochs * (per_epoch or 0))
@@ -56,20 +56,20 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
 
 
 def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> float:
-    """Share of the full rate at a step, as the official programs list it per iteration.
+    """Factor on the learning rate at a step, equal to the per-iteration list of the official programs.
 
     Args:
-        step: 0-based optimiser step.
-        steps: of the whole run.
-        warmup_steps: linspace(0, 1, warmup_steps) comes first: the first step has rate 0.
-        final: the share the cosine ends at.
+        step: 0-based optimizer step.
+        steps: optimizer steps of the whole run.
+        warmup_steps: length of the linear warm-up ``linspace(0, 1, warmup_steps)``; the first step has rate 0.
+        final: factor at the end of the cosine.
     """
     if step < warmup_steps:
         return step / max(warmup_steps - 1, 1)
-    done = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
-    return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * done))
+    progress = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
+    return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * progress))
 
 
 def multistep(step: int, milestones: Sequence[float]) -> float:
-    """Share of the full rate at a 0-based step: a tenth of what it was from each milestone on."""
+    """Factor on the learning rate at a 0-based step: divided by 10 at each milestone."""
     return 0.1 ** sum(step >= milestone for milestone in milestones)

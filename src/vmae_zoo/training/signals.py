@@ -1,8 +1,9 @@
-"""Being told to end: by a scheduler (SIGTERM, SIGUSR1), a closed terminal (SIGHUP) or Ctrl-C.
+"""Stop signals: from a scheduler (SIGTERM, SIGUSR1), a closed terminal (SIGHUP) or Ctrl-C (SIGINT).
 
-A signal only leaves a mark here; training looks at it between two steps, in every process alike. Lightning 2.6 saves
-inside the handler when SLURM says that time is up, so in the middle of whatever was going on, and under ``ddp`` it
-talks to the other processes from there; it also makes the device wait for the host each batch to ask about signals.
+The handler only stores the signal's number; training checks it between two steps, in every process at the same step.
+Lightning 2.6 saves a checkpoint inside the handler if SLURM's time limit is near, at any point of a step, and
+communicates with the other processes from there under ``ddp``; it also synchronizes host and device before each batch
+to share the state of SIGTERM.
 """
 
 import os
@@ -20,28 +21,40 @@ from torch import Tensor
 
 from vmae_zoo.lightning_internals import requeues_under_slurm
 
-NAMES = ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP")  # Windows has no SIGUSR1 and no SIGHUP
+STOP_SIGNALS = [  # Windows has neither SIGUSR1 nor SIGHUP
+    signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGINT", "SIGHUP") if name in signal.Signals.__members__
+]
+SIGUSR1 = signal.Signals.__members__.get("SIGUSR1")
+REPLACEABLE = ("lightning", "_signal", "signal", "vmae_zoo")  # modules of handlers that are replaced
 
 
 class Signals:
-    """Remembers the last signal instead of dying of it; Lightning puts the old handlers back when the run ends."""
+    """Handlers that store the last signal; Lightning restores the previous handlers when the run ends.
+
+    Attributes:
+        number: of the last signal; 0 if there was none.
+    """
 
     def __init__(self) -> None:
         self.number = 0
 
     def install(self) -> None:
-        """Take over from now on; only the main thread may, and what was asked to be ignored (``nohup``) stays so."""
+        """Replace the handlers, which Python allows in the main thread only.
+
+        Ignored signals (``nohup``) stay ignored. A SIGUSR1 handler of another library stays, such as that of submitit,
+        which requeues the job.
+        """
         self.number = 0
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-            now = signal.getsignal(number)
-            owner = getattr(now, "__module__", "") if callable(now) else "nobody"
-            foreign = not owner.startswith(("nobody", "lightning", "_signal", "signal", "vmae_zoo"))
-            if now is not signal.SIG_IGN and not (foreign and number == getattr(signal, "SIGUSR1", None)):
-                signal.signal(number, self._hear)  # submitit and the like requeue by a SIGUSR1 handler of their own
+        for number in STOP_SIGNALS:
+            handler = signal.getsignal(number)
+            module = getattr(handler, "__module__", None) or ""
+            foreign = callable(handler) and not module.startswith(REPLACEABLE)
+            if handler is not signal.SIG_IGN and not (foreign and number == SIGUSR1):
+                signal.signal(number, self._handle)
 
-    def _hear(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: Any) -> None:
         if number == signal.SIGINT:
             if self.number == number:
                 raise KeyboardInterrupt
@@ -50,48 +63,54 @@ class Signals:
 
 
 class AsyncMaxReduce:
-    """The largest of what each process says, known to all of them one call later, so that nobody waits for anybody."""
+    """Asynchronous all-reduce (max) of a few integers; a call returns the result of the previous call.
+
+    A single process gets its own values at once.
+
+    Args:
+        processes: number of processes.
+    """
 
     def __init__(self, processes: int):
         self._group: Any = torch.distributed.new_group(backend="gloo") if processes > 1 else None
-        self._said: Tensor | None = None
-        self._sent: Any = None
+        self._values: Tensor | None = None
+        self._work: Any = None
 
-    def __call__(self, *said: int) -> list[int]:
-        """Say something; the answer is about what was said the last time. One process is answered at once."""
+    def __call__(self, *values: int) -> list[int]:
+        """Start a reduction of ``values``; returns the maxima of the previous call, zeros at the first."""
         if self._group is None:
-            return list(said)
-        heard = self.result() or [0] * len(said)
-        self._said = torch.tensor(said)
-        self._sent = torch.distributed.all_reduce(
-            self._said, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
+            return list(values)
+        previous = self.result() or [0] * len(values)
+        self._values = torch.tensor(values)
+        self._work = torch.distributed.all_reduce(
+            self._values, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
         )
-        return heard
+        return previous
 
     def result(self) -> list[int] | None:
-        """What all processes said the last time; None where nothing was said yet."""
-        if self._sent is None or self._said is None:
+        """Wait for the pending reduction and return its maxima; None if there is none."""
+        if self._work is None or self._values is None:
             return None
-        self._sent.wait()
-        self._sent = None
-        return self._said.tolist()
+        self._work.wait()
+        self._work = None
+        return self._values.tolist()
 
 
 def raise_for_signal(trainer: Trainer, number: int) -> None:
-    """End the run that a signal ended: exit code 128 + its number, 130 for Ctrl-C; under SLURM, SIGUSR1 requeues."""
+    """End the run after a signal: exit code 128 + number, 130 for Ctrl-C. Under SLURM, SIGUSR1 requeues the job."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    if requeues_under_slurm(trainer) and number == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
+    if number == SIGUSR1 and requeues_under_slurm(trainer) and trainer.is_global_zero:
         requeue()
     raise SIGTERMException(128 + number)
 
 
 def requeue() -> None:
-    """Put this SLURM job back into the queue."""
+    """Requeue this SLURM job by ``scontrol``; a failure is a warning."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "")
     if not re.fullmatch(r"[0-9_]+", job):
-        return rank_zero_warn(f"SLURM_JOB_ID = {job!r} is no job: not requeued")
+        return rank_zero_warn(f"SLURM_JOB_ID = {job!r} is not the number of a job: not requeued")
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
     except OSError as error:
