@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.silhouettes import SIZE, Scene, encoded, scenes
-from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.flow import dis_flow
 from vmae_zoo.flow.raft import RaftFlow
 from vmae_zoo.masking import MotionGuidedScorer, TokenGrid, topk_split, tube_mask
@@ -140,7 +140,7 @@ def backgrounds(folder: Path, count: int = 8) -> list[np.ndarray]:
     for path in sorted(folder.rglob("*")):
         info = readable(path)
         if info and info.frames >= FRAMES and min(info.height, info.width) >= SIZE and len(found) < count:
-            found.append(centre_crop(read_clip(path, np.arange(FRAMES), 256), SIZE))
+            found.append(center_crop(read_clip(path, np.arange(FRAMES), 256), SIZE))
     if len(found) < 2:
         raise ValueError(f"--clips {folder} holds fewer than two videos of {FRAMES} frames and {SIZE} pixels")
     return found

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 from benchmarks.command_line import main
 from benchmarks.sample_videos import write_specimens
 from vmae_zoo.data.clip_spec import ClipSpec
-from vmae_zoo.data.dataset import ClipDataset, Item, collate
+from vmae_zoo.data.dataset import ClipDataset, collate
+from vmae_zoo.data.storage_retry import Item
 from vmae_zoo.datasets.layouts.base import ClipRecord, list_videos
 
 NAMES = 3000  # links to the videos

@@ -35,7 +35,7 @@ def test_every_operation_gives_timms_values(name, level, sign, monkeypatch):
     clip = natural_clip()
     ours, theirs = OPERATIONS[name](clip, level, sign), by_timm(clip, name, level, sign, monkeypatch)
     difference = np.abs(ours.astype(int) - theirs)
-    if name in MOVING:  # OpenCV's bicubic is not Pillow's, and it blends the frame's edge with the grey outside
+    if name in MOVING:  # OpenCV's bicubic is not Pillow's, and it blends the frame's edge with the gray outside
         assert np.median(difference) <= 1
         assert (difference <= 4).mean() > 0.95
     else:

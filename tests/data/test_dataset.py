@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from tests.recording_reader import RecordingReader
 
-from vmae_zoo.data import Augmentation, ClipDataset, ClipRecord, ClipRequest, ClipSpec, collate, dataset, read_clip
+from vmae_zoo.data import Augmentation, ClipDataset, ClipRecord, ClipRequest, ClipSpec, collate, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
-from vmae_zoo.data.transforms import centre_crop, crop_and_resize, mirrored, multi_scale_box, random_box
+from vmae_zoo.data.transforms import center_crop, crop_and_resize, multi_scale_box, random_box, random_flip
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
@@ -31,7 +32,7 @@ def test_a_training_clip_is_what_its_key_says(rows):
     key = sample_key(5, 2, hash_text(rows[4].id), 0)
     start = dense_start(12, 3, 2, KeyedRNG(key, "start"))
     clip = read_clip(rows[4].path, dense_ids(12, 3, 2, start))
-    expected = multi_scale(clip, KeyedRNG(key, "crop"), mirrored(KeyedRNG(key, "flip")))
+    expected = multi_scale(clip, KeyedRNG(key, "crop"), random_flip(KeyedRNG(key, "flip")))
     assert (item["key"], item["index"], item["label"]) == (key, 4, 4)
     assert item["video"].dtype == np.uint8
     np.testing.assert_array_equal(item["video"], expected)
@@ -44,7 +45,7 @@ def test_random_resized_and_centre_crops(rows):
     expected = crop_and_resize(read_clip(rows[0].path, ids), random_box(FRAME, KeyedRNG(key, "crop")), 16)
     np.testing.assert_array_equal(item["video"], expected)
     (item,) = ClipDataset(rows, CLIP, Augmentation("centre"))[0, 0]
-    np.testing.assert_array_equal(item["video"], centre_crop(read_clip(rows[0].path, ids, 16), 16))
+    np.testing.assert_array_equal(item["video"], center_crop(read_clip(rows[0].path, ids, 16), 16))
 
 
 def test_an_evaluation_clip_is_the_middle_one_in_every_epoch(rows):
@@ -52,7 +53,7 @@ def test_an_evaluation_clip_is_the_middle_one_in_every_epoch(rows):
     (first,), (later,) = clips[3, 0], clips[3, 7]
     np.testing.assert_array_equal(first["video"], later["video"])
     assert first["key"] == later["key"]
-    expected = centre_crop(read_clip(rows[3].path, [3, 5, 7], 16), 16)  # (12 - 3 x 2) // 2 = 3
+    expected = center_crop(read_clip(rows[3].path, [3, 5, 7], 16), 16)  # (12 - 3 x 2) // 2 = 3
     np.testing.assert_array_equal(first["video"], expected)
 
 
@@ -61,14 +62,12 @@ def test_epochs_and_seeds_give_other_clips(rows):
     assert len(keys) == 9
 
 
-def test_repeats_share_the_frames_and_decode_once(rows, monkeypatch):
-    reads = []
-    monkeypatch.setattr(dataset, "read_clip", lambda *given: reads.append(given) or read_clip(*given))
-    clips = ClipDataset(rows, CLIP, repeats=4)
-    items = clips[2, 1]
-    assert len(reads) == 1
+def test_repeats_share_the_frames_and_decode_once(rows):
+    reader = RecordingReader()
+    items = ClipDataset(rows, CLIP, repeats=4, reader=reader)[2, 1]
+    assert len(reader.calls) == 1
     assert [item["key"] for item in items] == [sample_key(0, 1, hash_text(rows[2].id), r) for r in range(4)]
-    frames = read_clip(*reads[0])
+    frames = read_clip(*reader.calls[0])
     for item in items:
         np.testing.assert_array_equal(item["video"], multi_scale(frames, KeyedRNG(item["key"], "crop")))
 
@@ -116,17 +115,16 @@ def test_segments_are_read_inside_their_seconds(rows):
     whole = rows[0]
     segment = ClipRecord(whole.id + "#0.2-0.4", whole.path, 0, "train", 0.2, 0.4)  # frames 5 to 9 at 25 a second
     (item,) = ClipDataset([segment], ClipSpec(2, 2, 16), train=False)[0, 0]
-    np.testing.assert_array_equal(item["video"], centre_crop(read_clip(whole.path, [5, 7], 16), 16))
+    np.testing.assert_array_equal(item["video"], center_crop(read_clip(whole.path, [5, 7], 16), 16))
     (item,) = ClipDataset([ClipRecord("x", whole.path, 0, "train", 9.0, None)], ClipSpec(2, 2, 16))[0, 0]
     assert "segment x" in item["bad"][0]["reason"]
 
 
-def test_larger_videos_are_read_smaller_and_smaller_ones_as_they_are(rows, monkeypatch):
-    sides = []
-    monkeypatch.setattr(dataset, "read_clip", lambda *given: sides.append(given[2]) or read_clip(*given))
+def test_larger_videos_are_read_smaller_and_smaller_ones_as_they_are(rows):
+    reader = RecordingReader()
     for short_side in (None, 24, 32, 64):
-        ClipDataset(rows, CLIP, Augmentation(short_side=short_side))[0, 0]
-    assert sides == [None, 24, None, None]  # the videos are 40 x 32
+        ClipDataset(rows, CLIP, Augmentation(short_side=short_side), reader=reader)[0, 0]
+    assert [short_side for _, _, short_side in reader.calls] == [None, 24, None, None]  # the videos are 40 x 32
 
 
 KINDS = {"empty": b"", "text": b"not a video at all\n" * 50, "noise": bytes(np.random.default_rng(1).bytes(4000))}

@@ -162,7 +162,7 @@ def test_what_makes_no_sense_is_refused_by_name():
         s.dense_ids(10, 16, 4, 10)
     with pytest.raises(ValueError, match="end = 301"):
         s.window_ids(300, 16, 4, 301)
-    with pytest.raises(ValueError, match="view 5"):
+    with pytest.raises(ValueError, match="view = 5"):
         s.dense_view_ids(300, 16, 4, 5, 5)
     with pytest.raises(ValueError, match="fps = 0"):
         s.clip_span(16, 4, 0)

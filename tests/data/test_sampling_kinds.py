@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.recording_reader import RecordingReader
 
-from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, ClipSpec, dataset
+from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, ClipSpec
 from vmae_zoo.data import sampling as s
+from vmae_zoo.data.clip_frames import view_ids
 from vmae_zoo.data.views import ViewDataset
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.randomness import KeyedRNG
@@ -24,39 +26,37 @@ def row(small_set):
     return ClipRecord("x", list_videos(small_set)[0])  # 12 frames at 25 a second
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    ids, read = [], dataset.read_clip
-    monkeypatch.setattr(dataset, "read_clip", lambda path, *given: ids.append(given[0]) or read(path, *given))
-    return ids
-
-
-def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row, asked):
-    clips = ClipDataset([row], ClipSpec(4, 2, 16, "span"), seed=3)
+def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row):
+    reader = RecordingReader()
+    clips = ClipDataset([row], ClipSpec(4, 2, 16, "span"), seed=3, reader=reader)
     clips[0, 0]
     span = 4 * 2 * 25 / 30
     start = s.span_start(12, span, KeyedRNG(clips.keys(0, 0)[0], "start"))
-    assert asked[0].tolist() == s.span_ids(12, 4, span, start).tolist()
-    ClipDataset([row], ClipSpec(4, 2, 16, "span", (50,)), train=False)[0]
-    assert asked[1].tolist() == s.span_ids(12, 4, 4.0, 4).tolist()  # 4 frames at 25 last as long as 8 at 50; the middle
+    assert reader.calls[0][1].tolist() == s.span_ids(12, 4, span, start).tolist()
+    ClipDataset([row], ClipSpec(4, 2, 16, "span", (50,)), train=False, reader=reader)[0]
+    assert (
+        reader.calls[1][1].tolist() == s.span_ids(12, 4, 4.0, 4).tolist()
+    )  # 4 frames at 25 last as long as 8 at 50; the middle
 
 
-def test_several_rates_take_turns_by_the_clips_key(row, asked):
-    clips = ClipDataset([row], ClipSpec(2, 2, 16, "span", (10, 25, 50)))
+def test_several_rates_take_turns_by_the_clips_key(row):
+    reader = RecordingReader()
+    clips = ClipDataset([row], ClipSpec(2, 2, 16, "span", (10, 25, 50)), reader=reader)
     widths = []
     for epoch in range(60):
         clips[0, epoch]
         clips[0, epoch]
-        assert asked[-1].tolist() == asked[-2].tolist()
-        widths.append(int(asked[-1][1] - asked[-1][0]))
+        (_, ids, _), (_, again, _) = reader.calls[-2:]
+        assert ids.tolist() == again.tolist()
+        widths.append(int(ids[1] - ids[0]))
     assert {9, 3, 1} <= set(widths) <= {8, 9, 2, 3, 0, 1}  # spans of 10, 4 and 2 frames, from any fraction of one
 
 
 def test_timed_test_views_begin_where_space_time_mae_begins_them(row):
-    views = ViewDataset([row], ClipSpec(4, 2, 16, "span"), clips=2)
-    assert views.ids(300, rate=60)[1].tolist() == s.span_ids(300, 4, 16, 284).tolist()
-    assert len(views[0]) == 2
-    assert ViewDataset([row], ClipSpec(4, 2, 16, "sparse"), clips=2).ids(50).tolist() == [
+    timed = ClipSpec(4, 2, 16, "span")
+    assert view_ids(timed, 2, 300, rate=60)[1].tolist() == s.span_ids(300, 4, 16, 284).tolist()
+    assert len(ViewDataset([row], timed, clips=2)[0]) == 2
+    assert view_ids(ClipSpec(4, 2, 16, "sparse"), 2, 50).tolist() == [
         s.segment_view_ids(50, 4, view, 2).tolist() for view in range(2)
     ]
 

@@ -9,7 +9,7 @@ import torch
 
 from vmae_zoo.data import ClipDataModule, loader
 from vmae_zoo.data.loader import SignalSafeLoader
-from vmae_zoo.datasets.index import make_index
+from vmae_zoo.datasets.make_index import make_index
 from vmae_zoo.methods import MGMAE
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vmae_zoo.data.clip_frames import view_ids
 from vmae_zoo.data.clip_spec import ClipSpec
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -9,23 +10,22 @@ from vmae_zoo.video.decode import read_clip
 
 
 def test_clips_of_a_video_are_the_golden_ones():
-    dense = ViewDataset([], clips=5)
-    ends = [(ids[0], ids[-1]) for ids in dense.ids(300)]
+    ends = [(ids[0], ids[-1]) for ids in view_ids(ClipSpec(), 5, 300)]
     assert ends == [(0, 60), (56, 116), (116, 176), (176, 236), (236, 296)]
-    uniform = ViewDataset([], ClipSpec(sampling="uniform"), clips=2)
-    assert uniform.ids(50)[0].tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 25, 28, 31, 34, 37, 40, 43, 46]
-    assert uniform.ids(50)[1].tolist() == [1, 4, 7, 10, 14, 17, 20, 23, 26, 29, 32, 35, 39, 42, 45, 48]
+    first, second = view_ids(ClipSpec(sampling="uniform"), 2, 50).tolist()
+    assert first == [0, 3, 6, 9, 12, 15, 18, 21, 25, 28, 31, 34, 37, 40, 43, 46]
+    assert second == [1, 4, 7, 10, 14, 17, 20, 23, 26, 29, 32, 35, 39, 42, 45, 48]
 
 
 def test_items_are_clips_times_crops_of_the_right_frames_and_places(encode, tmp_path):
     video = encode(tmp_path / "a.mp4", frames=40, size=(32, 64))
-    dataset = ViewDataset([ClipRecord("a.mp4", video, 3)], ClipSpec(4, 2, 32), clips=2, crops=3)
-    items = dataset[0]
+    spec = ClipSpec(4, 2, 32)
+    items = ViewDataset([ClipRecord("a.mp4", video, 3)], spec, clips=2, crops=3)[0]
     assert [item["view"] for item in items] == list(range(6))
     assert {item["label"] for item in items} == {3}
     for view, item in enumerate(items):
         clip, crop = divmod(view, 3)
-        frames = read_clip(video, dataset.ids(40)[clip], 32)
+        frames = read_clip(video, view_ids(spec, 2, 40)[clip], 32)
         left = int(crop * (frames.shape[2] - 32) / 2)
         assert np.array_equal(item["video"], frames[:, :, left : left + 32])
 

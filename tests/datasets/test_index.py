@@ -10,9 +10,10 @@ from benchmarks.corrupt_files import write_sound
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, probe
-from vmae_zoo.datasets import index as index_module
+from vmae_zoo.datasets import make_index as index_writer
 from vmae_zoo.datasets.audit import AuditResult, audit
-from vmae_zoo.datasets.index import find_index, make_index
+from vmae_zoo.datasets.index import find_index
+from vmae_zoo.datasets.make_index import make_index
 from vmae_zoo.video import decode
 from vmae_zoo.video.packet_index import PacketIndex
 
@@ -131,10 +132,10 @@ def test_the_index_and_a_decode_of_the_whole_file_agree(odd_root):
         found = audit(path)
         assert found.info == probe(path)
         assert found.info.frames == frames
-        if found.timeline is not None:
-            again = PacketIndex.unpack(found.timeline.pack())
-            assert again.runs([0, frames - 1]) == found.timeline.runs([0, frames - 1])
-            assert again.times.tolist() == found.timeline.times.tolist()
+        if found.packet_index is not None:
+            again = PacketIndex.unpack(found.packet_index.pack())
+            assert again.ranges([0, frames - 1]) == found.packet_index.ranges([0, frames - 1])
+            assert again.times.tolist() == found.packet_index.times.tolist()
 
 
 def test_a_root_that_cannot_be_written_is_indexed_in_the_cache_folder(small_set, tmp_path, monkeypatch):
@@ -159,17 +160,10 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
     assert "1 damaged videos left out, for example damaged.mp4" in data.catalog.describe()
     assert index.fingerprint in data.catalog.describe()
     plain = [decode.read_clip(row.path, [3, 9]) for row in data.records[:2]]
-    decode._memory.cache_clear()
-    decode._info.cache_clear()
-    monkeypatch.setattr(decode, "read_timeline", None)  # the index is enough
-    decode.set_index_lookup(index.lookup)
-    try:
-        for row, clip in zip(data.records, plain, strict=False):
-            assert probe(row.path).seekable
-            assert (decode.read_clip(row.path, [3, 9]) == clip).all()
-    finally:
-        decode.set_index_lookup(None)
-    data.trainer = None
+    monkeypatch.setattr(decode, "read_packet_index", None)  # the index is enough
+    for row, clip in zip(data.records, plain, strict=False):
+        assert data.reader.probe(row.path).seekable
+        assert (data.reader.read_clip(row.path, [3, 9]) == clip).all()
     with pytest.warns(UserWarning, match="the videos changed"):
         data.load_state_dict({"index": "other"})
 
@@ -186,7 +180,7 @@ def test_a_file_that_kills_its_process_is_named_and_the_others_go_on(small_set, 
     shutil.copytree(small_set / "val", root)
     shutil.copy(next(root.rglob("*.mp4")), root / "crash.mp4")
     shutil.copy(next(root.rglob("*.mp4")), root / "crash too.mp4")
-    monkeypatch.setattr(index_module, "audit", crashing)
+    monkeypatch.setattr(index_writer, "audit", crashing)
     index, read = make_index(root, workers=2, progress=False)
     verdicts = {name: (verdict, reasons) for name, (verdict, reasons, *_) in index.verdicts().items()}
     assert read == len(verdicts) == 7

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, ClipDataset, ClipSpec, VideoError, collate, open_catalog, read_clip
 from vmae_zoo.video import storage
-from vmae_zoo.video.jpeg_shards import header_of
+from vmae_zoo.video.jpeg_shards import read_header
 from vmae_zoo.video.storage import read_pieces
 
 
@@ -124,7 +124,7 @@ def test_a_clip_is_two_ranged_requests(caches, served):
     url, sent = served
     there, here = open_catalog(url).records[20], open_catalog(caches[0]).records[20]
     sent.clear()
-    header_of.cache_clear()
+    read_header.cache_clear()
     clip = read_clip(there.path, range(0, 12, 3))
     assert [path for path, _ in sent] == [f"/{there.path.parent.name}"] * 2
     whole = (caches[0] / there.path.parent.name).stat().st_size
@@ -136,7 +136,7 @@ def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
     url, sent = served
     row = open_catalog(url).records[0]
     shard, local = row.path.parent, caches[0] / row.path.parent.name
-    monkeypatch.setattr("vmae_zoo.video.storage.GAP", 100)
+    monkeypatch.setattr("vmae_zoo.video.storage.MERGE_GAP", 100)
     sent.clear()
     starts, ends = [0, 150, 2000, 2101], [100, 600, 2100, 2500]
     assert read_pieces(shard, starts, ends) == read_pieces(local, starts, ends)
@@ -159,7 +159,7 @@ def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypa
     row = open_catalog(url).records[11]
     monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(Ranges, "failing", [None] * 2)
-    header_of.cache_clear()
+    read_header.cache_clear()
     assert read_clip(row.path, [0, 11]).shape == (2, 32, 40, 3)
     assert not Ranges.failing
 
@@ -171,7 +171,7 @@ def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys, mon
     for name in ("shard-000099.tar", "shard-000088.tar"):
         with pytest.raises(VideoError, match=f"{name} cannot be read"):
             read_clip(row.path.parent.with_name(name) / row.path.name, [0])
-    with pytest.raises(ValueError, match=r"holds no rows\.jsonl"):
+    with pytest.raises(ValueError, match=r"bucket/empty .*rows\.jsonl"):
         open_catalog("memory://bucket/empty")
     assert main(["cache", str(tmp_path), "nosuch://bucket"]) == 1
     assert "holds no videos" in capsys.readouterr().err

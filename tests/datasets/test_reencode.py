@@ -6,7 +6,8 @@ import pytest
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import probe, read_clip
-from vmae_zoo.datasets import reencode as room
+from vmae_zoo.datasets import copy_check
+from vmae_zoo.datasets import reencode as reencode_module
 from vmae_zoo.datasets.reencode import reencode_file
 from vmae_zoo.video import packet_index
 
@@ -33,8 +34,8 @@ def test_frames_of_a_copy_are_exact_and_few_are_decoded(encode, tmp_path, ids, m
     with av.open(str(copy)) as container:
         all_frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     sent = []
-    run = packet_index._decoded
-    monkeypatch.setattr(packet_index, "_decoded", lambda *given: sent.extend(given[-1]) or run(*given))
+    decode = packet_index._decode_packets
+    monkeypatch.setattr(packet_index, "_decode_packets", lambda *given: sent.extend(given[-1]) or decode(*given))
     np.testing.assert_array_equal(read_clip(copy, list(ids)), np.stack([all_frames[n] for n in ids]))
     needed = {n for n in range(40) if n % 16 in (0, 8, 15)} | {39}
     assert len(sent) <= 1 + len(needed | set(ids))  # and the first frame, at the first look at the file
@@ -49,9 +50,9 @@ def test_a_turned_or_small_video_is_upright_and_not_enlarged(encode, tmp_path):
 
 def test_a_copy_that_is_not_its_source_does_not_take_its_name(encode, tmp_path, monkeypatch):
     source, copy = encode(tmp_path / "a.mp4", frames=10), tmp_path / "out/a.mp4"
-    monkeypatch.setattr(room, "MIN_PSNR", 99.0)
+    monkeypatch.setattr(copy_check, "MIN_PSNR", 99.0)
     assert "PSNR" in reencode_file(source, copy)
-    monkeypatch.setattr(room, "_encode", lambda old, new, *_: new.write_bytes(short.read_bytes()) and 9)
+    monkeypatch.setattr(reencode_module, "_encode", lambda old, new, *_: new.write_bytes(short.read_bytes()) and 9)
     short = encode(tmp_path / "short.mp4", frames=9)
     assert "its copy 9" in reencode_file(source, copy)
     assert not copy.exists()

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vmae_zoo.data import ClipDataModule, ClipRecord
-from vmae_zoo.data import dataset as clip_dataset
+from vmae_zoo.data import ClipDataModule, ClipRecord, reader
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.extract import extract
 from vmae_zoo.evaluation.features import Views
@@ -76,10 +75,8 @@ def test_another_rate_is_another_feature(videos, tmp_path):
 
 @pytest.mark.parametrize("sampling", ["span", "sparse", "uniform", "dense"])
 def test_random_views_are_chosen_by_the_same_rule(sampling, videos, monkeypatch):
-    asked, read = [], clip_dataset.read_clip
-    monkeypatch.setattr(
-        clip_dataset, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b)
-    )
+    asked, read = [], reader.read_clip
+    monkeypatch.setattr(reader, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b))
     dataset = Views(augmented=30).dataset([videos[50]], replace(TIMED, sampling=sampling).clip)
     assert len(dataset[0]) == len(asked) == 30
     ids = np.array(asked)

@@ -1,9 +1,9 @@
-"""What a packet shows is read from its bits, and whatever looks otherwise is refused."""
+"""The frame type of a packet is parsed from its bits; unsupported content is refused."""
 
 import numpy as np
 import pytest
 
-from vmae_zoo.video.bitstream import Packet, packet_reader
+from vmae_zoo.video.bitstream import Packet, packet_parser
 
 MP4, MKV = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 AVCC = bytes([1, 100, 0, 31, 0xFF])  # lengths of four bytes
@@ -17,9 +17,9 @@ def packet(*units: bytes) -> memoryview:
 H264 = {
     "keyframe": (packet(b"\x06\x05\x80", b"\x65\x88\x84"), Packet(True, True, False)),
     "reference frame": (packet(b"\x41\x9a\x00"), Packet(True, False, False)),
-    "frame that nothing refers to": (packet(b"\x01\x9e\x00"), Packet(True, False, True)),
+    "disposable frame": (packet(b"\x01\x9e\x00"), Packet(True, False, True)),
     "frame of two slices": (packet(b"\x41\x9a\x00", b"\x41\x40\x00"), Packet(True, False, False)),
-    "recovery point, not a place to start": (packet(b"\x06\x06\x01", b"\x41\x88\x00"), Packet(True, False, False)),
+    "recovery point, not a random access point": (packet(b"\x06\x06\x01", b"\x41\x88\x00"), Packet(True, False, False)),
     "two fields": (packet(b"\x41\x9a\x00", b"\x41\x9a\x00"), None),
     "no picture": (packet(b"\x06\x05\x80"), None),
     "first slice missing": (packet(b"\x41\x40\x00"), None),
@@ -47,9 +47,9 @@ def vop(kind: int, size: int = 40) -> bytes:
 MPEG4 = {
     "keyframe behind its header": (b"\x00\x00\x01\xb0\x01" + vop(0), Packet(True, True, False)),
     "predicted frame": (vop(1), Packet(True, False, False)),
-    "frame that nothing refers to": (vop(2), Packet(True, False, True)),
+    "disposable frame": (vop(2), Packet(True, False, True)),
     "two frames packed together": (vop(1) + vop(2), None),
-    "place holder": (vop(1, 3), None),
+    "placeholder": (vop(1, 3), None),
     "no frame": (b"\x7f", None),
 }
 
@@ -86,26 +86,26 @@ CASES += [("av1", b"", AV1)]
     ("codec", "extradata", "data", "expected"),
     [pytest.param(c, e, *case, id=f"{c}: {name}") for c, e, cases in CASES for name, case in cases.items()],
 )
-def test_packets_are_read(codec, extradata, data, expected):
-    read = packet_reader(codec, extradata, MKV)
-    assert read is not None
-    assert read(memoryview(data)) == expected
+def test_packets_are_parsed(codec, extradata, data, expected):
+    parse = packet_parser(codec, extradata, MKV)
+    assert parse is not None
+    assert parse(memoryview(data)) == expected
 
 
 @pytest.mark.parametrize(("codec", "extradata"), [(codec, extradata) for codec, extradata, _ in CASES])
-def test_noise_is_read_or_refused_without_an_error(codec, extradata):
-    read = packet_reader(codec, extradata, MP4)
+def test_noise_is_parsed_or_refused_without_an_error(codec, extradata):
+    parse = packet_parser(codec, extradata, MP4)
     numbers = np.random.default_rng(0)
     for _ in range(2000):
-        read(memoryview(numbers.bytes(int(numbers.integers(1, 40)))))
+        parse(memoryview(numbers.bytes(int(numbers.integers(1, 40)))))
 
 
-def test_nothing_is_promised_where_times_or_packets_are_not_to_be_trusted():
-    assert packet_reader("h264", b"", MP4) is None  # start codes in place of lengths
+def test_streams_whose_times_or_packets_cannot_be_trusted_have_no_parser():
+    assert packet_parser("h264", b"", MP4) is None  # start codes instead of lengths
     for codec in ("h264", "msmpeg4v3"):
-        assert packet_reader(codec, AVCC, "avi") is None
-    assert packet_reader("h264", AVCC, "mpegts") is None
-    assert packet_reader("theora", b"", MKV) is None
-    in_avi = packet_reader("mpeg4", b"", "avi")
+        assert packet_parser(codec, AVCC, "avi") is None
+    assert packet_parser("h264", AVCC, "mpegts") is None
+    assert packet_parser("theora", b"", MKV) is None
+    in_avi = packet_parser("mpeg4", b"", "avi")
     assert in_avi(memoryview(vop(1))) == Packet(True, False, False)
-    assert in_avi(memoryview(vop(2))) is None  # a B-frame: AVI does not say when it is shown
+    assert in_avi(memoryview(vop(2))) is None  # a B-frame: AVI has no presentation times

@@ -11,7 +11,7 @@ from benchmarks.corrupt_files import write_sound
 
 from vmae_zoo.video import decode
 from vmae_zoo.video.decode import VideoError, probe, read_clip
-from vmae_zoo.video.packet_index import IndexMismatchError, read_timeline
+from vmae_zoo.video.packet_index import IndexMismatchError, read_packet_index
 
 B_FRAMES = {"crf": "20", "bf": "3", "b-pyramid": "normal"}
 OPEN_GOP = "open-gop=1:keyint=10:min-keyint=4:scenecut=0"
@@ -112,7 +112,7 @@ def test_frames_of_odd_files_equal_a_decode_from_the_start(name, encode, tmp_pat
         assert_reads(path, ids, frames)
     for position in range(0, count, 2):
         assert_reads(path, [position], frames)
-    assert probe(path).seekable == seekable, "a promise of the packets was broken"
+    assert probe(path).seekable == seekable, "the packet index did not match"
     with pytest.raises(IndexError, match=f"{count}"):
         read_clip(path, [0, count])
 
@@ -196,7 +196,7 @@ def test_ids_outside_the_video_and_nonsense_are_refused(plain):
     for ids in ([80], [0, 1000]):
         with pytest.raises(IndexError, match=r"has 80"):
             read_clip(plain, ids)
-    with pytest.raises(IndexError, match="count from 0"):
+    with pytest.raises(IndexError, match="start at 0"):
         read_clip(plain, [-1])
     for nonsense in ([], [0.5], [[0, 1]], "frames"):
         with pytest.raises(ValueError, match="frame_ids"):
@@ -308,19 +308,20 @@ def test_an_index_that_does_not_match_ends_in_counting(plain, monkeypatch):
     def late(*_):
         raise IndexMismatchError
 
-    monkeypatch.setattr(decode, "decode_run", late)
+    monkeypatch.setattr(decode, "decode_range", late)
     assert_reads(plain, [70, 3], frames)
     assert (probe(plain).frames, probe(plain).seekable) == (80, False)
-    decode._memory.cache_clear()
+    decode._facts.cache_clear()
     decode._info.cache_clear()
 
 
 def test_only_the_packets_that_wanted_frames_need_are_decoded(plain):
     with av.open(str(plain)) as container:
-        timeline = read_timeline(container, container.streams.video[0])
-    starts = [run.first for run in timeline.runs([2, 3, 50, 79])]
+        index = read_packet_index(container, container.streams.video[0])
+    starts = [packets.first for packets in index.ranges([2, 3, 50, 79])]
     assert starts == sorted(starts)
     assert len(starts) == 3
-    sent = [k for run in timeline.runs([50]) for k in range(run.first, run.last + 1) if not timeline.spare[k]]
+    (packets,) = index.ranges([50])
+    sent = [k for k in range(packets.first, packets.last + 1) if not index.disposable[k]]
     assert len(sent) < 12
-    assert timeline.spare.any()  # B-frames that nothing refers to
+    assert index.disposable.any()  # B-frames that nothing refers to

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vmae_zoo
-from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.datasets.synthetic.scene import CLASSES, frames_of
 from vmae_zoo.randomness import hash_text
 from vmae_zoo.zoo import registry
@@ -27,7 +27,7 @@ def test_it_predicts_scenes_that_it_has_never_seen_better_than_zero_does(entry, 
     expected = method.encoder.preprocessing
     keys = [hash_text(f"{entry.name} {label}") for label in CLASSES]
     frames = slice(0, expected.frames * expected.stride_frames, expected.stride_frames)
-    clips = [centre_crop(frames_of(*scene)[frames], expected.size) for scene in zip(CLASSES, keys, strict=True)]
+    clips = [center_crop(frames_of(*scene)[frames], expected.size) for scene in zip(CLASSES, keys, strict=True)]
     video = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3)
     with torch.no_grad():
         out = method(*method.prepare_inputs({"video": video, "key": torch.tensor(keys)}))

@@ -28,7 +28,7 @@ from vmae_zoo.datasets.reencode import reencode_file
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.training.flops import PEAK_TFLOPS
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
-from vmae_zoo.video.jpeg_shards import Place
+from vmae_zoo.video.jpeg_shards import ShardEntry
 
 NEEDED = {  # clips/s of VideoMAE pre-training on one H100 at 25 % of its bf16 peak, from the FLOPs of a step
     "small": 3670,
@@ -53,7 +53,9 @@ def copies_of(paths: Sequence[Path], folder: Path, short_side: int, quality: int
         0, [(str(path), path) for path in paths], {str(path): [] for path in paths}, folder, short_side, quality, ""
     )
     places = json.loads((folder / "shard-000000.json").read_text())["videos"]
-    copies["cached"] = {Path(name): Place(folder / "shard-000000.tar", *place).path for name, place in places.items()}
+    copies["cached"] = {
+        Path(name): ShardEntry(folder / "shard-000000.tar", *place).path for name, place in places.items()
+    }
     return copies
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.callbacks.line_progress import total_steps
-from vmae_zoo.data.dataset import Item
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.data.loader import SignalSafeLoader, cores, start_worker
+from vmae_zoo.data.storage_retry import Item
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation import linear_probe
@@ -120,7 +120,7 @@ def features_of(trainer: Trainer, method: Method, records: Sequence[ClipRecord])
     world, data = trainer.world_size, data_of(trainer)
     each = -(-len(records) // world)  # every process as many: sharded weights make them run side by side
     mine = [records[(trainer.global_rank + world * place) % len(records)] for place in range(each)]
-    dataset = ViewDataset(mine, settings.clip, required_dirs=data.required_dirs)
+    dataset = ViewDataset(mine, settings.clip, required_dirs=data.required_dirs, reader=data.reader)
     collate = partial(_whole, settings)
     loader = SignalSafeLoader(
         dataset,
@@ -128,7 +128,7 @@ def features_of(trainer: Trainer, method: Method, records: Sequence[ClipRecord])
         sampler=[(place,) for place in range(each)],
         num_workers=_workers(trainer),
         collate_fn=collate,
-        worker_init_fn=partial(start_worker, lookup=data.index_lookup),
+        worker_init_fn=start_worker,
         generator=torch.Generator(),  # else the loader draws from the generator of training
     )
     normalizer = Normalize(settings).to(method.device)

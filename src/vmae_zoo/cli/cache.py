@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the shards that are missing; join them when none is."""
     from tqdm import tqdm
 
-    from vmae_zoo.datasets.jpeg_shards.shard_plan import plan, shards_done
-    from vmae_zoo.datasets.jpeg_shards.writer import join, make_shards, sweep
+    from vmae_zoo.datasets.jpeg_shards.shard_plan import plan_shards, shards_done
+    from vmae_zoo.datasets.jpeg_shards.writer import make_shards, remove_stale, write_manifest
     from vmae_zoo.video.storage import as_path, is_remote
 
     part, parts = part_of(args.shard)
@@ -42,22 +42,22 @@ def run(args: argparse.Namespace) -> int:
     source, target = args.source.expanduser().absolute(), as_path(args.target)
     if not is_remote(target) and source.is_dir() and target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
-    made_of = plan(source, args.layout, args.short_side, args.quality, args.per_shard)
-    sweep(target)
+    made_of = plan_shards(source, args.layout, args.short_side, args.quality, args.per_shard)
+    remove_stale(target)
     done = shards_done(made_of, target)
     todo = [shard for shard in range(part, made_of.shards, parts) if shard not in done]
     left_out: dict[str, str] = {}
-    made = sum(len(made_of.of(shard)) for shard in todo)
+    made = sum(len(made_of.videos_of(shard)) for shard in todo)
     with tqdm(total=made, desc="cache", unit="video", disable=None, file=sys.stderr) as bar:
         for shard, failed in make_shards(made_of, target, todo, args.workers or os.cpu_count() or 1):
             left_out.update(failed)
-            bar.update(len(made_of.of(shard)))
+            bar.update(len(made_of.videos_of(shard)))
     missing = made_of.shards - len(shards_done(made_of, target))
     result: dict[str, Any] = {"shards": made_of.shards, "made": len(todo), "missing": missing}
     if missing:
         print(f"{target}: {len(todo)} shards made, {missing} of {made_of.shards} are missing: run the other parts")
     else:
-        left_out = join(made_of, target)
+        left_out = write_manifest(made_of, target)
         videos = len(made_of.videos) - len(left_out)
         print(f"{target}: {videos} videos in {made_of.shards} shards, of which {len(todo)} were made now")
         print(f"train from it by --data.root {args.target}")

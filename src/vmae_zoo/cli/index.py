@@ -23,7 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Audit, and print a table of what was found."""
-    from vmae_zoo.datasets.index import make_index, refused
+    from vmae_zoo.datasets.index import excluded_verdicts
+    from vmae_zoo.datasets.make_index import make_index
 
     root = args.root.expanduser().absolute()
     if not root.exists():
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{root}: {len(verdicts)} videos: {parts} ({read} read now, {len(verdicts) - read} unchanged)")
     for (verdict, kind), count in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"  {count:>7}  {verdict:<9}  {kind}")
-    bad = refused(args.refuse_corrupt)
+    bad = excluded_verdicts(args.refuse_corrupt)
     damaged = {path: (verdict, reasons) for path, (verdict, reasons, *_) in verdicts.items() if verdict in bad}
     for path, (verdict, reasons) in list(damaged.items())[:SHOWN]:
         print(f"{verdict}: {path}: {reasons}")

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure a sample, then copy what has no copy yet."""
     from tqdm import tqdm
 
-    from vmae_zoo.datasets.reencode import copy_others, gain, jobs_of, reencode, reencode_file
+    from vmae_zoo.datasets.reencode import copy_others, jobs_of, reencode, reencode_file, speedup
 
     source, target = args.source.expanduser().absolute(), args.target.expanduser().absolute()
     if not source.is_dir():
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         for number, video in enumerate(todo[:: max(len(todo) // SAMPLE, 1)][:SAMPLE]):
             copy = Path(folder) / f"{number}.mp4"
             if not reencode_file(video, copy, args.short_side, args.crf):
-                gains.append(gain(video, copy, args.short_side))
+                gains.append(speedup(video, copy, args.short_side))
     result: dict[str, Any] = {
         "done": done,
         "copied": 0,

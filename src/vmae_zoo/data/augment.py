@@ -1,9 +1,9 @@
-"""RandAugment for clips (Cubuk, Zoph, Shlens, Le, NeurIPS 2020, arXiv 1909.13719), as VideoMAE fine-tunes with it.
+"""RandAugment for clips (Cubuk, Zoph, Shlens, Le, NeurIPS 2020, arXiv 1909.13719), as used for fine-tuning VideoMAE.
 
 The fifteen "increasing" operations of timm's ``rand-m7-n4-mstd0.5-inc1`` on uint8 (T, H, W, 3) clips: every frame of a
-clip gets the same operations at the same strength, drawn from the clip's key. Operations on colours give Pillow's
-values; those that move pixels are OpenCV's bicubic, which differs from Pillow's by a few levels at edges. Pillow takes
-about three times as long.
+clip gets the same operations at the same strength, chosen by the clip's key. Color operations equal Pillow's.
+Geometric operations use OpenCV's bicubic, which differs from Pillow's by a few levels at edges and takes about a third
+of its time.
 """
 
 from collections.abc import Callable
@@ -13,44 +13,44 @@ import numpy as np
 
 from vmae_zoo.randomness import KeyedRNG
 
-GREY = 128  # of pixels that come from outside the frame
+GRAY = 128  # value of pixels from outside the frame
 
 
 def rand_augment(
     clip: np.ndarray,
-    draws: KeyedRNG,
+    rng: KeyedRNG,
     operations: int = 4,
     magnitude: float = 7.0,
     magnitude_std: float = 0.5,
     probability: float = 0.5,
 ) -> np.ndarray:
-    """Apply random operations, one after the other.
+    """Apply random operations in sequence.
 
     Args:
         clip: uint8 (T, H, W, 3).
-        draws: source of the random numbers.
-        operations: how many are drawn, with replacement (4 in VideoMAE, 2 in space-time MAE).
+        rng: random numbers.
+        operations: number of operations, chosen with replacement (4 in VideoMAE, 2 in space-time MAE).
         magnitude: mean strength, 0 to 10.
-        magnitude_std: deviation of each operation's strength.
-        probability: with which each drawn operation is applied.
+        magnitude_std: standard deviation of the strength.
+        probability: probability of applying each chosen operation.
     """
     for _ in range(operations):
-        name = draws.choice(tuple(OPERATIONS))
-        applied = draws.uniform() < probability
-        level = min(max(magnitude + magnitude_std * draws.normal(), 0.0), 10.0)
-        sign = draws.choice((-1, 1))
+        name = rng.choice(tuple(OPERATIONS))
+        applied = rng.uniform() < probability
+        level = min(max(magnitude + magnitude_std * rng.normal(), 0.0), 10.0)
+        sign = rng.choice((-1, 1))
         if applied:
             clip = OPERATIONS[name](clip, level, sign)
     return clip
 
 
 def _by_table(clip: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Each value replaced by the table's, one table for all of the clip."""
+    """Map each value by one table for the whole clip."""
     return cv2.LUT(clip.reshape(-1, clip.shape[2]), table).reshape(clip.shape)
 
 
 def _by_tables(clip: np.ndarray, table_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Each value replaced by the table of its frame and channel, made from the counts of the values there."""
+    """Map each value by a table per frame and channel, made from its histogram."""
     out = np.empty_like(clip)
     for frame, new in zip(clip, out, strict=True):
         counts = [cv2.calcHist([frame], [c], None, [256], [0, 256]).ravel().astype(np.int64) for c in range(3)]
@@ -59,7 +59,7 @@ def _by_tables(clip: np.ndarray, table_of: Callable[[np.ndarray], np.ndarray]) -
 
 
 def _blend(start: np.ndarray | float, end: np.ndarray, factor: float) -> np.ndarray:
-    """``start + factor * (end - start)`` as Pillow rounds it: towards zero."""
+    """``start + factor * (end - start)`` rounded toward zero, as in Pillow."""
     start = np.asarray(start, np.float32)
     return np.clip(start + np.float32(factor) * (end.astype(np.float32) - start), 0, 255).astype(np.uint8)
 
@@ -68,11 +68,11 @@ _VALUES = np.arange(256, dtype=np.uint8)
 
 
 def _factor(level: float, sign: int) -> float:
-    """1 leaves the clip as it is; strength 10 moves it to 0.1 or 1.9."""
+    """Enhancement factor: 1 is the identity; strength 10 gives 0.1 or 1.9."""
     return max(0.1, 1.0 + sign * level * 0.09)
 
 
-def _grey(frame: np.ndarray) -> np.ndarray:
+def _gray(frame: np.ndarray) -> np.ndarray:
     """Luma (H, W), ITU-R 601 in Pillow's integers."""
     red, green, blue = (frame[..., channel].astype(np.uint32) for channel in range(3))
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
@@ -125,32 +125,32 @@ def _brightness(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
 
 
 def _contrast(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    tables = [_blend(int(_grey(frame).mean() + 0.5), _VALUES, _factor(level, sign)) for frame in clip]
+    tables = [_blend(int(_gray(frame).mean() + 0.5), _VALUES, _factor(level, sign)) for frame in clip]
     return np.stack([cv2.LUT(frame, table) for frame, table in zip(clip, tables, strict=True)])
 
 
 def _color(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return np.stack([_blend(_grey(frame)[..., None], frame, _factor(level, sign)) for frame in clip])
+    return np.stack([_blend(_gray(frame)[..., None], frame, _factor(level, sign)) for frame in clip])
 
 
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 def _sharpness(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    out = clip.copy()  # Pillow leaves the border as it is
+    out = clip.copy()  # Pillow keeps the border
     for frame, new in zip(clip, out, strict=True):
         smooth = (cv2.filter2D(frame, cv2.CV_32F, _SMOOTH)[1:-1, 1:-1] + 0.5).astype(np.uint8)
         new[1:-1, 1:-1] = _blend(smooth, frame[1:-1, 1:-1], _factor(level, sign))
     return out
 
 
-def _moved(clip: np.ndarray, matrix: list[list[float]]) -> np.ndarray:
-    """Each pixel taken from where the matrix maps it, in coordinates whose pixels have their centres at halves."""
+def _warp(clip: np.ndarray, matrix: list[list[float]]) -> np.ndarray:
+    """Sample each pixel at the position the matrix maps it to; pixel centers have half-integer coordinates."""
     (a, b, c), (d, e, f) = matrix
-    centred = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
+    centered = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
     flags, out = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, np.empty_like(clip)
     for frame, new in zip(clip, out, strict=True):
-        cv2.warpAffine(frame, centred, frame.shape[1::-1], new, flags, cv2.BORDER_CONSTANT, (GREY, GREY, GREY))
+        cv2.warpAffine(frame, centered, frame.shape[1::-1], new, flags, cv2.BORDER_CONSTANT, (GRAY, GRAY, GRAY))
     return out
 
 
@@ -159,23 +159,23 @@ def _rotate(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
     angle = np.deg2rad(sign * 3.0 * level)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     x, y = width / 2, height / 2
-    return _moved(clip, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
+    return _warp(clip, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
 
 
 def _shear_x(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _moved(clip, [[1, sign * 0.03 * level, 0], [0, 1, 0]])
+    return _warp(clip, [[1, sign * 0.03 * level, 0], [0, 1, 0]])
 
 
 def _shear_y(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _moved(clip, [[1, 0, 0], [sign * 0.03 * level, 1, 0]])
+    return _warp(clip, [[1, 0, 0], [sign * 0.03 * level, 1, 0]])
 
 
 def _translate_x(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _moved(clip, [[1, 0, sign * 0.045 * level * clip.shape[2]], [0, 1, 0]])
+    return _warp(clip, [[1, 0, sign * 0.045 * level * clip.shape[2]], [0, 1, 0]])
 
 
 def _translate_y(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _moved(clip, [[1, 0, 0], [0, 1, sign * 0.045 * level * clip.shape[1]]])
+    return _warp(clip, [[1, 0, 0], [0, 1, sign * 0.045 * level * clip.shape[1]]])
 
 
 OPERATIONS: dict[str, Callable[[np.ndarray, float, int], np.ndarray]] = {

@@ -1,4 +1,4 @@
-"""Unreadable videos: noted down, counted, and a reason to stop where there are too many."""
+"""Unreadable videos: logged, counted, and a reason to stop the run if there are too many."""
 
 import json
 from collections.abc import Sequence
@@ -8,19 +8,20 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.datasets.layouts import ClipRecord
-from vmae_zoo.video.decode import VideoError, probe
+from vmae_zoo.video.decode import VideoError
 
-ENOUGH = 100  # videos read before their share counts
+MIN_TRIED = 100  # videos to read before the share of unreadable ones is checked
 
 
 class BadSamples:
-    """Keeps the list of what this process could not read.
+    """The unreadable videos of this process.
 
     Args:
-        max_share: share of unreadable videos from which a run stops.
-        videos: of the data set; the share counts from this many tried, or from `ENOUGH`. None: each is read once, and
-            the share counts from the first.
+        max_share: largest fraction of unreadable videos; above it the run stops.
+        videos: number of videos of the data set; the fraction is checked once that many, or `MIN_TRIED`, were read.
+            None: each video is read once, and the fraction is checked from the first on.
     """
 
     def __init__(self, max_share: float, videos: int | None):
@@ -30,15 +31,15 @@ class BadSamples:
         self.unreadable: set[str] = set()
 
     def add(self, entries: Sequence[dict[str, Any]], read: int, file: Path) -> None:
-        """Append what a batch could not read.
+        """Log the unreadable videos of a batch.
 
         Args:
             entries: "path", "reason", "replacement", "epoch" and "key" of each.
-            read: videos that the batch holds; none, and the run stops.
-            file: JSON lines.
+            read: number of readable videos of the batch.
+            file: the log, JSON lines.
 
         Raises:
-            ValueError: nothing was readable, or the share is too large.
+            ValueError: no video of the batch was readable, or too many videos are unreadable.
         """
         self.tried += read
         if not entries:
@@ -50,7 +51,7 @@ class BadSamples:
         before = len(self.unreadable)
         self.unreadable |= {entry["path"] for entry in entries}
         self.tried += len(self.unreadable) - before
-        with suppress(OSError):  # a full disk: no reason to end a run
+        with suppress(OSError):  # a full disk does not end the run
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("a") as lines:
                 lines.writelines(json.dumps(entry) + "\n" for entry in entries)
@@ -59,21 +60,21 @@ class BadSamples:
                 f"{len(entries)} videos in a row cannot be read ({entries[-1]['reason']}): all are listed in {file}"
             )
         bad, of = len(self.unreadable), min(self.tried, self.videos or self.tried)
-        if self.tried >= min(ENOUGH, self.videos or 1) and bad > self.max_share * of:
+        if self.tried >= min(MIN_TRIED, self.videos or 1) and bad > self.max_share * of:
             raise ValueError(
                 f"{bad} of {of} videos cannot be read, more than data.max_bad_share = {self.max_share}: the files and "
                 f"reasons are in {file}; `vmae-zoo index` finds them, and training then leaves them out"
             )
 
 
-def check_readable(records: Sequence[ClipRecord], root: Path, tries: int = 8) -> None:
+def check_readable(records: Sequence[ClipRecord], root: Path, reader: VideoReader, tries: int = 8) -> None:
     """Open a few videos, spread over the records, until one can be read; ``ValueError`` if none can."""
     reason = None
     for record in [records[len(records) * k // tries] for k in range(tries)]:
         try:
-            probe(record.path)
+            reader.probe(record.path)
         except VideoError as error:
             reason = reason or error
         else:
             return
-    raise ValueError(f"no video of {root} that was tried can be read: {reason}")
+    raise ValueError(f"none of {tries} videos of {root} can be read: {reason}")

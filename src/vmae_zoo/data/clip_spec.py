@@ -1,4 +1,4 @@
-"""What a clip is, how training changes it, and what a method asks for beside it: values that are passed on whole."""
+"""What a clip is, how training augments it, and what a method requests beside it: frozen values, passed on whole."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Augmentation:
     """Random changes of a training clip, the same for all of its frames.
 
     Args:
-        crop: "multi_scale" (VideoMAE), "random_resized" or "centre".
+        crop: "multi_scale" (VideoMAE), "random_resized" or "centre" (the center crop).
         scales: fractions of the shorter side that the multi-scale crop chooses from (1, 0.875, 0.75, 0.66 in the
             papers).
         area: smallest and largest fraction of the frame's area for the random resized crop (0.08 in MoCo v3, 0.2 in
@@ -88,7 +88,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What a method asks the data module for, beside one clip per sample.
+    """What a method requests from the data module in addition to one clip per sample.
 
     Args:
         views: 2 adds a second clip of the same video, with its own start and crop, as "other" (MoCo v3).
@@ -106,6 +106,6 @@ DEFAULT_CLIP, DEFAULT_AUGMENTATION, ONE_CLIP = ClipSpec(), Augmentation(), ClipR
 
 
 class ClipConsumer:
-    """What trains on clips; `vmae_zoo.methods.Method` is one. The data module reads ``clip_request``."""
+    """Base of methods, such as `vmae_zoo.methods.Method`: the data module reads ``clip_request``."""
 
     clip_request = ONE_CLIP

@@ -12,42 +12,31 @@ import torch
 from torch.utils.data import default_collate
 
 from vmae_zoo.data.augment import rand_augment
+from vmae_zoo.data.clip_frames import clip_ids
 from vmae_zoo.data.clip_spec import DEFAULT_AUGMENTATION, DEFAULT_CLIP, ONE_CLIP, Augmentation, ClipRequest, ClipSpec
-from vmae_zoo.data.sampling import (
-    clip_span,
-    dense_ids,
-    dense_start,
-    segment_ids,
-    span_ids,
-    span_start,
-    span_view_start,
-    sparse_ids,
-    window_end,
-    window_ids,
-)
-from vmae_zoo.data.storage_retry import RetryingDataset
-from vmae_zoo.data.transforms import centre_box, crop_and_resize, mirrored, multi_scale_box, random_box
+from vmae_zoo.data.reader import FILES, VideoReader
+from vmae_zoo.data.storage_retry import Item, RetryingDataset
+from vmae_zoo.data.transforms import center_box, crop_and_resize, multi_scale_box, random_box, random_flip
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
-from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
-
-Item = dict[str, Any]
+from vmae_zoo.video.decode import VideoError, VideoInfo
 
 TRIES = 10  # replacements for one unreadable video before the run stops
 
 
 class ClipDataset(RetryingDataset):
-    """The clips of some records.
+    """One or more clips of each record.
 
     Args:
-        records: what to read.
-        clip: which frames, and how large.
-        augmentation: of training clips.
-        request: what the method asks for beside one clip per sample.
-        train: random start and crop; otherwise the middle clip and the centre crop, the same in every epoch.
+        records: the clips to read.
+        clip: which frames, and the size in pixels.
+        augmentation: random changes of training clips.
+        request: what the method needs in addition to one clip per sample.
+        train: random start and crop; otherwise the middle clip and the center crop, the same in every epoch.
         repeats: clips of one decoded video, each with its own crop and key (4 in VideoMAE V2).
-        seed: of all keys.
+        seed: seed of all keys.
         required_dirs: see `RetryingDataset`.
+        reader: how videos are read.
     """
 
     def __init__(
@@ -60,20 +49,18 @@ class ClipDataset(RetryingDataset):
         repeats: int = 1,
         seed: int = 0,
         required_dirs: Sequence[Path] = (),
+        reader: VideoReader = FILES,
     ):
-        super().__init__(required_dirs)
-        self.records, self.clip, self.request, self.seed = records, clip, request, seed
+        super().__init__(records, required_dirs, reader)
+        self.clip, self.request, self.seed = clip, request, seed
         self.augmentation = augmentation if train else Augmentation(crop="centre")
         self.train, self.repeats = train, repeats if train else 1
-
-    def __len__(self) -> int:
-        return len(self.records)
 
     def __getitem__(self, ref: tuple[int, ...] | int) -> list[Item]:
         """The clips of a record in an epoch, one per repeat.
 
         An unreadable video is replaced by another one, chosen by the sample's key; the first item lists each
-        replacement under "bad". After `TRIES` replacements the only item holds nothing but "bad".
+        replacement under "bad". After `TRIES` replacements the only item contains nothing but "bad".
 
         Args:
             ref: a `vmae_zoo.data.sampler.SampleRef`; or the index alone.
@@ -99,10 +86,10 @@ class ClipDataset(RetryingDataset):
         return [{"bad": bad}]
 
     def keys(self, index: int, epoch: int, copy: int = 0) -> list[int]:
-        """The keys of a record's repeats; those of evaluation do not change with the epoch."""
+        """The keys of a record's repeats; evaluation keys do not depend on the epoch."""
         sample, first = hash_text(self.records[index].id), copy * self.repeats
-        when = epoch if self.train else 0
-        return [sample_key(self.seed, when, sample, repeat) for repeat in range(first, first + self.repeats)]
+        epoch = epoch if self.train else 0
+        return [sample_key(self.seed, epoch, sample, repeat) for repeat in range(first, first + self.repeats)]
 
     def _items(self, index: int, keys: list[int]) -> list[Item]:
         record = self.records[index]
@@ -110,38 +97,14 @@ class ClipDataset(RetryingDataset):
         frames = np.empty(0)
         for purpose, name in zip(("", " other")[: self.request.views], ("video", "other"), strict=False):
             if name == "video" or not self.request.same_clip:
-                frames = self._read(record, keys[0], purpose)
+                info = self.reader.probe(record.path)
+                ids = clip_ids(record, info, self.clip, keys[0] if self.train else None, purpose)
+                frames = self.reader.read_clip(record.path, ids, self._short_side(info))
             for item in items:
-                item[name] = self._augmented(frames, item["key"], purpose)
+                item[name] = self._augment(frames, item["key"], purpose)
         for item in items:
             item |= {name: compute(item["video"], item["key"]) for name, compute in self.request.per_clip.items()}
         return items
-
-    def _read(self, record: ClipRecord, key: int, purpose: str) -> np.ndarray:
-        info = probe(record.path)
-        first, total = segment_of(record, info)
-        stride = record.stride_frames or self.clip.stride_frames
-        rng = KeyedRNG(key, "start" + purpose) if self.train else None
-        if self.clip.sampling == "span":
-            fps = KeyedRNG(key, "fps" + purpose).choice(self.clip.fps) if self.train else self.clip.fps[0]
-            span = clip_span(self.clip.frames, stride, rate_of(record, info), fps)
-            start = span_start(total, span, rng) if rng else span_view_start(total, span, 0, 1)
-            ids = span_ids(total, self.clip.frames, span, start)
-        else:
-            ids = self._ids(total, stride, rng)
-        return read_clip(record.path, first + ids, self._short_side(info))
-
-    def _ids(self, total: int, stride: int, rng: KeyedRNG | None) -> np.ndarray:
-        """Frames of a random clip; of the middle one without a generator."""
-        frames, sampling = self.clip.frames, self.clip.sampling
-        if sampling == "uniform":
-            return segment_ids(total, frames, rng)
-        if sampling == "sparse":
-            return sparse_ids(total, frames, rng)
-        if sampling == "window":
-            return window_ids(total, frames, stride, window_end(total, frames, stride, rng))
-        start = dense_start(total, frames, stride, rng) if rng else max(total - frames * stride, 0) // 2
-        return dense_ids(total, frames, stride, start)
 
     def _short_side(self, info: VideoInfo) -> int | None:
         if self.augmentation.crop == "centre":
@@ -149,38 +112,18 @@ class ClipDataset(RetryingDataset):
         short_side = self.augmentation.short_side
         return short_side if short_side is not None and min(info.height, info.width) > short_side else None
 
-    def _augmented(self, frames: np.ndarray, key: int, purpose: str) -> np.ndarray:
-        augmentation, frame, rng = self.augmentation, frames.shape[1:3], KeyedRNG(key, "crop" + purpose)
+    def _augment(self, frames: np.ndarray, key: int, purpose: str) -> np.ndarray:
+        augmentation, size, rng = self.augmentation, frames.shape[1:3], KeyedRNG(key, "crop" + purpose)
         if augmentation.crop == "centre":
-            box = centre_box(frame, self.clip.size)
+            box = center_box(size, self.clip.size)
         elif augmentation.crop == "multi_scale":
-            box = multi_scale_box(frame, self.clip.size, rng, augmentation.scales)
+            box = multi_scale_box(size, self.clip.size, rng, augmentation.scales)
         else:
-            box = random_box(frame, rng, augmentation.area)
+            box = random_box(size, rng, augmentation.area)
         if augmentation.rand_augment:
             frames = rand_augment(frames, KeyedRNG(key, "augment" + purpose), augmentation.rand_augment)
-        flip = augmentation.flip and mirrored(KeyedRNG(key, "flip" + purpose))
+        flip = augmentation.flip and random_flip(KeyedRNG(key, "flip" + purpose))
         return crop_and_resize(frames, box, self.clip.size, flip)
-
-
-def rate_of(record: ClipRecord, info: VideoInfo) -> float:
-    """Frame rate of a record's video; `VideoError` if the file does not state it."""
-    if info.fps <= 0:
-        raise VideoError(f"{record.path} does not state its frame rate, which sampling by time needs")
-    return info.fps
-
-
-def segment_of(record: ClipRecord, info: VideoInfo) -> tuple[int, int]:
-    """First frame and number of frames of a record's segment."""
-    if record.start is None and record.end is None:
-        return 0, info.frames
-    if info.fps <= 0:
-        raise VideoError(f"{record.path} does not state its frame rate, which the segment {record.id} needs")
-    first = int((record.start or 0) * info.fps)
-    last = info.frames if record.end is None else min(round(record.end * info.fps), info.frames)
-    if first >= last:
-        raise VideoError(f"{record.path} has {info.frames} frames: the segment {record.id} lies outside")
-    return first, last - first
 
 
 def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:

@@ -1,19 +1,19 @@
-"""How a global batch is made up of processes and accumulation."""
+"""Gradient accumulation that a global batch needs."""
 
 from lightning import Trainer
 
 
 def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, clips: int) -> tuple[int, int]:
-    """Tell the trainer how often to accumulate.
+    """Set the trainer's accumulate_grad_batches.
 
     Args:
-        trainer: its accumulate_grad_batches is set.
-        wanted: clips of an optimiser step over all processes; None: as many as the trainer's own setting makes it.
+        trainer: the trainer.
+        wanted: clips per optimizer step over all processes; None: keep the trainer's accumulate_grad_batches.
         batch_size: clips per process and forward pass.
-        clips: of an epoch.
+        clips: number of clips of an epoch.
 
     Returns:
-        Micro-batches of each process in an optimiser step, and the global batch.
+        Micro-batches per process and optimizer step, and the global batch.
 
     Raises:
         ValueError: the global batch does not divide, contradicts the trainer, or is larger than the epoch.
@@ -31,13 +31,13 @@ def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, 
 
 
 def accumulation_of(global_batch: int | None, batch_size: int, processes: int, given: int = 1) -> int:
-    """Micro-batches of each process in one optimiser step.
+    """Micro-batches per process and optimizer step.
 
     Args:
-        global_batch: clips of an optimiser step over all processes; None: as many as ``given`` makes it.
+        global_batch: clips per optimizer step over all processes; None: use ``given``.
         batch_size: clips per process and forward pass.
-        processes: how many there are.
-        given: the trainer's accumulate_grad_batches; 1 where the user left it.
+        processes: number of processes.
+        given: the trainer's accumulate_grad_batches; 1 by default.
 
     Raises:
         ValueError: the global batch does not divide, or contradicts ``given``.
@@ -47,7 +47,7 @@ def accumulation_of(global_batch: int | None, batch_size: int, processes: int, g
     accumulation, rest = divmod(global_batch, batch_size * processes)
     if rest or accumulation < 1:
         raise ValueError(
-            f"data.global_batch = {global_batch} is no multiple of data.batch_size = {batch_size} x {processes} "
+            f"data.global_batch = {global_batch} is not a multiple of data.batch_size = {batch_size} x {processes} "
             f"process{'es' * (processes > 1)}: {_suggest(global_batch, batch_size, processes)}"
         )
     if given not in (1, accumulation):

@@ -1,11 +1,10 @@
-"""Loaders whose workers decode with one thread each, and know the indexes."""
+"""Data loaders whose workers decode with one thread each and leave signals to the main process."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -15,29 +14,28 @@ from lightning import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vmae_zoo.data.dataset import collate
-from vmae_zoo.video.decode import IndexLookup, set_index_lookup
 
 
 class SignalSafeLoader(DataLoader):
-    """A loader whose workers start cleanly; its sampler knows its place, which Lightning would warn of not knowing."""
+    """A loader whose workers start with SIGTERM blocked, and that Lightning takes for a resumable one."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the data module keeps the place."""
+        """Empty: the data module saves the position, and without this method Lightning warns."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to load."""
+        """Does nothing."""
 
     def __iter__(self) -> Any:
-        """Workers start with SIGTERM held back in all of their threads, also those that libraries start at import.
+        """Start workers with SIGTERM blocked in all their threads, also in threads that libraries start at import.
 
-        OpenCV's threads end first: a forked worker that ends them itself waits for ever.
+        OpenCV's threads end before the fork: a forked worker that ends them itself waits forever.
         """
         if not hasattr(signal, "sigwaitinfo"):
             return super().__iter__()
         context: Any = self.multiprocessing_context or multiprocessing
         if context.get_start_method() != "fork":
-            resource_tracker.ensure_running()  # when it starts, it lets SIGTERM through again
+            resource_tracker.ensure_running()  # it unblocks SIGTERM when it starts
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -55,20 +53,18 @@ def make_loader(
     workers: int | None = None,
     prefetch: int = 2,
     pin_memory: bool | None = None,
-    lookup: IndexLookup | None = None,
     collate: Callable[[Any], dict[str, Any]] = collate,
 ) -> DataLoader:
     """A loader of batches.
 
     Args:
-        dataset: what the sampler's references are asked of.
-        sampler: of batches.
-        trainer: tells the processes of this machine, and whether they have GPUs.
-        workers: processes that decode; None: one per core, shared among the processes of this machine.
-        prefetch: batches that each worker prepares ahead.
-        pin_memory: page-locked batches; None: when the trainer has a GPU.
-        lookup: of the index, where there is one.
-        collate: makes a batch of the samples.
+        dataset: takes the references that the sampler yields.
+        sampler: yields the references of each batch.
+        trainer: determines the number of processes on this machine and the device.
+        workers: number of worker processes; None: one per core, shared among the processes on this machine.
+        prefetch: batches that each worker prepares in advance.
+        pin_memory: use page-locked memory; None: if the trainer uses a GPU.
+        collate: makes a batch of samples.
     """
     if workers is None:
         workers = min(max(cores() // trainer.num_devices, 1), 16)
@@ -78,36 +74,35 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
-        worker_init_fn=partial(start_worker, lookup=lookup),
+        worker_init_fn=start_worker,
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
     )
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start_worker(worker: int, lookup: IndexLookup | None = None) -> None:
-    """What a worker begins with: signals to the group are not for it, and its frames are its own work."""
-    _leave_signals_to_main()
-    set_index_lookup(lookup)
+def start_worker(worker: int) -> None:
+    """Initialize a worker: ignore signals to the process group, and use one thread."""
+    _ignore_group_signals()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
-def _leave_signals_to_main() -> None:
-    """Ctrl-C and schedulers signal the whole group of processes; the main one ends its workers when it has saved."""
-    for name in ("SIGINT", "SIGUSR1", "SIGHUP"):  # Windows has the first
+def _ignore_group_signals() -> None:
+    """Ctrl-C and schedulers signal the whole process group; the main process ends its workers after it has saved."""
+    for name in ("SIGINT", "SIGUSR1", "SIGHUP"):  # Windows has only the first
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # Linux: who sent it?
+    if hasattr(signal, "sigwaitinfo"):  # Linux: tells the sender of a signal
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_when_main_says, daemon=True).start()
+        threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
 
 
-def _end_when_main_says() -> None:
+def _exit_on_sigterm_of_parent() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         continue
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The clips of a run and what is known of their files: one data set or several, and their indexes."""
+"""The clips of a run, from one data set or several, and the indexes of their files."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from vmae_zoo.data.bad_samples import check_readable
+from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.data.storage_retry import required_dirs_of
 from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 from vmae_zoo.datasets.index import Index, find_index, without_damaged
 from vmae_zoo.datasets.layouts import ClipRecord, open_catalog
-from vmae_zoo.datasets.sources import Source, join, read_sources
+from vmae_zoo.datasets.sources import Source, merge_catalogs, read_sources
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
 
 class DatasetMixture:
-    """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged.
+    """All clips, of every split, without videos that an index (`vmae-zoo index`) lists as damaged.
 
     Args:
-        root: folder of the videos, or a list file; with ``sources`` the folder that theirs are relative to.
-        layout: how it is laid out; None detects it.
-        split: number of the split where the layout has some.
+        root: folder of the videos, or a list file; with ``sources`` the folder that their roots are relative to.
+        layout: name of the layout; None detects it.
+        split: numbered split, if the layout has any.
         sources: several data sets instead, see `vmae_zoo.datasets.sources.Source`.
-        stride_frames: distance of the frames of sources that have none of their own.
-        refuse_corrupt: leave out videos with frames that the decoder made up, too.
+        stride_frames: distance between frames for sources without a stride of their own.
+        refuse_corrupt: also leave out videos with concealed frames.
     """
 
     def __init__(
@@ -47,57 +48,60 @@ class DatasetMixture:
             catalog if index is None else without_damaged(catalog, index, refuse_corrupt)
             for catalog, index in zip(opened, found, strict=True)
         ]
-        self.catalog = join(self.sources, self.catalogs, base, stride_frames) if self.sources else self.catalogs[0]
+        self.catalog = (
+            merge_catalogs(self.sources, self.catalogs, base, stride_frames) if self.sources else self.catalogs[0]
+        )
 
     @cached_property
     def records(self) -> list[ClipRecord]:
-        """The training clips, source by source."""
+        """Training clips, one source after the other."""
         return self.catalog.of("train")
 
     @cached_property
     def validation_records(self) -> list[ClipRecord]:
-        """The validation clips: those of the test split where there are no others."""
+        """Validation clips; those of the test split if there are none."""
         return self.catalog.of("val") or self.catalog.of("test")
 
     @property
     def test_records(self) -> list[ClipRecord]:
-        """The test clips: the validation clips where there are no others."""
+        """Test clips; the validation clips if there are none."""
         return self.catalog.of("test") or self.validation_records
 
     @cached_property
     def required_dirs(self) -> tuple[Path, ...]:
-        """Folders without which nothing can be read."""
+        """Folders without which no clip can be read."""
         return tuple(folder for catalog in self.catalogs for folder in required_dirs_of(catalog.root, catalog.records))
+
+    @cached_property
+    def reader(self) -> VideoReader:
+        """Reads the videos, with the help of the indexes if there are any."""
+        return VideoReader(self.indexes.lookup if self.indexes else None)
 
     def epochs(self, seed: int) -> WeightedEpochs:
         """The training clips of each epoch."""
         if not self.sources:
             return every_record(len(self.records))
-        names, weights = zip(*((source.called, source.weight) for source in self.sources), strict=True)
+        names, weights = zip(*((source.prefix, source.weight) for source in self.sources), strict=True)
         return WeightedEpochs(names, [len(catalog.of("train")) for catalog in self.catalogs], weights, seed)
 
     def describe(self) -> str:
-        """One line: layout, classes, clips of each split, what is odd, and of several sources what each of them is."""
+        """One line: layout, classes, number of clips per split, notes, and each source of several."""
         line = self.catalog.describe()
         return f"{line}; {len(self.epochs(0))} clips an epoch" if self.sources else line
 
     def check(self) -> None:
-        """``ValueError`` where there is no training clip, or of some source none that can be read."""
+        """``ValueError`` if there is no training clip, or a source without a readable one."""
         if not self.records:
             raise ValueError(
-                f"{self.catalog.root} lists no training clip (layout {self.catalog.layout}): check its splits"
+                f"{self.catalog.root} has no training clip (layout {self.catalog.layout}): check its splits"
             )
         for catalog in self.catalogs:
             if records := catalog.of("train"):
-                check_readable(records, catalog.root)
+                check_readable(records, catalog.root, self.reader)
 
 
 class Indexes:
-    """What the indexes of all sources know.
-
-    Args:
-        indexes: those that there are.
-    """
+    """The indexes of all sources that have one."""
 
     def __init__(self, indexes: Sequence[Index]):
         self.indexes = indexes
@@ -106,10 +110,10 @@ class Indexes:
         return bool(self.indexes)
 
     def lookup(self, name: str, size: int, mtime_ns: int) -> tuple[VideoInfo, PacketIndex | None] | None:
-        """What one of them knows of a file of this size and time of change."""
+        """What the first index that lists the file stores about it; see `vmae_zoo.datasets.index.Index.lookup`."""
         return next((known for index in self.indexes if (known := index.lookup(name, size, mtime_ns))), None)
 
     @cached_property
     def fingerprint(self) -> str | None:
-        """Of them all; None where there is none."""
+        """Fingerprints of all indexes; None if there is none."""
         return "+".join(index.fingerprint for index in self.indexes) or None

@@ -1,7 +1,7 @@
 """The data module: from a folder of videos to batches of uint8 clips."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.data.clip_spec import Augmentation, ClipSpec, check_positive
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.global_batch import resolve_global_batch
-from vmae_zoo.data.interfaces import VideoDataModule, request_of, run_controls
+from vmae_zoo.data.interfaces import VideoDataModule, request_of, save_now, stop_if_signaled
 from vmae_zoo.data.loader import make_loader
 from vmae_zoo.data.mixture import DatasetMixture
+from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.data.resume import get_position, restore_position
 from vmae_zoo.data.sampler import ResumableBatchSampler, ShardedEvalSampler
 from vmae_zoo.data.sampling import FPS
@@ -25,54 +26,53 @@ from vmae_zoo.datasets.epoch_sampling import WeightedEpochs
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord
 from vmae_zoo.datasets.synthetic.demo import demo_root
 from vmae_zoo.lightning_internals import epochs_processed, keep_own_samplers
-from vmae_zoo.video.decode import IndexLookup, set_index_lookup
 
 Collate = Callable[[Any], dict[str, Any]]
 
 
 class ClipDataModule(VideoDataModule):
-    """Clips of videos, batched; knows its place in the epoch.
+    """Clips of videos in batches; its state is the position in the epoch.
 
     Args:
-        root: folder of the videos, or a list file; None is the embedded set, made on first use.
+        root: folder of the videos, or a list file; None is the embedded set, created on first use.
         layout: how the root is laid out (hmdb51, ucf101, kinetics, ssv2, csv, list, folder, flat); None detects it.
-        split: number of the split where the layout has some (1, 2, 3 in HMDB51 and UCF101); None is the first.
+        split: numbered split, if the layout has any (1, 2, 3 in HMDB51 and UCF101); None is the first.
         sources: several data sets at once, each a mapping of root, and any of layout, split, stride_frames, weight and
             name (see `vmae_zoo.datasets.sources`); their roots are relative to ``root``.
         frames: frames of a clip (16 in the papers).
-        stride_frames: distance of the frames (4 in the papers, 2 for Something-Something V2).
+        stride_frames: distance between frames (4 in the papers, 2 for Something-Something V2).
         size: side of the square clip in pixels (224 in the papers).
         batch_size: clips per process and forward pass, before repeats.
-        global_batch: clips of an optimiser step over all processes, before repeats; the accumulation follows from it.
-            None: batch_size x processes x the trainer's accumulate_grad_batches.
+        global_batch: clips per optimizer step over all processes, before repeats; determines the gradient
+            accumulation. None: batch_size x processes x the trainer's accumulate_grad_batches.
         repeats: training clips of one decoded video, each with its own crop and mask (4 in VideoMAE V2).
-        workers: processes that decode; None: one per core, shared among the processes of this machine.
-        seed: of every random choice about the data.
+        workers: processes that decode; None: one per core, shared among the processes on this machine.
+        seed: seed of every random choice about the data.
         crop: of training clips: "multi_scale" (VideoMAE), "random_resized" (see ``area``) or "centre".
-        scales: shares of the shorter side that the multi-scale crop takes (1, 0.875, 0.75, 0.66 in the papers).
-        area: lowest and highest share of the frame that the random resized crop takes (0.08 in MoCo v3, 0.2 in MAE, 0.5
-            in space-time MAE).
+        scales: fractions of the shorter side for the multi-scale crop (1, 0.875, 0.75, 0.66 in the papers).
+        area: smallest and largest fraction of the frame's area for the random resized crop (0.08 in MoCo v3, 0.2 in
+            MAE, 0.5 in space-time MAE).
         flip: mirror every other training clip (not in the official pre-training).
-        short_side: larger videos are read with this many pixels on the shorter side; None reads them as they are.
-        prefetch: batches that each worker prepares ahead.
-        pin_memory: page-locked batches; None: when the trainer has a GPU.
-        max_bad_share: share of unreadable videos from which the run stops.
-        refuse_corrupt: clips with pixels that the decoder had to make up count as unreadable, and videos in which an
-            index found some are left out; otherwise such clips are used, and listed in ``bad_samples.jsonl``.
-        sampling: of the frames: "dense" (pre-training), "span" (pre-training by time: as long as frames x
+        short_side: decode larger videos with this many pixels on the shorter side; None decodes the native size.
+        prefetch: batches that each worker prepares in advance.
+        pin_memory: page-locked batches; None: if the trainer uses a GPU.
+        max_bad_share: largest fraction of unreadable videos; above it the run stops.
+        refuse_corrupt: leave out videos whose frames the decoder concealed in part, by the verdict of an index
+            (`vmae-zoo index`); otherwise they are used.
+        sampling: how frames are chosen: "dense" (pre-training), "span" (pre-training by time: the duration of frames x
             stride_frames at ``fps``), "window" (fine-tuning on Kinetics, UCF101, HMDB51), "uniform" (frames spread over
             the video: fine-tuning on Something-Something V2) or "sparse" (VideoMAE V2's ``--sparse_sample``).
-        fps: rates that stride_frames counts at where sampling is "span" (30 in space-time MAE); of several, each
-            training clip draws one.
-        rand_augment: operations of RandAugment on a training clip (4 in fine-tuning); 0 for none.
+        fps: rates at which stride_frames counts if sampling is "span" (30 in space-time MAE); with several, each
+            training clip takes one of them.
+        rand_augment: number of RandAugment operations on a training clip (4 in fine-tuning); 0 for none.
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
-        wait_minutes: how long to wait for a folder of videos that cannot be reached, before the run saves and stops.
+        wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
         test_crops: views along the longer side (3 in the papers).
     """
 
     clip: ClipSpec
     batch_size: int
-    trainer: Trainer  # Lightning's annotation allows None, which none of the hooks below meets
+    trainer: Trainer  # Lightning's annotation allows None, which never happens in the hooks below
 
     def __init__(
         self,
@@ -126,33 +126,33 @@ class ClipDataModule(VideoDataModule):
         self._wanted_batch = global_batch
         self._sampler: ResumableBatchSampler | None = None
         self._position: dict[str, Any] | None = None
-        self._loaded: dict[str, tuple[RetryingDataset, Collate]] = {}  # what each stage's batches are of
+        self._loaded: dict[str, tuple[RetryingDataset, Collate]] = {}  # by kind of loader
 
     @cached_property
     def mixture(self) -> DatasetMixture:
-        """All clips, of every split, and what indexes know of them."""
+        """All clips, of every split, and the indexes of their files."""
         root = self.root or ("." if self.sources else demo_root())
         stride = self.clip.stride_frames
         return DatasetMixture(root, self.layout, self.split, self.sources, stride, self.refuse_corrupt)
 
     @property
     def catalog(self) -> Catalog:
-        """All clips, of every split, without those that an index (`vmae-zoo index`) found damaged."""
+        """All clips, of every split, without videos that an index (`vmae-zoo index`) lists as damaged."""
         return self.mixture.catalog
 
     @property
     def records(self) -> list[ClipRecord]:
-        """The training clips; a batch's "index" counts in them."""
+        """Training clips; a batch's "index" is the position in this list."""
         return self.mixture.records
 
     @property
     def validation_records(self) -> list[ClipRecord]:
-        """The validation clips: those of the test split if there are no others."""
+        """Validation clips; those of the test split if there are none."""
         return self.mixture.validation_records
 
     @property
     def test_records(self) -> list[ClipRecord]:
-        """The test clips: the validation clips if there are no others."""
+        """Test clips; the validation clips if there are none."""
         return self.mixture.test_records
 
     @property
@@ -167,13 +167,13 @@ class ClipDataModule(VideoDataModule):
 
     @property
     def required_dirs(self) -> tuple[Path, ...]:
-        """Folders without which nothing can be read."""
+        """Folders without which no clip can be read."""
         return self.mixture.required_dirs
 
     @property
-    def index_lookup(self) -> IndexLookup:
-        """What the indexes know of a file."""
-        return self.mixture.indexes.lookup
+    def reader(self) -> VideoReader:
+        """Reads videos, with the help of their indexes if there are any."""
+        return self.mixture.reader
 
     @cached_property
     def epochs(self) -> WeightedEpochs:
@@ -182,18 +182,17 @@ class ClipDataModule(VideoDataModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of an epoch; known once the trainer is."""
+        """Optimizer steps of an epoch; available after ``setup``."""
         assert self.global_batch is not None
         return len(self.epochs) // self.global_batch
 
     def prepare_data(self) -> None:
-        """Make the embedded clips, once per machine."""
+        """Create the embedded clips, once per machine."""
         if self.root is None and not self.sources:
             demo_root()
 
     def setup(self, stage: str) -> None:
-        """Find the clips and resolve the global batch; ``ValueError`` for what training would only find later."""
-        set_index_lookup(self.index_lookup)
+        """List the clips, check that videos can be read, and determine the gradient accumulation."""
         rank_zero_info(self.mixture.describe())
         if stage != "fit":
             return
@@ -226,7 +225,7 @@ class ClipDataModule(VideoDataModule):
     def val_dataloader(self) -> DataLoader | list:
         """The middle clip of every validation video; an empty list if there are none."""
         records = self.validation_records
-        return self._loader("clips", self.dataset(records, train=False), self._shares(records)) if records else []
+        return self._loader("clips", self.dataset(records, train=False), self._shards(records)) if records else []
 
     def test_dataloader(self) -> DataLoader | list:
         """All views of every test video, or of the validation ones."""
@@ -237,59 +236,51 @@ class ClipDataModule(VideoDataModule):
         return self._view_loader(self.predict_records)
 
     def dataset(self, records: Sequence[ClipRecord], train: bool) -> ClipDataset:
-        """The clips of some records as this module reads them, with what the trainer's method asks for."""
-        request, dirs = request_of(self.trainer), self.required_dirs
-        return ClipDataset(records, self.clip, self.augmentation, request, train, self.repeats, self.seed, dirs)
+        """A data set of these records, with what the trainer's method requests."""
+        request = request_of(self.trainer)
+        source = self.seed, self.required_dirs, self.reader
+        return ClipDataset(records, self.clip, self.augmentation, request, train, self.repeats, *source)
 
     def _view_loader(self, records: Sequence[ClipRecord]) -> DataLoader | list:
         if not records:
             return []
-        views = ViewDataset(records, self.clip, self.test_clips, self.test_crops, self.seed, self.required_dirs)
+        source = self.seed, self.required_dirs, self.reader
+        views = ViewDataset(records, self.clip, self.test_clips, self.test_crops, *source)
         videos = max(self.batch_size // (self.test_clips * self.test_crops), 1)
-        return self._loader("views", views, self._shares(records, videos), collate_views)
+        return self._loader("views", views, self._shards(records, videos), collate_views)
 
-    def _shares(self, records: Sequence[ClipRecord], batch_size: int | None = None) -> ShardedEvalSampler:
+    def _shards(self, records: Sequence[ClipRecord], batch_size: int | None = None) -> ShardedEvalSampler:
         trainer = self.trainer
         return ShardedEvalSampler(len(records), batch_size or self.batch_size, trainer.global_rank, trainer.world_size)
 
-    def _loader(self, of: str, dataset: RetryingDataset, sampler: Sampler, collate: Collate = collate) -> DataLoader:
-        self._loaded[of] = dataset, collate
-        workers = self.workers, self.prefetch, self.pin_memory
-        return make_loader(dataset, sampler, self.trainer, *workers, self.index_lookup, collate)
+    def _loader(self, kind: str, dataset: RetryingDataset, sampler: Sampler, collate: Collate = collate) -> DataLoader:
+        self._loaded[kind] = dataset, collate
+        return make_loader(dataset, sampler, self.trainer, self.workers, self.prefetch, self.pin_memory, collate)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Wait for a folder that is unavailable, and log unreadable videos; ``ValueError`` after too long or too many.
+        """Wait for an unavailable folder and log unreadable videos; ``ValueError`` after too long or too many.
 
-        Before it waits, and before it ends the run, a single training process saves.
+        A training with a single process saves before it waits and before it stops.
         """
         trainer = self.trainer
+        testing = trainer.testing or trainer.predicting
         if "unavailable" in batch:
-            of = "train" if trainer.training else "views" if trainer.testing or trainer.predicting else "clips"
-            batch = self.retry_batch(batch, *self._loaded[of])
+            kind = "train" if trainer.training else "views" if testing else "clips"
+            batch = self.retry_batch(batch, *self._loaded[kind])
         bad = batch.pop("bad", [])
-        clips = len(batch["key"]) if batch else 0
-        videos = -(-clips // self.repeats) if trainer.training else clips
-        if trainer.testing or trainer.predicting:  # one unreadable video in a batch of its own ends nothing
-            videos = clips // (self.test_clips * self.test_crops) or 1
-        try:
-            self.bad_samples.add(bad, videos, Path(trainer.default_root_dir) / "bad_samples.jsonl")
+        per_video = self.repeats if trainer.training else self.test_clips * self.test_crops if testing else 1
+        videos = -(-len(batch["key"]) // per_video) if batch else 0
+        try:  # a test may have a batch of one unreadable video
+            self.bad_samples.add(bad, videos or int(testing), Path(trainer.default_root_dir) / "bad_samples.jsonl")
         except ValueError:
-            self._save_now()
+            save_now(trainer)
             raise
         return batch
 
     def retry_batch(self, missed: dict[str, Any], dataset: RetryingDataset, collate: Collate) -> dict[str, Any]:
         """Read a batch again once its folder is available; save before waiting. See `vmae_zoo.data.storage_retry`."""
-        self._save_now()
-        return retry_batch(missed, dataset, collate, self.wait_minutes, self._stop_if_signaled)
-
-    def _save_now(self) -> None:
-        for control in run_controls(self.trainer):
-            control.save_now(self.trainer)
-
-    def _stop_if_signaled(self) -> None:
-        for control in run_controls(self.trainer):
-            control.stop_if_signaled(self.trainer)
+        save_now(self.trainer)
+        return retry_batch(missed, dataset, collate, self.wait_minutes, partial(stop_if_signaled, self.trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the epoch, and the fingerprint of the index."""

@@ -1,8 +1,8 @@
 """The position in the epoch, saved in checkpoints and restored when a run is resumed.
 
-Lightning 2.6 counts micro-batches and expects the loader to know where to continue. What its checkpoint holds depends
-on the hook it was saved in, and an epoch that ``max_steps`` ended counts as a whole one. Here the position is (epoch,
-clips seen in whole optimizer steps), and on a restart Lightning's counters are set to those of an uninterrupted run.
+Lightning 2.6 counts micro-batches and expects the loader to know where to continue. Its counts in a checkpoint depend
+on the hook that saved it, and an epoch ended by ``max_steps`` counts as complete. Here the position is (epoch, clips
+seen in complete optimizer steps), and on a restart Lightning's counters are set to those of an uninterrupted run.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from vmae_zoo.lightning_internals import epoch_state, set_position
 
 
 def get_position(trainer: Trainer, sampler: ResumableBatchSampler) -> dict[str, Any]:
-    """What a checkpoint has to hold: epoch, clips seen, and of which order."""
+    """The entries of a checkpoint: epoch, clips seen, and what determines the order."""
     processed, running, none_ready, done = epoch_state(trainer)
     if running and done >= trainer.num_training_batches:
         position = processed + 1, 0
@@ -30,7 +30,7 @@ def get_position(trainer: Trainer, sampler: ResumableBatchSampler) -> dict[str, 
 
 
 def restore_position(trainer: Trainer, sampler: ResumableBatchSampler, position: dict[str, Any]) -> None:
-    """Set the sampler and the trainer's counters to a position; called once Lightning has loaded its own."""
+    """Set the sampler and the trainer's counters to a position; called after Lightning has loaded its counters."""
     order = position.get("draw", str(sampler.epochs))
     if (position["rows"], position["seed"], order) != (sampler.clips, sampler.seed, str(sampler.epochs)):
         rank_zero_warn(

@@ -1,9 +1,8 @@
-"""Which clips come when: batches that know their place in the epoch, and equal shares for validation.
+"""The order of clips: resumable batches for training, and equal shards for evaluation.
 
-The order of an epoch is a function of (seed, epoch) alone, cut into global batches (one optimiser step over all
-processes); a global batch is cut into micro-batches by accumulation step and process. So the clips of a step are the
-same on one process and on eight, and a run goes on where it stopped although its batch size or its number of processes
-has changed.
+The order of an epoch is a function of (seed, epoch) alone. It is divided into global batches (one optimizer step over
+all processes), and a global batch into micro-batches by accumulation step and process. So the clips of a step do not
+depend on the number of processes, and a run can be resumed with another batch size or number of processes.
 """
 
 from collections.abc import Iterator
@@ -17,12 +16,12 @@ from vmae_zoo.randomness import hash_text, random_order, sample_key
 
 
 class SampleRef(NamedTuple):
-    """What a data set is asked for.
+    """Reference to a sample.
 
     Args:
         record: index of the record.
-        epoch: whose random choices to make.
-        repeat: which of the record's copies in the epoch.
+        epoch: part of the random key.
+        repeat: how often the record came before in this epoch; part of the random key.
     """
 
     record: int
@@ -31,18 +30,18 @@ class SampleRef(NamedTuple):
 
 
 class ResumableBatchSampler(Sampler[list[SampleRef]]):
-    """Micro-batches of one process, in an order that is new every epoch, from any place in the epoch.
+    """Micro-batches of one process, in a new order every epoch, from any position in the epoch.
 
-    Rows that do not fill a global batch are left out, others every epoch. Its length is the whole epoch's wherever it
-    starts: Lightning counts what a resumed run has done against it.
+    Clips that do not fill a global batch are left out, different ones every epoch. The length is that of the whole
+    epoch wherever it starts, because Lightning includes the batches before a restart in its count.
 
     Args:
         epochs: clips of each epoch; or the number of records, each of which comes once.
-        batch_size: clips of a micro-batch.
-        accumulation: micro-batches of each process in an optimiser step.
-        rank: number of this process.
+        batch_size: clips per micro-batch.
+        accumulation: micro-batches per process and optimizer step.
+        rank: index of this process.
         world_size: number of processes.
-        seed: of the order.
+        seed: seed of the order.
     """
 
     def __init__(
@@ -65,26 +64,26 @@ class ResumableBatchSampler(Sampler[list[SampleRef]]):
 
     @property
     def global_batch(self) -> int:
-        """Clips of an optimiser step over all processes."""
+        """Clips per optimizer step over all processes."""
         return self.batch_size * self.accumulation * self.world_size
 
     @property
     def sampler(self) -> "ResumableBatchSampler":
-        """Itself: Lightning tells ``batch_sampler.sampler`` the epoch."""
+        """Itself: Lightning calls ``batch_sampler.sampler.set_epoch``."""
         return self
 
     @property
     def steps_left(self) -> int:
-        """Optimiser steps from the place to the end of the epoch."""
+        """Optimizer steps from the position to the end of the epoch."""
         return max(self.clips - self.seen, 0) // self.global_batch
 
     @property
     def skipped(self) -> int:
-        """Micro-batches that count as done at the place."""
+        """Micro-batches of the epoch before the position."""
         return len(self) - self.steps_left * self.accumulation
 
     def seek(self, epoch: int, seen: int = 0) -> None:
-        """Go to an epoch, behind the ``seen`` clips of its order that the run has had."""
+        """Go to the position after the first ``seen`` clips of an epoch."""
         self.epoch, self.seen = epoch, seen
 
     def set_epoch(self, epoch: int) -> None:
@@ -93,11 +92,11 @@ class ResumableBatchSampler(Sampler[list[SampleRef]]):
             self.seek(epoch)
 
     def seen_after(self, micro_batches: int) -> int:
-        """Clips of the epoch's order that whole optimiser steps have used after so many micro-batches of the epoch."""
+        """Clips used by complete optimizer steps after the first ``micro_batches`` micro-batches of the epoch."""
         return self.seen + max(micro_batches - self.skipped, 0) // self.accumulation * self.global_batch
 
     def order(self) -> torch.Tensor:
-        """Row and copy of all clips in the order of the epoch: int64 (clips, 2)."""
+        """Row and repeat of all clips in the order of the epoch: int64 (clips, 2)."""
         key = sample_key(self.seed, self.epoch, hash_text("order of an epoch"))
         order = random_order(torch.tensor([key]), self.clips, "order")[0]
         return torch.stack(self.epochs.clips_of(self.epoch), dim=1)[order]
@@ -114,28 +113,28 @@ class ResumableBatchSampler(Sampler[list[SampleRef]]):
 
 
 class ShardedEvalSampler(Sampler[list[SampleRef]]):
-    """Every row once, shared among the processes, in the same number of batches of the same sizes on each.
+    """Every row once, divided among the processes, with the same number and sizes of batches on each.
 
-    So a mean of what each batch logged, weighted by its size, is the mean over clips. Where the rows do not divide by
-    the processes, as few as it takes are read twice: nobody waits for anybody, and Lightning 2.6, which averages the
-    processes' clip counts as whole numbers, would be wrong by more with unequal ones.
+    So a mean over batches weighted by their sizes is the mean over clips. If the number of rows is not a multiple of
+    the number of processes, the first few are read twice: no process waits for another, and the error is smaller than
+    with unequal counts, which Lightning 2.6 averages as integers.
 
     Args:
-        rows: clips of the data set.
-        batch_size: most clips of a batch; batches differ by at most one.
-        rank: number of this process.
+        rows: number of clips.
+        batch_size: largest size of a batch; sizes differ by at most one.
+        rank: index of this process.
         world_size: number of processes.
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1):
-        self.mine = [(rank + share * world_size) % rows for share in range(-(-rows // world_size))]
-        self.batches = -(-len(self.mine) // batch_size)
+        self.shard = [(rank + number * world_size) % rows for number in range(-(-rows // world_size))]
+        self.batches = -(-len(self.shard) // batch_size)
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[list[SampleRef]]:
-        count = len(self.mine)
+        count = len(self.shard)
         for batch in range(self.batches):
-            share = self.mine[count * batch // self.batches : count * (batch + 1) // self.batches]
-            yield [SampleRef(index, 0, 0) for index in share]
+            indices = self.shard[count * batch // self.batches : count * (batch + 1) // self.batches]
+            yield [SampleRef(index, 0, 0) for index in indices]

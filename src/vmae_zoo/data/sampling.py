@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: pure functions of its length and of draws or a place.
+"""Rules for choosing the frames of a clip: pure functions of the video's length and a random or given position.
 
 Pre-training: VideoMAE (Tong et al., NeurIPS 2022, arXiv 2203.12602) and V2 (Wang et al., CVPR 2023, arXiv 2303.16727)
 take every ``stride``-th frame from a random start, `dense_start` and `dense_ids`. Fine-tuning: `window_end` and
@@ -6,61 +6,60 @@ take every ``stride``-th frame from a random start, `dense_start` and `dense_ids
 `sparse_ids` (V2's ``--sparse_sample``). Test: `dense_view_ids`, `segment_view_ids`. Space-time MAE (Feichtenhofer et
 al., NeurIPS 2022, arXiv 2205.09113): `clip_span`, `span_start` and `span_ids`.
 
-Ids are int64 and 0-based. The official programs draw with numpy; here the draws come from a sample's key.
+Ids are int64 and 0-based. The official programs use numpy's global generator; here random numbers come from the
+sample's key.
 """
 
 import numpy as np
 
 from vmae_zoo.randomness import KeyedRNG
 
-FPS = 30.0  # frames a second that strides count at where clips are taken by time (space-time MAE)
+FPS = 30.0  # frames per second at which strides count when clips are sampled by time (space-time MAE)
 
 
 def _check(total: int, **counts: int) -> None:
     for name, value in {"total": total, **counts}.items():
         if value < 1:
-            raise ValueError(f"{name} = {value}: at least 1 is needed to choose frames")
+            raise ValueError(f"{name} = {value}: must be >= 1")
 
 
-def dense_start(total: int, frames: int, stride: int, draws: KeyedRNG) -> int:
-    """A random start from which the whole clip fits, 0 in videos of up to ``frames * stride`` frames."""
+def dense_start(total: int, frames: int, stride: int, rng: KeyedRNG) -> int:
+    """A random start from which the whole clip fits; 0 for videos of up to ``frames * stride`` frames."""
     _check(total, frames=frames, stride=stride)
-    return draws.integer(0, max(total - frames * stride, 0) + 1)
+    return rng.integer(0, max(total - frames * stride, 0) + 1)
 
 
 def dense_ids(total: int, frames: int, stride: int, start: int) -> np.ndarray:
-    """Every ``stride``-th frame from ``start``; where the video ends, the last one reached is repeated.
+    """Every ``stride``-th frame from ``start``; past the end of the video the last one is repeated.
 
-    As in the official programs, a frame is reached only where another one follows it: 61 frames give 0, 4, ..., 56, 56
-    and not 60.
+    As in the official programs, the last frame of the video is never used: 61 frames give 0, 4, ..., 56, 56, not 60.
 
     Args:
-        total: frames of the video.
-        frames: frames of the clip (16 in the papers).
+        total: number of frames of the video.
+        frames: number of frames of the clip (16 in the papers).
         stride: distance in frames (4 in the papers, 2 for Something-Something V2).
         start: first frame, 0 to total - 1.
     """
     _check(total, frames=frames, stride=stride)
     if not 0 <= start < total:
-        raise ValueError(f"start = {start} lies outside a video of {total} frames")
+        raise ValueError(f"start = {start} is outside a video of {total} frames")
     steps = max((total - start - 2) // stride, 0)
     return start + stride * np.minimum(np.arange(frames), steps)
 
 
-def window_end(total: int, frames: int, stride: int, draws: KeyedRNG | None = None) -> int:
-    """End of the window of ``frames * stride`` frames that fine-tuning reads: random; the middle one without draws."""
+def window_end(total: int, frames: int, stride: int, rng: KeyedRNG | None = None) -> int:
+    """End of the window of ``frames * stride`` frames that fine-tuning reads: random; the middle one without rng."""
     _check(total, frames=frames, stride=stride)
     window = frames * stride
     if total <= window:
         return total
-    return (window + total) // 2 if draws is None else draws.integer(window, total)
+    return (window + total) // 2 if rng is None else rng.integer(window, total)
 
 
 def window_ids(total: int, frames: int, stride: int, end: int) -> np.ndarray:
     """Frames spread over the window before ``end``, both ends included, so slightly more than ``stride`` apart.
 
-    A video no longer than the window gives ``total // stride`` frames spread over all of it, then its last one again
-    and again.
+    A video no longer than the window gives ``total // stride`` frames spread over all of it, then repeats its last one.
     """
     _check(total, frames=frames, stride=stride)
     window = frames * stride
@@ -69,40 +68,40 @@ def window_ids(total: int, frames: int, stride: int, end: int) -> np.ndarray:
         padded = np.concatenate([spread, np.full(frames - len(spread), total)])
         return np.clip(padded, 0, total - 1).astype(np.int64)
     if not window <= end <= total:
-        raise ValueError(f"end = {end} leaves no window of {window} frames in a video of {total}")
+        raise ValueError(f"end = {end} leaves no window of {window} frames in a video of {total} frames")
     return np.clip(np.linspace(end - window, end, num=frames), end - window, end - 1).astype(np.int64)
 
 
-def segment_ids(total: int, frames: int, draws: KeyedRNG | None = None) -> np.ndarray:
-    """One frame of each of ``frames`` equal segments: a random one, or the middle one (validation) without draws.
+def segment_ids(total: int, frames: int, rng: KeyedRNG | None = None) -> np.ndarray:
+    """One frame of each of ``frames`` equal segments: a random one, or the middle one (validation) without rng.
 
-    A video with fewer frames than segments gives all of its frames behind copies of the first (V2's rule; V1 gives the
-    first only).
+    A video with fewer frames than segments gives copies of its first frame, then all frames (V2's rule; V1 gives only
+    copies of the first).
     """
     _check(total, frames=frames)
     length = total // frames
     if length == 0:
         return np.maximum(np.arange(total - frames, total), 0)
-    within = [length // 2 if draws is None else draws.integer(0, length) for _ in range(frames)]
+    within = [length // 2 if rng is None else rng.integer(0, length) for _ in range(frames)]
     return np.arange(frames) * length + np.array(within)
 
 
-def sparse_ids(total: int, frames: int, draws: KeyedRNG | None = None) -> np.ndarray:
-    """One frame of each segment but never its last: a random one, or the middle one (validation) without draws.
+def sparse_ids(total: int, frames: int, rng: KeyedRNG | None = None) -> np.ndarray:
+    """One frame of each segment but never its last: a random one, or the middle one (validation) without rng.
 
-    A video with fewer frames than segments gives what `segment_ids` does (V2's program gives frame -1 for all).
+    A video with fewer frames than segments follows `segment_ids` (V2's program gives frame -1 for all).
     """
     _check(total, frames=frames)
     length = total // frames
     if length == 0:
         return segment_ids(total, frames)
     last = max(length - 1, 1)
-    within = [(1 + length) // 2 - 1 if draws is None else draws.integer(0, last) for _ in range(frames)]
+    within = [(1 + length) // 2 - 1 if rng is None else rng.integer(0, last) for _ in range(frames)]
     return np.arange(frames) * length + np.array(within)
 
 
 def dense_view_ids(total: int, frames: int, stride: int, view: int, views: int) -> np.ndarray:
-    """Test clip ``view`` of ``views``: every ``stride``-th frame, cut into clips spread over the video.
+    """Test clip ``view`` of ``views``: every ``stride``-th frame, divided into clips spread over the video.
 
     A single view is the middle clip. A video too short for one clip repeats its last frame.
     """
@@ -115,7 +114,7 @@ def dense_view_ids(total: int, frames: int, stride: int, view: int, views: int) 
 
 
 def segment_view_ids(total: int, frames: int, view: int, views: int) -> np.ndarray:
-    """Test clip ``view`` of ``views``: one frame per segment, read at ``view / views`` of the segment's length."""
+    """Test clip ``view`` of ``views``: one frame per segment, at ``view / views`` of the segment's length."""
     _check(total, frames=frames, views=views)
     _check_view(view, views)
     length = total / frames
@@ -123,20 +122,20 @@ def segment_view_ids(total: int, frames: int, view: int, views: int) -> np.ndarr
 
 
 def clip_span(frames: int, stride: int, fps: float, target: float = 30) -> float:
-    """Frames that a clip spans: as long as ``frames * stride`` frames at ``target`` a second (30 in the paper)."""
+    """Frames spanned by a clip with the duration of ``frames * stride`` frames at ``target`` fps (30 in the paper)."""
     if fps <= 0 or target <= 0:
-        raise ValueError(f"fps = {fps}, {target}: a positive rate is needed to choose frames by time")
+        raise ValueError(f"fps = {fps}, {target}: rates must be > 0 to sample by time")
     return frames * stride * fps / target
 
 
-def span_start(total: int, span: float, draws: KeyedRNG) -> float:
-    """A random start, a fraction of a frame allowed, from which the span fits; 0 in shorter videos."""
+def span_start(total: int, span: float, rng: KeyedRNG) -> float:
+    """A random start, not necessarily an integer, from which the span fits; 0 for shorter videos."""
     _check(total)
-    return draws.uniform(0, max(total - span, 0))
+    return rng.uniform(0, max(total - span, 0))
 
 
 def span_view_start(total: int, span: float, view: int, views: int) -> int:
-    """Start of test clip ``view`` of ``views``, in whole steps; a single view is the middle one."""
+    """Start of test clip ``view`` of ``views``, in steps of whole frames; a single view is the middle one."""
     _check(total, views=views)
     _check_view(view, views)
     room = max(total - span, 0)
@@ -144,11 +143,11 @@ def span_view_start(total: int, span: float, view: int, views: int) -> int:
 
 
 def span_ids(total: int, frames: int, span: float, start: float) -> np.ndarray:
-    """Frames spread over ``[start, start + span - 1]``, those past the end replaced by the last."""
+    """Frames spread over ``[start, start + span - 1]``; frames past the end are replaced by the last one."""
     _check(total, frames=frames)
     return np.clip(np.linspace(start, start + span - 1, num=frames), 0, total - 1).astype(np.int64)
 
 
 def _check_view(view: int, views: int) -> None:
     if not 0 <= view < views:
-        raise ValueError(f"view {view} is not one of the {views} from 0 to {views - 1}")
+        raise ValueError(f"view = {view}: must be 0 to {views - 1}")

@@ -1,7 +1,7 @@
-"""Waiting for a folder of videos that cannot be reached for a while: a lost mount, a server that restarts.
+"""Waiting for a folder of videos that is unavailable for a while: a lost mount, a server that restarts.
 
-While the folder is away nothing below it can be read, which does not make its videos bad: the worker returns the
-references of the clips that it could not read, and the main process waits and reads them itself.
+Meanwhile no video in it can be read, but none is damaged: a worker returns the references of the clips that it could
+not read, and the main process waits and reads them itself.
 """
 
 import os
@@ -14,8 +14,11 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from vmae_zoo.data.reader import FILES, VideoReader
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.storage import is_remote
+
+Item = dict[str, Any]  # one clip of a sample
 
 POLL_SECONDS = 5.0
 
@@ -25,7 +28,7 @@ class RootUnavailableError(OSError):
 
 
 def required_dirs_of(root: Path, records: Iterable[ClipRecord]) -> tuple[Path, ...]:
-    """Folders without which no clip of a data set can be read: the root, and the common folder of videos elsewhere."""
+    """Folders without which no clip can be read: the root, and the common folder of videos outside it."""
     if is_remote(root):
         return ()
     elsewhere = [record.path.parent for record in records if not record.path.is_relative_to(root)]
@@ -42,18 +45,23 @@ def is_unavailable(folder: Path) -> bool:
         return True
 
 
-class RetryingDataset(Dataset[list[dict[str, Any]]]):
-    """A data set that distinguishes unreadable videos from an unreachable folder.
+class RetryingDataset(Dataset[list[Item]]):
+    """Base of data sets of clips: distinguishes unreadable videos from an unavailable folder.
 
     Args:
-        required_dirs: folders without which nothing below them can be read.
+        records: the clips to read.
+        required_dirs: folders without which no video in them can be read.
+        reader: how videos are read.
     """
 
-    def __init__(self, required_dirs: Sequence[Path] = ()):
-        self.required_dirs = tuple(required_dirs)
+    def __init__(self, records: Sequence[ClipRecord], required_dirs: Sequence[Path] = (), reader: VideoReader = FILES):
+        self.records, self.required_dirs, self.reader = records, tuple(required_dirs), reader
 
-    def __getitems__(self, refs: Sequence[tuple[int, ...]]) -> list[list[dict[str, Any]]]:
-        """The samples of a batch; or one that holds only "unavailable", the folder, and "refs"."""
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitems__(self, refs: Sequence[tuple[int, ...]]) -> list[list[Item]]:
+        """The samples of a batch; or a single one with "unavailable", the folder, and "refs"."""
         try:
             return [self[ref] for ref in refs]
         except RootUnavailableError as error:
@@ -67,15 +75,15 @@ class RetryingDataset(Dataset[list[dict[str, Any]]]):
 
 
 def wait_for(folder: Path, minutes: float, check_stop: Callable[[], None]) -> None:
-    """Return once a folder can be reached again.
+    """Return once a folder is available.
 
     Args:
-        folder: to wait for.
-        minutes: to wait at most.
-        check_stop: called between two looks; may raise to end the run.
+        folder: the folder.
+        minutes: longest time to wait.
+        check_stop: called before each pause; may raise to end the run.
 
     Raises:
-        ValueError: it did not come back in time.
+        ValueError: the folder is still unavailable after that time.
     """
     if not is_unavailable(folder):
         return
@@ -104,10 +112,10 @@ def retry_batch(
     """Read a batch again once its folder is available.
 
     Args:
-        missed: "unavailable" and "refs".
-        dataset: that it is a batch of.
+        missed: the "unavailable" folder and the "refs" of the batch.
+        dataset: data set of the batch.
         collate: makes a batch of its samples.
-        minutes: to wait at most.
+        minutes: longest time to wait.
         check_stop: see `wait_for`.
     """
     while "unavailable" in missed:

@@ -1,1 +1,1 @@
-"""Which clips there are: layouts, indexes, copies for fast reading, and the embedded sets."""
+"""Which clips a data set has: layouts, index, re-encoded and cached copies, synthetic data sets."""

@@ -1,4 +1,4 @@
-"""What is in one video file, found by decoding all of it once."""
+"""Audit of one video file: decode all of it and report what is wrong or unusual."""
 
 import hashlib
 from collections import Counter
@@ -8,27 +8,27 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vmae_zoo.video.decode import VideoError, VideoInfo, opened
+from vmae_zoo.video.decode import VideoError, VideoInfo, open_video
 from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
-from vmae_zoo.video.packet_index import PacketIndex, read_timeline
+from vmae_zoo.video.packet_index import PacketIndex, read_packet_index
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What one file holds.
+    """What an audit found in one file.
 
     Args:
-        size: of the file in bytes.
-        mtime_ns: time of its last change.
-        digest: BLAKE2b of its content, 128 bits in hexadecimal; "" where it could not be read.
-        verdict: "good"; "odd" (reads right, but not as its header or name says, or slowly); "concealed" (the decoder
-            made up pixels or frames, and carried on); or "damaged" (some frame cannot be had at all).
-        reasons: why; details in brackets.
-        info: None where nothing decodes.
-        duration: seconds, by the header; 0 where it does not say.
-        timeline: where its frames lie, checked against the decoded ones; None where the packets do not tell.
+        size: bytes of the file.
+        mtime_ns: time of its last modification.
+        digest: BLAKE2b of its content, 128 bits in hexadecimal; "" if it cannot be read.
+        verdict: "good"; "odd" (decodes correctly, but differs from its header or name, or decodes slowly); "concealed"
+            (the decoder replaced missing pixels or frames); or "damaged" (some frame cannot be decoded).
+        reasons: reasons for the verdict; details in parentheses.
+        info: metadata; None if nothing can be decoded.
+        duration: seconds, by the header; 0 if it states none.
+        packet_index: checked against the decoded frames; None if the packets do not determine them.
     """
 
     size: int
@@ -38,11 +38,11 @@ class AuditResult:
     reasons: tuple[str, ...]
     info: VideoInfo | None = None
     duration: float = 0.0
-    timeline: PacketIndex | None = None
+    packet_index: PacketIndex | None = None
 
 
 def audit(path: Path) -> AuditResult:
-    """Read one file from end to end; whatever is wrong with it is in the finding."""
+    """Read and decode one file from start to end; all errors are in the result."""
     size, mtime_ns, digest = 0, 0, ""
     try:
         status = path.stat()
@@ -50,7 +50,7 @@ def audit(path: Path) -> AuditResult:
         digest = _digest(path)
         if not size:
             raise VideoError(f"{path} is empty (0 bytes)")
-        return _decoded(path, size, mtime_ns, digest)
+        return _audit_content(path, size, mtime_ns, digest)
     except (VideoError, OSError) as error:
         reason = str(error).removeprefix(f"{path} ")
         return AuditResult(size, mtime_ns, digest, "damaged", (reason,))
@@ -64,15 +64,31 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> AuditResult:
-    odd: list[str] = []
-    concealed: list[str] = []
-    damaged: list[str] = []
-    with capture_damage() as complaints, opened(str(path)) as (container, stream):
+@dataclass
+class _Decoded:
+    """What a decode of the whole file yields, and the file's header."""
+
+    times: list[int | None]  # presentation time of each frame
+    sizes: Counter[tuple[int, int]]
+    corrupt_frames: int
+    rotation: int
+    error: str
+    messages: list[str]  # of FFmpeg, about damage
+    seconds: float
+    header_frames: int
+    rate: float
+    codec: str
+    container: str
+    b_frames: bool
+    time_step: float  # seconds
+    only_stream: bool
+
+
+def _decode(path: Path) -> _Decoded:
+    with capture_damage() as messages, open_video(str(path)) as (container, stream):
         times: list[int | None] = []
         sizes: Counter[tuple[int, int]] = Counter()
-        corrupt = 0
-        rotation = 0
+        corrupt, rotation, reason = 0, 0, ""
         try:
             for frame in container.decode(stream):
                 rotation = rotation if times else frame.rotation
@@ -80,84 +96,123 @@ def _decoded(path: Path, size: int, mtime_ns: int, digest: str) -> AuditResult:
                 sizes[frame.height, frame.width] += 1
                 corrupt += frame.is_corrupt
         except av.FFmpegError as error:
-            damaged.append(f"decoding stops (after {len(times)} frames: {error.strerror})")
-        if not times and not damaged:
+            reason = error.strerror or str(error)
+        if not times and not reason:
             raise VideoError(f"{path} has no frame that can be decoded")
-        seconds = _seconds(container, stream)
-        header, rate = stream.frames, float(stream.average_rate or stream.guessed_rate or 0)
-        codec, container_name = stream.codec_context.codec.canonical_name, container.format.name
-        reordered = container_name == "avi" and stream.codec_context.has_b_frames
-        step = float(stream.time_base) if stream.time_base else 0.0
-        alone = len(container.streams) == 1
+        if stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        else:
+            seconds = container.duration / av.time_base if container.duration else 0.0
+        return _Decoded(
+            times=times,
+            sizes=sizes,
+            corrupt_frames=corrupt,
+            rotation=rotation,
+            error=reason,
+            messages=messages,
+            seconds=seconds,
+            header_frames=stream.frames,
+            rate=float(stream.average_rate or stream.guessed_rate or 0),
+            codec=stream.codec_context.codec.canonical_name,
+            container=container.format.name,
+            b_frames=bool(stream.codec_context.has_b_frames),
+            time_step=float(stream.time_base) if stream.time_base else 0.0,
+            only_stream=len(container.streams) == 1,
+        )
+
+
+def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditResult:
+    found = _decode(path)
     with capture_damage():
-        packets, hidden, timeline = _packets(path)
-    lost = _lost(times, timeline)
-    if corrupt:
-        concealed.append(f"concealed frames ({corrupt} of {len(times)} are made up in part)")
-    elif complaints:
-        concealed.append(f"concealed frames (FFmpeg: {complaints[0]})")
-    if lost:
-        damaged.append(f"frames are lost ({lost} of {lost + len(times)})")
-    if len(sizes) > 1:
-        damaged.append(f"the frame size changes ({len(sizes)} sizes)")
-    expected_packets = truncated_avi_frames(str(path)) if container_name == "avi" else header * 0.95
-    if packets < expected_packets - 2:
-        damaged.append(f"the file ends early ({packets} of {header} packets are there)")
-    elif header and header != len(times):
-        odd.append(f"the header counts other frames ({header}, decoded {len(times)})")
-    elif not header and alone and rate and len(times) < 0.9 * seconds * rate - 2:
-        damaged.append(f"the file ends early ({len(times)} frames of {seconds:.1f} s at {rate:.4g} a second)")
-    if hidden:
-        odd.append(f"an edit list hides frames ({hidden})")
-    if reordered:
-        odd.append("B-frames in AVI (no presentation times: read from the start)")
-    elif _uneven(times, step):
-        gap = container_name.startswith("mpeg") and _gap(times)  # whose rate is fixed
-        (damaged if gap else odd).append("frames are lost (a gap in time)" if gap else "variable frame rate")
-    if rotation:
-        odd.append(f"display rotation ({rotation} degrees)")
-    expected = FORMATS.get(path.suffix.lower())
-    if expected and expected not in container_name.split(","):
-        odd.append(f"wrong extension ({path.suffix} holds {container_name.split(',')[0]})")
-    shown = None if timeline is None else timeline.times.tolist()
-    if damaged or concealed or shown != times:
-        timeline = None
+        packets, hidden, index = _packets(path)
+    incomplete = packets < _expected_packets(path, found) - 2
+    damaged = _damage(found, packets if incomplete else None, index)
+    concealed, odd = _concealment(found), _oddities(path, found, hidden, incomplete)
+    shown = None if index is None else index.times.tolist()
+    if damaged or concealed or shown != found.times:
+        index = None
     info = None
-    if times:
-        height, width = next(iter(sizes))
-        if rotation % 180:
+    if found.times:
+        height, width = next(iter(found.sizes))
+        if found.rotation % 180:
             height, width = width, height
-        info = VideoInfo(len(times), height, width, rate, codec, rotation, timeline is not None)
+        frames, rotation = len(found.times), found.rotation
+        info = VideoInfo(frames, height, width, found.rate, found.codec, rotation, index is not None)
     verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
-    return AuditResult(size, mtime_ns, digest, verdict, (*damaged, *concealed, *odd), info, seconds, timeline)
+    reasons = (*damaged, *concealed, *odd)
+    return AuditResult(size, mtime_ns, digest, verdict, reasons, info, found.seconds, index)
 
 
-def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else 0.0
+def _expected_packets(path: Path, found: _Decoded) -> float:
+    """Smallest number of packets of a complete file; headers may count a few more."""
+    return truncated_avi_frames(str(path)) if found.container == "avi" else found.header_frames * 0.95
+
+
+def _damage(found: _Decoded, packets: int | None, index: PacketIndex | None) -> list[str]:
+    """Reasons to call a file damaged; ``packets`` is their number if packets are missing."""
+    frames, reasons = len(found.times), []
+    if found.error:
+        reasons.append(f"decoding stops (after {frames} frames: {found.error})")
+    if lost := _lost(found.times, index):
+        reasons.append(f"frames are lost ({lost} of {lost + frames})")
+    if len(found.sizes) > 1:
+        reasons.append(f"the frame size changes ({len(found.sizes)} sizes)")
+    if packets is not None:
+        reasons.append(f"the file ends early ({packets} of {found.header_frames} packets are there)")
+    elif not found.header_frames and found.only_stream and frames < 0.9 * found.seconds * found.rate - 2:
+        seconds = f"{found.seconds:.1f} s at {found.rate:.4g} a second"
+        reasons.append(f"the file ends early ({frames} frames of {seconds})")
+    if found.container.startswith("mpeg") and _uneven(found.times, found.time_step) and _gap(found.times):
+        reasons.append("frames are lost (a gap in time)")  # MPEG program streams have a fixed rate
+    return reasons
+
+
+def _concealment(found: _Decoded) -> list[str]:
+    """Reasons to say that the decoder concealed damage."""
+    if found.corrupt_frames:
+        return [f"concealed frames ({found.corrupt_frames} of {len(found.times)} are made up in part)"]
+    return [f"concealed frames (FFmpeg: {found.messages[0]})"] if found.messages else []
+
+
+def _oddities(path: Path, found: _Decoded, hidden: int, incomplete: bool) -> list[str]:
+    """What is unusual about a file, which may decode correctly."""
+    frames, reasons = len(found.times), []
+    if not incomplete and found.header_frames and found.header_frames != frames:
+        reasons.append(f"the header counts other frames ({found.header_frames}, decoded {frames})")
+    if hidden:
+        reasons.append(f"an edit list hides frames ({hidden})")
+    if found.container == "avi" and found.b_frames:
+        reasons.append("B-frames in AVI (no presentation times: read from the start)")
+    elif _uneven(found.times, found.time_step) and not (found.container.startswith("mpeg") and _gap(found.times)):
+        reasons.append("variable frame rate")
+    if found.rotation:
+        reasons.append(f"display rotation ({found.rotation} degrees)")
+    expected = FORMATS.get(path.suffix.lower())
+    if expected and expected not in found.container.split(","):
+        reasons.append(f"wrong extension ({path.suffix} holds {found.container.split(',')[0]})")
+    return reasons
 
 
 def _packets(path: Path) -> tuple[int, int, PacketIndex | None]:
-    """Packets of the video, how many of them are not to be shown, and where its frames lie."""
+    """Number of packets of the video, number of packets that an edit list hides, and the packet index."""
     count = hidden = 0
     try:
-        with opened(str(path)) as (container, stream):
+        with open_video(str(path)) as (container, stream):
             for packet in container.demux(stream):
                 count += packet.size > 0
                 hidden += packet.is_discard
-        with opened(str(path)) as (container, stream):
-            return count, hidden, read_timeline(container, stream)
+        with open_video(str(path)) as (container, stream):
+            return count, hidden, read_packet_index(container, stream)
     except av.FFmpegError:
         return count, hidden, None
 
 
-def _lost(times: list[int | None], timeline: PacketIndex | None) -> int:
-    """Frames that the packets promise and the decoder left out; not those before its first."""
+def _lost(times: list[int | None], index: PacketIndex | None) -> int:
+    """Number of indexed frames after the first decoded one that the decoder did not output."""
     known = [time for time in times if time is not None]
-    if timeline is None or not known:
+    if index is None or not known:
         return 0
-    return int((~np.isin(timeline.times[timeline.times > known[0]], known)).sum())
+    return int((~np.isin(index.times[index.times > known[0]], known)).sum())
 
 
 def _gap(times: list[int | None]) -> bool:
@@ -166,7 +221,7 @@ def _gap(times: list[int | None]) -> bool:
 
 
 def _uneven(times: list[int | None], step: float) -> bool:
-    """Whether frames follow each other at uneven distances, more than a container's rounding explains."""
+    """Whether the distances of frames in time vary by more than the container's rounding."""
     known = np.array([time for time in times if time is not None])
     if len(known) < 3:
         return False

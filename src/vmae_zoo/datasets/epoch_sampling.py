@@ -1,4 +1,4 @@
-"""Which rows an epoch draws, and how often: every row once, unless sources have weights."""
+"""Which clips an epoch holds: every clip once, or each data set of a mixture in proportion to its weight."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from vmae_zoo.randomness import hash_text, random_order, sample_key
 
 
 class WeightedEpochs:
-    """The clips of each epoch.
+    """The clips of each epoch, a function of (seed, epoch) alone.
 
-    An epoch holds ``round(weight * rows)`` clips of a source. They are taken from one endless sequence, all rows in a
-    random order, then all in another, and so on; so weight 2 gives each row twice an epoch, and weight 0.5 gives each
-    row once in two epochs. What an epoch holds is a function of (seed, epoch) alone.
+    An epoch holds ``round(weight * rows)`` clips of a data set, consecutive parts of an endless sequence of random
+    permutations of its rows. With weight 2 an epoch holds each row twice; with weight 0.5 each row comes once in two
+    epochs.
 
     Args:
-        names: of the sources, whose rows lie one after the other; the names are part of the randomness.
-        rows: of each source.
-        weights: of each source, positive.
-        seed: of the orders.
+        names: names of the data sets, whose rows are concatenated; part of the random key.
+        rows: number of rows of each data set.
+        weights: weight of each data set, positive.
+        seed: seed of the permutations.
     """
 
     def __init__(self, names: Sequence[str], rows: Sequence[int], weights: Sequence[float], seed: int = 0):
@@ -38,16 +38,16 @@ class WeightedEpochs:
         return ", ".join(parts)
 
     def clips_of(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of an epoch, source by source, and the number of each among the copies of its row: int64 (clips,)."""
+        """Rows of an epoch, one data set after the other, and how often each row came before in it: int64 (clips,)."""
         first, rows, copies = 0, [], []
         for name, count, clips in zip(self.names, self.rows, self.clips, strict=True):
             begin, end = epoch * clips, (epoch + 1) * clips
-            for copy, turn in enumerate(range(begin // count, -(-end // count)) if count else ()):
-                part = slice(max(begin - turn * count, 0), min(end - turn * count, count))
+            for copy, permutation in enumerate(range(begin // count, -(-end // count)) if count else ()):
+                part = slice(max(begin - permutation * count, 0), min(end - permutation * count, count))
                 if part == slice(0, count):
                     order = torch.arange(count)
                 else:
-                    key = sample_key(self.seed, turn, hash_text(f"share of {name}"))
+                    key = sample_key(self.seed, permutation, hash_text(f"share of {name}"))
                     order = random_order(torch.tensor([key]), count, "share")[0][part]
                 rows.append(first + order)
                 copies.append(torch.full_like(order, copy))
@@ -56,5 +56,5 @@ class WeightedEpochs:
 
 
 def every_record(count: int) -> WeightedEpochs:
-    """Every row once an epoch."""
+    """Epochs that hold every row once."""
     return WeightedEpochs(["all"], [count], [1.0])

@@ -1,4 +1,4 @@
-"""Processes that each work on one file after the other."""
+"""A process pool for work on many files."""
 
 import ctypes
 import multiprocessing
@@ -13,9 +13,9 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 @contextmanager
 def file_workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool that is left at once: on Ctrl-C or an error, files under way are finished and no others begun."""
+    """A pool of ``count`` processes; after Ctrl-C or an error, running tasks finish and no others start."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(count, context, initializer=_start)
+    pool = ProcessPoolExecutor(count, context, initializer=_start_worker)
     try:
         yield pool
     except BaseException:
@@ -24,8 +24,8 @@ def file_workers(count: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _start() -> None:
-    """Ctrl-C is for the main process; where that is killed, its workers end too."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the main process; on Linux, end when the main process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

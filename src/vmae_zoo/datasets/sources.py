@@ -1,7 +1,7 @@
-"""Several data sets as one, each with a stride and a weight: VideoMAE V2's hybrid set and the like.
+"""A mixture of data sets, each with its own stride and weight, such as VideoMAE V2's hybrid set.
 
-Wang et al., "VideoMAE V2" (CVPR 2023, arXiv 2303.16727) mix Kinetics, Something-Something V2, AVA, WebVid and clips of
-their own, and read every other frame of Something-Something V2 where the others have every fourth.
+Wang et al., "VideoMAE V2" (CVPR 2023, arXiv 2303.16727) mix Kinetics, Something-Something V2, AVA, WebVid and their own
+clips, and read every second frame of Something-Something V2 but every fourth frame of the others.
 """
 
 import math
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
-from vmae_zoo.datasets.layouts.base import named
+from vmae_zoo.datasets.layouts.base import format_classes
 from vmae_zoo.video.storage import is_remote
 
 KEYS = ("root", "layout", "split", "stride_frames", "weight", "name")
@@ -19,15 +19,15 @@ KEYS = ("root", "layout", "split", "stride_frames", "weight", "name")
 
 @dataclass(frozen=True)
 class Source:
-    """One of several data sets.
+    """One data set of a mixture.
 
     Args:
-        root: its folder or list file, relative to ``data.root`` or absolute.
-        layout: how it is laid out; None detects it.
-        split: number of its split where the layout has some.
-        stride_frames: distance of its frames; None: ``data.stride_frames``.
-        weight: how often an epoch has each of its training clips: 2 gives twice as many, 0.5 another half every epoch.
-        name: before the ids of its clips; None: the root's last name.
+        root: folder or list file, absolute or relative to ``data.root``.
+        layout: name of its layout; None detects it.
+        split: numbered split, if the layout has any.
+        stride_frames: distance between frames; None: ``data.stride_frames``.
+        weight: how often an epoch has each of its training clips; with 0.5 an epoch has half of them, alternating.
+        name: prefix of the ids of its clips; None: the last component of the root.
     """
 
     root: str
@@ -38,69 +38,69 @@ class Source:
     name: str | None = None
 
     @property
-    def called(self) -> str:
-        """Its name."""
+    def prefix(self) -> str:
+        """``name``, or the last component of the root."""
         return self.name or Path(self.root).stem
 
     def open(self, base: Path) -> Catalog:
-        """Its catalog; ``ValueError`` names the source."""
+        """Read its catalog; a ``ValueError`` names the data set."""
         try:
             root = self.root if is_remote(self.root) else base / Path(self.root).expanduser()
             return open_catalog(root, self.layout, self.split)
         except ValueError as error:
-            raise ValueError(f"data.sources, {self.called}: {error}") from None
+            raise ValueError(f"data.sources, {self.prefix}: {error}") from None
 
 
 def read_sources(entries: Sequence[Mapping[str, Any]]) -> list[Source]:
-    """The sources that a recipe lists; ``ValueError`` for a wrong key or number, or two of one name."""
+    """The sources of a recipe; ``ValueError`` for an unknown key, an invalid number or a repeated name."""
     sources = []
     for number, entry in enumerate(entries, start=1):
         where = f"data.sources, entry {number}"
-        wrong = [key for key in entry if key not in KEYS]
-        if wrong:
-            raise ValueError(f"{where}: {wrong[0]!r} is not known: choose from {', '.join(KEYS)}")
+        unknown = [key for key in entry if key not in KEYS]
+        if unknown:
+            raise ValueError(f"{where}: unknown key {unknown[0]!r}: choose from {', '.join(KEYS)}")
         if not isinstance(entry.get("root"), str):
             raise ValueError(f"{where}: root is missing: give the folder of the videos")
         given = {key: value for key, value in entry.items() if value is not None}
         weight, stride = given.get("weight", 1), given.get("stride_frames", 1)
         if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-            raise ValueError(f"{where}: weight = {weight!r} should be a positive number, or leave the source out")
+            raise ValueError(f"{where}: weight = {weight!r} must be a positive number, or leave the source out")
         if not isinstance(stride, int) or stride < 1:
-            raise ValueError(f"{where}: stride_frames = {stride!r} should be a positive whole number")
+            raise ValueError(f"{where}: stride_frames = {stride!r} must be a positive integer")
         sources.append(Source(**given))
-    names = [source.called for source in sources]
+    names = [source.prefix for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"data.sources: {names.count(name)} of them are called {name!r}: give each its own name")
+            raise ValueError(f"data.sources: {names.count(name)} entries are named {name!r}: give each its own name")
     return sources
 
 
-def join(sources: Sequence[Source], catalogs: Sequence[Catalog], base: Path, stride_frames: int) -> Catalog:
-    """One catalog of several: ids begin with the source's name, and classes of one name are one class.
+def merge_catalogs(sources: Sequence[Source], catalogs: Sequence[Catalog], base: Path, stride_frames: int) -> Catalog:
+    """Merge catalogs into one: ids get the source's name as a prefix, and classes with the same name are merged.
 
-    Classes that have only numbers are kept apart by the source's name.
+    Classes of a source that are only numbers get the source's name as a prefix instead.
 
     Args:
-        sources: what they are.
-        catalogs: theirs, in the same order.
-        base: the folder that the roots are relative to.
-        stride_frames: of sources that have none of their own.
+        sources: the data sets.
+        catalogs: their catalogs, in the same order.
+        base: folder that the roots are relative to.
+        stride_frames: distance between frames for sources without a stride of their own.
     """
     labels: dict[str, int] = {}
     records: list[ClipRecord] = []
     parts = []
     for source, catalog in zip(sources, catalogs, strict=True):
         numbered = all(name.isdecimal() for name in catalog.classes)
-        names = [f"{source.called}:{name}" if numbered else name for name in catalog.classes]
+        names = [f"{source.prefix}:{name}" if numbered else name for name in catalog.classes]
         own = [labels.setdefault(name, len(labels)) for name in names]
         stride = source.stride_frames or stride_frames
         for record in catalog.records:
             label = own[record.label] if record.label >= 0 else -1
-            records.append(replace(record, id=f"{source.called}:{record.id}", label=label, stride_frames=stride))
-        about = [f"layout {catalog.layout}", named(catalog.classes), f"clips: {catalog.counts()}"]
+            records.append(replace(record, id=f"{source.prefix}:{record.id}", label=label, stride_frames=stride))
+        about = [f"layout {catalog.layout}", format_classes(catalog.classes), f"clips: {catalog.counts()}"]
         parts.append(", ".join([*about, f"stride {stride}", f"weight {source.weight:g}", *catalog.notes]))
-    notes = [f"{source.called}: {part}" for source, part in zip(sources, parts, strict=True)]
+    notes = [f"{source.prefix}: {part}" for source, part in zip(sources, parts, strict=True)]
     missing = [
-        f"{source.called}:{name}" for source, catalog in zip(sources, catalogs, strict=True) for name in catalog.missing
+        f"{source.prefix}:{name}" for source, catalog in zip(sources, catalogs, strict=True) for name in catalog.missing
     ]
     return Catalog(base, "mix", list(labels), records, None, tuple(notes), tuple(missing))

@@ -18,7 +18,7 @@ import numpy as np
 
 from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.layouts import ClipRecord
-from vmae_zoo.video.jpeg_shards import Place
+from vmae_zoo.video.jpeg_shards import ShardEntry
 
 
 def cache_root() -> Path:
@@ -28,7 +28,7 @@ def cache_root() -> Path:
 
 def video_key(record: ClipRecord) -> str:
     """The key of a video in a store."""
-    entry = Place.of(str(record.path))
+    entry = ShardEntry.parse(str(record.path))
     try:
         status = os.stat(entry.shard if entry else record.path)
         state = f"{status.st_size}|{status.st_mtime_ns}"

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from vmae_zoo.data.clip_frames import rate_of, segment_of
 from vmae_zoo.data.clip_spec import ClipSpec
-from vmae_zoo.data.dataset import rate_of, segment_of
 from vmae_zoo.data.sampling import span_ids
-from vmae_zoo.data.transforms import centre_crop
+from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.decode import VideoError, probe, read_clip
 
@@ -60,7 +60,7 @@ class Windows(Dataset):
         """uint8 (C, T, H, W)."""
         ids = self.first + np.minimum(self.starts[index] + self.offsets, self.total - 1)
         clip = read_clip(self.record.path, ids, self.size)
-        return torch.from_numpy(centre_crop(clip, self.size)).permute(3, 0, 1, 2)
+        return torch.from_numpy(center_crop(clip, self.size)).permute(3, 0, 1, 2)
 
 
 def window_offsets(clip: ClipSpec, stride: float) -> np.ndarray:

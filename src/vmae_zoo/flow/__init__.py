@@ -1,9 +1,8 @@
 """Optical flow: estimators, and moving a map along a flow.
 
-An estimator is a function of a clip and of the pairs of frames wanted, ``flow(clip, pairs)``: clip uint8 (T, H, W, 3),
-pairs int64 (P, 2), each from one frame to another. It returns float32 (P, h, w, 2): what lies at pixel p = (x, y) in
-the first frame of a pair lies at p + flow(p) in the second, in pixels of h x w, which may be smaller than the clip.
-`RaftFlow` does the same for a batch on the device.
+An estimator is a function ``flow(clip, pairs)`` of a clip, uint8 (T, H, W, 3), and pairs of frame ids, int64 (P, 2). It
+returns float32 (P, h, w, 2): the point at pixel p = (x, y) of the first frame of a pair is at p + flow(p) in the
+second, in pixels of the h x w grid, which may be smaller than the clip. `RaftFlow` does this for a batch on the device.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ __all__ = ["FlowFunction", "dis_flow", "flow_function"]
 
 
 def flow_function(name: str) -> FlowFunction:
-    """The estimator called "dis", or "package.module.function" for one's own; ``ValueError`` for others."""
+    """The estimator "dis", or the function at an import path; ``ValueError`` if there is none."""
     if name == "dis":
         return dis_flow
     module, _, function = name.rpartition(".")
@@ -27,5 +26,5 @@ def flow_function(name: str) -> FlowFunction:
         return getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"flow = {name!r} is not known ({error}): choose dis, raft, or package.module.function of your own"
+            f"flow = {name!r} ({error}): choose dis, raft, or package.module.function of your own"
         ) from None

@@ -1,4 +1,4 @@
-"""Optical flow that needs no weights: OpenCV's dense inverse search.
+"""Optical flow without weights: OpenCV's dense inverse search (DIS).
 
 Kroeger, Timofte, Dai, Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016, arXiv 1603.03590.
 """
@@ -7,40 +7,40 @@ import cv2
 import numpy as np
 
 PRESETS = {"ultrafast": 0, "fast": 1, "medium": 2}
-SMALLEST = 12  # pixels of a frame that can be searched
-_FINEST = 2  # halvings of the full frame at which the presets stop
+MIN_SIDE = 12  # pixels of the smallest frame that OpenCV takes
+_FINEST = 2  # finest scale of the presets: two halvings of the frame
 
 
 def dis_flow(clip: np.ndarray, pairs: np.ndarray, shrink: int = 1, preset: str = "ultrafast") -> np.ndarray:
     """Flow between frames of a clip.
 
-    The presets search on frames of a quarter of the size and enlarge what they find; so does this on shrunken frames,
-    and enlarges less.
+    The presets estimate the flow at a quarter of the resolution and upsample it. With ``shrink`` the frames are reduced
+    first, and the flow is upsampled less.
 
     Args:
         clip: uint8 (T, H, W, 3).
-        pairs: int64 (P, 2): from which frame to which.
-        shrink: 1, 2 or 4: the flow has 1 / shrink of the clip's rows and columns.
+        pairs: int64 (P, 2), ids of the first and second frame of each pair.
+        shrink: 1, 2 or 4: factor by which rows and columns of the flow are fewer than the clip's.
         preset: "ultrafast", "fast" or "medium".
 
     Returns:
-        float32 (P, H / shrink, W / shrink, 2): x and y in pixels of its own size.
+        float32 (P, H / shrink, W / shrink, 2): x and y in pixels of that size.
     """
     _, height, width, _ = clip.shape
-    if min(height, width) // shrink < SMALLEST:
+    if min(height, width) // shrink < MIN_SIDE:
         raise ValueError(
-            f"DIS flow needs frames of {SMALLEST} pixels, and {height} x {width} shrunk by {shrink} has fewer"
+            f"DIS flow needs frames of at least {MIN_SIDE} pixels: {height} x {width} reduced by {shrink} is too small"
         )
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
     if shrink > 1:
-        grey = [cv2.resize(frame, (width // shrink, height // shrink), interpolation=cv2.INTER_AREA) for frame in grey]
-    search = cv2.DISOpticalFlow.create(PRESETS[preset])
-    search.setFinestScale(max(_FINEST - (shrink.bit_length() - 1), 0))
-    found = [search.calc(grey[here], grey[there], None) for here, there in pairs]  # type: ignore[call-overload]
-    return np.stack(found)
+        gray = [cv2.resize(frame, (width // shrink, height // shrink), interpolation=cv2.INTER_AREA) for frame in gray]
+    estimator = cv2.DISOpticalFlow.create(PRESETS[preset])
+    estimator.setFinestScale(max(_FINEST - (shrink.bit_length() - 1), 0))
+    flows = [estimator.calc(gray[first], gray[second], None) for first, second in pairs]  # type: ignore[call-overload]
+    return np.stack(flows)
 
 
 def largest_shrink(size: tuple[int, int], divisor: int) -> int:
-    """The largest ``shrink`` that divides ``divisor`` and leaves enough of frames of this size."""
-    fits = (shrink for shrink in (4, 2) if divisor % shrink == 0 and min(size) // shrink >= SMALLEST)
+    """The largest ``shrink`` that divides ``divisor`` and leaves frames of this size large enough."""
+    fits = (shrink for shrink in (4, 2) if divisor % shrink == 0 and min(size) // shrink >= MIN_SIDE)
     return next(fits, 1)

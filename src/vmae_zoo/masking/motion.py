@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vmae_zoo.flow import FlowFunction, dis_flow, flow_function
 from vmae_zoo.flow.dense import largest_shrink
-from vmae_zoo.flow.remap import backward_warp, fetch, forward_splat
+from vmae_zoo.flow.remap import backward_warp, forward_splat, remap
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.tube import num_hidden
 from vmae_zoo.randomness import random_bits, random_order
@@ -85,7 +85,7 @@ class MotionGuidedScorer:
         volume_Thw = np.empty((frames, *first_hw.shape), np.float32)
         volume_Thw[int(base_1)] = first_hw
         for (new, known), flow_hw2 in zip(propagation_order(base_1, frames)[0].tolist(), flow_Phw2, strict=True):
-            warped_hw = fetch(volume_Thw[known], flow_hw2)
+            warped_hw = remap(volume_Thw[known], flow_hw2)
             if self.hole_filling != "none":
                 filling_hw = first_hw if self.hole_filling == "consist" else volume_Thw[known]
                 np.copyto(warped_hw, filling_hw, where=warped_hw == 0)

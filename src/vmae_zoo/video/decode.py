@@ -1,8 +1,9 @@
-"""Frames of a video file by their position, exactly as a decode from the start lists them.
+"""Frames of a video file by position, exactly as decoding from the start lists them.
 
-PyAV (FFmpeg) decodes, with one thread: a loader has a worker per core. Where the packets prove which frame lies where
-(`timeline`), decoding begins at the nearest keyframe and leaves out what nothing needs; everywhere else it begins at
-the first frame and counts. Times serve as names of frames, never for arithmetic.
+PyAV (FFmpeg) decodes with one thread, because a loader has one worker per core. If the packets prove the position of
+every frame (`vmae_zoo.video.packet_index`), decoding starts at the nearest keyframe and skips packets that no wanted
+frame depends on; otherwise it starts at the first frame and counts. Presentation times identify frames and are never
+used for arithmetic.
 """
 
 import os
@@ -19,138 +20,154 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmae_zoo.video.frame_conversion import display_matrix, to_pixels
-from vmae_zoo.video.jpeg_shards import Place, header_of, read_frames
-from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_run, read_timeline
+from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
+from vmae_zoo.video.jpeg_shards import ShardEntry, read_frames, read_header
+from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_range, read_packet_index
 from vmae_zoo.video.video_info import VideoError, VideoInfo
 
-__all__ = ["VideoError", "VideoInfo", "opened", "probe", "read_clip", "set_index_lookup"]
+__all__ = ["IndexLookup", "VideoError", "VideoInfo", "open_video", "probe", "read_clip"]
+
+IndexLookup = Callable[[str, int, int], tuple[VideoInfo, PacketIndex | None] | None]
+"""Returns what an index of the data set stores about a file of this path, size and modification time (ns)."""
 
 
-def probe(path: str | Path) -> VideoInfo:
-    """Size, rate and true frame count of a video, remembered in this process until the file changes.
+def probe(path: str | Path, lookup: IndexLookup | None = None) -> VideoInfo:
+    """Size, frame rate and true frame count of a video, cached in this process until the file changes.
 
-    Cheap where the packets prove the count, a decode of the whole file elsewhere.
+    Reads all packets if they determine the frame count, and decodes the whole file otherwise.
+
+    Args:
+        path: the video file, or a video of a cache as its catalog names it.
+        lookup: asked before the file is read.
 
     Raises:
-        VideoError: the file is missing, is not a video, holds no frame, or is damaged so that decoding stops.
+        VideoError: the file is missing, is not a video, has no frame, or is damaged so that decoding stops.
     """
-    place = Place.of(os.fspath(path))
-    return _info(*_identity(path)) if place is None else header_of(place).info
+    entry = ShardEntry.parse(os.fspath(path))
+    return _info(*_identity(path), lookup) if entry is None else read_header(entry).info
 
 
 def read_clip(
     path: str | Path,
     frame_ids: Sequence[int] | np.ndarray,
     short_side: int | None = None,
+    lookup: IndexLookup | None = None,
 ) -> np.ndarray:
     """Decode frames of a video.
 
     Args:
         path: the video file, or a video of a cache as its catalog names it.
-        frame_ids: 0-based positions in presentation order, as a decode from the start lists the frames; any order,
+        frame_ids: 0-based positions in presentation order, as decoding from the start lists the frames; any order,
             repeats allowed.
-        short_side: resize so that the shorter side has this many pixels; the longer one follows, rounded to an even
-            number. None keeps the native size.
+        short_side: resize to this many pixels on the shorter side; the longer side keeps the aspect ratio, rounded to
+            an even number. None keeps the native size.
+        lookup: asked before the packets of the file are read.
 
     Returns:
         uint8 (T, H, W, 3), RGB as PyAV converts by default, display rotation applied.
 
     Raises:
         IndexError: an id is negative or past the end.
-        VideoError: the file is missing, is not a video, or is damaged so that a wanted frame cannot be had.
+        VideoError: the file is missing, is not a video, or is damaged before a wanted frame.
     """
     wanted = np.asarray(frame_ids)
     if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in "iu":
-        raise ValueError(f"frame_ids = {frame_ids!r}: give one or more whole numbers")
+        raise ValueError(f"frame_ids = {frame_ids!r}: give one or more integers")
     if short_side is not None and short_side < 1:
-        raise ValueError(f"short_side = {short_side}: give a positive number of pixels, or None for the native size")
+        raise ValueError(f"short_side = {short_side}: must be >= 1, or None for the native size")
     if wanted.min() < 0:
-        raise IndexError(f"frame {wanted.min()} was asked of {path}: positions count from 0")
-    place = Place.of(os.fspath(path))
-    if place is not None:
-        return read_frames(place, wanted, short_side)
-    identity = _identity(path)
-    memory = _memory(*identity)
-    name, last = identity[0], int(wanted.max())
-    if memory.timeline is not None:
-        if last >= memory.timeline.frames:
-            raise _past_the_end(name, last, memory.timeline.frames)
+        raise IndexError(f"frame {wanted.min()} of {path}: positions start at 0")
+    entry = ShardEntry.parse(os.fspath(path))
+    if entry is not None:
+        return read_frames(entry, wanted, short_side)
+    name, size, mtime_ns = _identity(path)
+    facts, last = _facts(name, size, mtime_ns, lookup), int(wanted.max())
+    if facts.index is not None:
+        if last >= facts.index.frames:
+            raise _past_the_end(name, last, facts.index.frames)
         try:
-            with opened(name) as (container, stream):
-                timeline = memory.timeline
-                runs = timeline.runs(np.unique(wanted).tolist())
-                frames = (found for run in runs for found in decode_run(container, stream, timeline, run))
+            with open_video(name) as (container, stream):
+                index = facts.index
+                ranges = index.ranges(np.unique(wanted).tolist())
+                frames = (found for packets in ranges for found in decode_range(container, stream, index, packets))
                 return _collect(frames, name, wanted, short_side)
         except (IndexMismatchError, av.FFmpegError):
-            memory.timeline = memory.info = None
+            facts.index = facts.info = None
             _info.cache_clear()
     try:
-        with opened(name) as (container, stream):
-            return _collect(_counted(container, stream, name), name, wanted, short_side)
+        with open_video(name) as (container, stream):
+            return _collect(_decode_all(container, stream, name), name, wanted, short_side)
     except av.FFmpegError as error:
-        raise VideoError(f"{name} has frames that FFmpeg cannot convert: {error.strerror}") from None
+        raise VideoError(f"{name}: FFmpeg cannot convert its frames: {error.strerror}") from None
+
+
+@contextmanager
+def open_video(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its first video stream for decoding with one thread; `VideoError` if there is none."""
+    try:
+        container = av.open(f"file:{name}", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{name} is not a video that FFmpeg can open: {error.strerror}") from None
+    with container:
+        videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not videos:
+            raise VideoError(f"{name} has no video stream")
+        stream = videos[0]
+        if stream.codec_context is None:
+            raise VideoError(f"{name} uses a codec that this FFmpeg cannot decode")
+        stream.codec_context.thread_count = 1
+        stream.codec_context.thread_type = "NONE"
+        yield container, stream
 
 
 @dataclass
-class _Memory:
-    """What the packets of a file tell; both None where they prove nothing."""
+class _Facts:
+    """What the packets of a file prove; None for what they do not."""
 
-    timeline: PacketIndex | None
+    index: PacketIndex | None
     info: VideoInfo | None
 
 
-@lru_cache(maxsize=8192)  # of less than a kilobyte each
-def _info(name: str, size: int, mtime_ns: int) -> VideoInfo:
-    memory = _memory(name, size, mtime_ns)
-    if memory.info is not None:
-        return memory.info
-    with opened(name) as (container, stream):
-        return _inspect(stream, _counted(container, stream, name), None)
+@lru_cache(maxsize=8192)  # less than 1 KB each
+def _info(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> VideoInfo:
+    facts = _facts(name, size, mtime_ns, lookup)
+    if facts.info is not None:
+        return facts.info
+    with open_video(name) as (container, stream):
+        return _describe(stream, _decode_all(container, stream, name), None)
 
 
-IndexLookup = Callable[[str, int, int], tuple[VideoInfo, PacketIndex | None] | None]
-_recall: IndexLookup | None = None
-
-
-def set_index_lookup(recall: IndexLookup | None) -> None:
-    """Have this process ask ``recall(name, size, mtime_ns)``, an index, before it reads the packets of a file."""
-    global _recall
-    _recall = recall
-
-
-@lru_cache(maxsize=256)  # of about 20 bytes a frame
-def _memory(name: str, size: int, mtime_ns: int) -> _Memory:
-    known = _recall(name, size, mtime_ns) if _recall else None
+@lru_cache(maxsize=256)  # about 20 bytes per frame
+def _facts(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> _Facts:
+    known = lookup(name, size, mtime_ns) if lookup else None
     if known:
-        return _Memory(known[1], known[0])
-    with opened(name) as (container, stream):
+        return _Facts(known[1], known[0])
+    with open_video(name) as (container, stream):
         try:
-            timeline = read_timeline(container, stream)
-            if timeline is not None:
-                first = decode_run(container, stream, timeline, timeline.runs([0])[0])
-                return _Memory(timeline, _inspect(stream, first, timeline))
+            index = read_packet_index(container, stream)
+            if index is not None:
+                first = decode_range(container, stream, index, index.ranges([0])[0])
+                return _Facts(index, _describe(stream, first, index))
         except (IndexMismatchError, av.FFmpegError):
             pass
-    return _Memory(None, None)
+    return _Facts(None, None)
 
 
-def _inspect(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], timeline: PacketIndex | None) -> VideoInfo:
-    """Describe a video by its header, its first frame and, without a timeline, the number of its frames."""
+def _describe(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], index: PacketIndex | None) -> VideoInfo:
+    """Metadata from the header and the first frame; without a packet index all frames are counted."""
     _, first = next(frames)
     height, width, rotation = first.height, first.width, first.rotation
-    count = 1 + sum(1 for _ in frames)
     del first
     if rotation % 180:
         height, width = width, height
     return VideoInfo(
-        frames=count if timeline is None else timeline.frames,
+        frames=1 + sum(1 for _ in frames) if index is None else index.frames,
         height=height,
         width=width,
         fps=float(stream.average_rate or stream.guessed_rate or 0),
         codec=stream.codec_context.codec.canonical_name,
         rotation=rotation,
-        seekable=timeline is not None,
+        seekable=index is not None,
     )
 
 
@@ -166,29 +183,10 @@ def _identity(path: str | Path) -> tuple[str, int, int]:
 
 
 def _past_the_end(name: str, position: int, frames: int) -> IndexError:
-    return IndexError(f"frame {position} was asked of {name}, which has {frames} (0 to {frames - 1})")
+    return IndexError(f"frame {position} of {name}: it has {frames} frames (0 to {frames - 1})")
 
 
-@contextmanager
-def opened(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its first video stream for decoding with one thread; `VideoError` if there is none."""
-    try:
-        container = av.open(f"file:{name}", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{name} is not a video that FFmpeg can open: {error.strerror}") from None
-    with container:
-        videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-        if not videos:
-            raise VideoError(f"{name} has no video stream")
-        stream = videos[0]
-        if stream.codec_context is None:
-            raise VideoError(f"{name} is in a codec that this FFmpeg cannot decode")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
-        yield container, stream
-
-
-def _counted(container: InputContainer, stream: VideoStream, name: str) -> Iterator[tuple[int, VideoFrame]]:
+def _decode_all(container: InputContainer, stream: VideoStream, name: str) -> Iterator[tuple[int, VideoFrame]]:
     """All frames from the start with their positions."""
     frames, position = container.decode(stream), 0
     while True:
@@ -207,18 +205,18 @@ def _counted(container: InputContainer, stream: VideoStream, name: str) -> Itera
 def _collect(
     frames: Iterator[tuple[int, VideoFrame]], name: str, wanted: np.ndarray, short_side: int | None
 ) -> np.ndarray:
-    """Convert the wanted frames, which come in ascending order, into their places in the clip."""
+    """Convert the wanted frames, which arrive in ascending order, into their places in the clip."""
     clip, matrix, position, last = None, None, -1, int(wanted.max())
     for position, frame in frames:
         places = np.flatnonzero(wanted == position)
         if places.size:
             if clip is None:
                 matrix = display_matrix(frame)
-            pixels = to_pixels(frame, short_side, matrix)
+            pixels = to_rgb(frame, short_side, matrix)
             if clip is None:
                 clip = np.empty((len(wanted), *pixels.shape), np.uint8)
             elif clip.shape[1:] != pixels.shape:
-                raise VideoError(f"{name} changes its frame size from {clip.shape[1:3]} to {pixels.shape[:2]}")
+                raise VideoError(f"{name}: the frame size changes from {clip.shape[1:3]} to {pixels.shape[:2]}")
             clip[places] = pixels
         if position >= last:
             break

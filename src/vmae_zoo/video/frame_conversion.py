@@ -7,40 +7,49 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # of RGB, as BT.601 weighs it
 
-_of_thread = threading.local()
+class _ThreadLocal(threading.local):
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()  # one per thread: creating a context costs more than converting a frame
 
 
-def to_pixels(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None) -> np.ndarray:
-    """Resize and convert in one pass of swscale, then turn upright.
+_local = _ThreadLocal()
+
+
+def scaled_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """Height and width of a frame resized to ``short_side`` pixels on its shorter side.
+
+    The longer side keeps the aspect ratio, rounded to an even number. None keeps the size.
+    """
+    short = min(height, width)
+    if short_side is None or short_side == short:
+        return height, width
+    longer = max(2 * round(max(height, width) * short_side / short / 2), short_side)
+    return short_side if height == short else longer, short_side if width == short else longer
+
+
+def to_rgb(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None) -> np.ndarray:
+    """Resize and convert a frame in one pass of swscale, then apply the display matrix.
+
+    At its native size a frame is converted bit for bit as PyAV converts it by default.
 
     Args:
         frame: a decoded frame.
-        short_side: pixels of the shorter side; the longer one follows, rounded to an even number. None, or a frame that
-            has this size: native size, and PyAV's own default conversion bit for bit.
+        short_side: see `scaled_size`.
         matrix: see `display_matrix`.
 
     Returns:
         uint8 (H, W, 3), possibly a view of memory that the frame owns: copy it.
     """
-    height, width = frame.height, frame.width
-    short = min(height, width)
-    if short_side is not None and short != short_side:
-        height, width = (
-            short_side if side == short else max(2 * round(side * short_side / short / 2), short_side)
-            for side in (height, width)
-        )
-    if not hasattr(_of_thread, "reformatter"):  # one context serves all frames: a new one costs more than converting
-        _of_thread.reformatter = VideoReformatter()
-    pixels = _of_thread.reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    height, width = scaled_size(frame.height, frame.width, short_side)
+    pixels = _local.reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
     return pixels if matrix is None else upright(pixels, matrix)
 
 
 def display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """The nine numbers of the frame's display matrix, None where it does not turn.
+    """The nine numbers of the frame's display matrix; None without a rotation.
 
-    Ask once a clip: a frame whose side data was looked at lives until the garbage collector finds it.
+    Call it once per clip: a frame whose side data was accessed is freed only by the garbage collector.
     """
     if frame.rotation == 0:
         return None
@@ -49,9 +58,9 @@ def display_matrix(frame: VideoFrame) -> np.ndarray | None:
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Apply a display matrix, which sends column p and row q to column ``a p + c q`` and row ``b p + d q``.
+    """Apply a display matrix, which maps column p and row q to column ``a p + c q`` and row ``b p + d q``.
 
-    Quarter turns and mirrors only; any other angle is taken to the nearest of them.
+    Only quarter turns and mirrors are applied; any other angle is rounded to the nearest of them.
     """
     a, b, _, c, d = matrix[:5].astype(int)
     if abs(b) + abs(c) > abs(a) + abs(d):

@@ -1,4 +1,4 @@
-"""Where each frame of a video lies among its packets, and which packets must be decoded to get some of them."""
+"""The packet index of a video: which packet shows which frame, and which packets a frame depends on."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -10,22 +10,22 @@ from av.packet import Packet as EncodedPacket
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmae_zoo.video.bitstream import Packet, packet_reader
+from vmae_zoo.video.bitstream import Packet, packet_parser
 
 
 class IndexMismatchError(Exception):
-    """Decoding did not show the frames that the packets promised."""
+    """Decoding yielded other frames than the packet index lists."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """Packets to decode in one go.
+class PacketRange:
+    """Consecutive packets to decode in one pass.
 
     Args:
-        first: the packet to begin with, a place where decoding may start.
-        last: the last packet to decode.
-        needed: packets between them that may not be left out although no other packet needs them.
-        positions: the frames wanted from this run, ascending.
+        first: number of the first packet, a random access point.
+        last: number of the last packet.
+        needed: packets of the range that must be decoded although they are disposable.
+        positions: positions of the frames wanted from this range, ascending.
     """
 
     first: int
@@ -35,24 +35,24 @@ class Run:
 
 
 class PacketIndex:
-    """The packets of a video in the order of the file, which is that of decoding; each shows one frame or none.
+    """The packets of a video in file order, which is decoding order; each shows one frame or none.
 
     Args:
-        pts: presentation time of each packet, no two alike.
-        packets: what each packet decodes to.
+        pts: presentation time of each packet, all different.
+        packets: frame type of each packet.
     """
 
     def __init__(self, pts: list[int], packets: list[Packet]):
         self.pts = np.array(pts, np.int64)
-        self.spare = np.array([packet.spare for packet in packets])
+        self.disposable = np.array([packet.disposable for packet in packets])
         self.shown = np.array([packet.shown for packet in packets])
-        self._starts = np.flatnonzero([packet.start for packet in packets])
+        self._random_access = np.flatnonzero([packet.random_access for packet in packets])
         shown = np.flatnonzero(self.shown)
         self._packet_of_frame = shown[np.argsort(self.pts[shown])]
 
     @property
     def frames(self) -> int:
-        """Frames that a decode from the start yields."""
+        """Number of frames that decoding from the start yields."""
         return len(self._packet_of_frame)
 
     @property
@@ -61,15 +61,15 @@ class PacketIndex:
         return self.pts[self._packet_of_frame]
 
     def pack(self) -> bytes:
-        """All of it in few bytes, for `unpack`."""
-        starts = np.zeros(len(self.pts), np.uint8)
-        starts[self._starts] = 1
-        flags = starts | self.shown.astype(np.uint8) << 1 | self.spare.astype(np.uint8) << 2
+        """The index in compressed form, for `unpack`."""
+        random_access = np.zeros(len(self.pts), np.uint8)
+        random_access[self._random_access] = 1
+        flags = random_access | self.shown.astype(np.uint8) << 1 | self.disposable.astype(np.uint8) << 2
         return zlib.compress(flags.tobytes() + np.diff(self.pts, prepend=0).astype("<i8").tobytes())
 
     @classmethod
     def unpack(cls, packed: bytes) -> "PacketIndex":
-        """What was packed."""
+        """The index that `pack` compressed."""
         data = zlib.decompress(packed)
         count = len(data) // 9
         flags = np.frombuffer(data, np.uint8, count)
@@ -77,110 +77,109 @@ class PacketIndex:
         packets = [Packet(bool(flag & 2), bool(flag & 1), bool(flag & 4)) for flag in flags.tolist()]
         return cls(pts.tolist(), packets)
 
-    def promised(self, sent: list[int], first: int) -> Iterator[tuple[int, int]]:
-        """Position and time of each frame that these packets show, ascending, if decoding starts at ``first``."""
+    def expected_frames(self, sent: list[int], first: int) -> Iterator[tuple[int, int]]:
+        """Position and time of each frame that the packets ``sent`` show after a start at ``first``, ascending."""
         times = np.sort(self.pts[[k for k in sent if self.shown[k] and self.pts[k] >= self.pts[first]]])
         positions = np.searchsorted(self.pts[self._packet_of_frame], times)
         return zip(positions.tolist(), times.tolist(), strict=True)
 
-    def runs(self, positions: Iterable[int]) -> list[Run]:
-        """The fewest packets that give the frames at these ascending positions."""
-        runs: list[Run] = []
+    def ranges(self, positions: Iterable[int]) -> list[PacketRange]:
+        """The smallest packet ranges that contain the frames at these ascending positions."""
+        ranges: list[PacketRange] = []
         for position in positions:
             packet = int(self._packet_of_frame[position])
-            starts = self._starts[(self._starts <= packet)]
+            starts = self._random_access[self._random_access <= packet]
             first = int(starts[self.pts[starts] <= self.pts[packet]][-1])
-            if runs and first <= runs[-1].last + 1:
-                run = runs.pop()
-                runs.append(Run(run.first, max(run.last, packet), run.needed | {packet}, (*run.positions, position)))
+            if ranges and first <= ranges[-1].last + 1:
+                before = ranges.pop()
+                needed, wanted = before.needed | {packet}, (*before.positions, position)
+                ranges.append(PacketRange(before.first, max(before.last, packet), needed, wanted))
             else:
-                runs.append(Run(first, packet, frozenset([packet]), (position,)))
-        return runs
+                ranges.append(PacketRange(first, packet, frozenset([packet]), (position,)))
+        return ranges
 
 
-def read_timeline(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
-    """Read all packets without decoding them; None where their frames cannot be counted for certain.
+def read_packet_index(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
+    """Read all packets of a video without decoding them; None if its frames cannot be counted with certainty.
 
-    So it is with AVI files with B-frames (their presentation times are made up), missing or repeated times, packed or
-    interlaced frames, damaged packets, and codecs and containers without a `packet_reader`.
+    That is the case for AVI files with B-frames (which have no presentation times), missing or repeated times, packed
+    or interlaced frames, damaged packets, and codecs and containers without a `packet_parser`.
     """
     context = stream.codec_context
-    read = packet_reader(context.codec.canonical_name, bytes(context.extradata or b""), container.format.name)
-    if read is None:
+    parse = packet_parser(context.codec.canonical_name, bytes(context.extradata or b""), container.format.name)
+    if parse is None:
         return None
     pts: list[int] = []
     packets: list[Packet] = []
-    for packet in container.demux(stream):
-        if packet.size == 0 and packet.pts is None and packet.dts is None:
-            continue  # PyAV's mark at the end
-        found = read(memoryview(packet)) if packet.size else None
-        if found is None or packet.pts is None or packet.is_corrupt:
+    for encoded in container.demux(stream):
+        if encoded.size == 0 and encoded.pts is None and encoded.dts is None:
+            continue  # PyAV's flush packet at the end
+        packet = parse(memoryview(encoded)) if encoded.size else None
+        if packet is None or encoded.pts is None or encoded.is_corrupt:
             return None
-        if found.start and packet.has_sidedata("new_extradata"):
+        if packet.random_access and encoded.has_sidedata("new_extradata"):
             return None
-        pts.append(packet.pts)
-        packets.append(found._replace(shown=False) if packet.is_discard else found)
-    if not packets or not packets[0].start or len(set(pts)) < len(pts) or min(pts) < pts[0]:
+        pts.append(encoded.pts)
+        packets.append(packet._replace(shown=False) if encoded.is_discard else packet)
+    if not packets or not packets[0].random_access or len(set(pts)) < len(pts) or min(pts) < pts[0]:
         return None
     return PacketIndex(pts, packets)
 
 
-def decode_run(
-    container: InputContainer, stream: VideoStream, timeline: PacketIndex, run: Run
+def decode_range(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, packets: PacketRange
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames of a run with their positions, ascending, the wanted ones among them.
+    """Decode a packet range; yields the position and the frame of at least all wanted frames, ascending.
 
     Args:
         container: the opened file.
-        stream: its video.
-        timeline: of its packets.
-        run: what to decode.
+        stream: its video stream.
+        index: the packet index of the stream.
+        packets: what to decode.
 
     Raises:
-        IndexMismatchError: another frame came than the timeline promised, or none, or a damaged one, which the decoder
-            mends with what it has seen before.
+        IndexMismatchError: a frame is missing, differs from the index, or is marked as damaged: the decoder would
+            conceal the damage depending on what it has decoded before.
     """
-    sent = [k for k in range(run.first, run.last + 1) if k in run.needed or not timeline.spare[k]]
-    promised = timeline.promised(sent, run.first)
-    for frame in _decoded(container, stream, timeline, run, frozenset(sent)):
-        if frame.pts is None or frame.pts < timeline.pts[run.first]:
-            continue  # shown before the keyframe, and not whole without what lies before it
-        position, pts = next(promised, (-1, None))
+    sent = [k for k in range(packets.first, packets.last + 1) if k in packets.needed or not index.disposable[k]]
+    expected = index.expected_frames(sent, packets.first)
+    for frame in _decode_packets(container, stream, index, packets, frozenset(sent)):
+        if frame.pts is None or frame.pts < index.pts[packets.first]:
+            continue  # shown before the keyframe, and incomplete without the packets before it
+        position, pts = next(expected, (-1, None))
         if frame.pts != pts or frame.is_corrupt:
             raise IndexMismatchError
         yield position, frame
-        if position >= run.positions[-1]:
+        if position >= packets.positions[-1]:
             return
     raise IndexMismatchError
 
 
-def _decoded(
-    container: InputContainer, stream: VideoStream, timeline: PacketIndex, run: Run, sent: frozenset[int]
+def _decode_packets(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, packets: PacketRange, sent: frozenset[int]
 ) -> Iterator[VideoFrame]:
-    for index, packet in enumerate(_packets(container, stream, timeline, run.first), start=run.first):
-        if packet.pts != timeline.pts[index]:
+    for number, packet in enumerate(_seek(container, stream, index, packets.first), start=packets.first):
+        if packet.pts != index.pts[number]:
             raise IndexMismatchError
-        if index in sent:
+        if number in sent:
             yield from stream.decode(packet)
-        if index == run.last:
+        if number == packets.last:
             break
-    yield from stream.decode(None)  # what the decoder still holds back for reordering
+    yield from stream.decode(None)  # frames that the decoder holds back for reordering
 
 
-def _packets(
-    container: InputContainer, stream: VideoStream, timeline: PacketIndex, first: int
-) -> Iterator[EncodedPacket]:
+def _seek(container: InputContainer, stream: VideoStream, index: PacketIndex, first: int) -> Iterator[EncodedPacket]:
     """The packets of the file from number ``first`` on."""
     for target in (first, 0):
-        container.seek(int(timeline.pts[target]), stream=stream)
+        container.seek(int(index.pts[target]), stream=stream)
         packets = container.demux(stream)
         packet = next(packets)
-        landed = np.flatnonzero(timeline.pts == packet.pts)
+        landed = np.flatnonzero(index.pts == packet.pts)
         if landed.size and landed[0] <= first:
             break
     else:
         raise IndexMismatchError
-    while packet.pts != timeline.pts[first]:
+    while packet.pts != index.pts[first]:
         packet = next(packets)
     yield packet
     yield from packets

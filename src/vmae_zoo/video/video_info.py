@@ -1,24 +1,24 @@
-"""What a video is said to hold, and the error of one that cannot be read."""
+"""Video metadata, and the error for an unreadable video."""
 
 from dataclasses import dataclass
 
 
 class VideoError(ValueError):
-    """A file that cannot be read as a video; the message names it and says why."""
+    """A file that cannot be read as a video; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video file holds.
+    """Video metadata.
 
     Args:
-        frames: frames that a decode yields, not the header's word.
+        frames: number of frames that decoding yields; headers are often wrong about it.
         height: rows in pixels, after the display rotation.
         width: columns in pixels, after the display rotation.
-        fps: mean frames a second by the header; 0 where it does not say.
+        fps: mean frame rate stated by the header; 0 if it states none.
         codec: FFmpeg's name of the codec, for example ``"h264"``.
         rotation: display rotation in degrees counterclockwise, already applied to height, width and frames.
-        seekable: whether `read_clip` may begin at a keyframe; otherwise it counts from the start.
+        seekable: whether `read_clip` can start at a keyframe; otherwise it decodes from the first frame.
     """
 
     frames: int

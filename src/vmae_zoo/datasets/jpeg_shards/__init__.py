@@ -1,1 +1,1 @@
-"""A data set as JPEG frames in tar shards: any frame is one read away; any machine can make or read a part."""
+"""A data set as JPEG frames in tar shards: one read per frame; any machine can write or read a part."""

@@ -1,4 +1,4 @@
-"""Which videos lie in which shard of a cache: the same on every machine that makes a part of it."""
+"""Which videos are in which shard of a cache: the same on every machine that writes a part of it."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from vmae_zoo.datasets.index import find_index, folder_of, key_of, without_damag
 from vmae_zoo.datasets.layouts import LAYOUTS, Catalog, ClipRecord, open_catalog
 from vmae_zoo.video.storage import names, read
 
-MOST = 64  # videos of a shard: about 0.5 GB of Kinetics
+MAX_VIDEOS = 64  # in a shard: about 0.5 GB of Kinetics
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a cache is cut.
+class ShardPlan:
+    """How the videos of a data set are divided into shards.
 
     Args:
-        catalogs: of the source, one for each of its numbered splits; the usual one is first.
+        catalogs: catalogs of the source, one per numbered split; the default split is first.
         videos: id and file of every video, ascending.
-        per_shard: videos of a shard.
-        short_side: of the frames, in pixels; smaller videos stay as they are.
-        quality: of the JPEGs, 1 to 100.
+        per_shard: number of videos in a shard.
+        short_side: pixels of the frames; smaller videos keep their size.
+        quality: JPEG quality, 1 to 100.
     """
 
     catalogs: list[Catalog]
@@ -33,33 +33,33 @@ class Plan:
 
     @property
     def shards(self) -> int:
-        """How many there are."""
+        """Number of shards."""
         return -(-len(self.videos) // self.per_shard)
 
     @property
     def digest(self) -> str:
-        """The same for the same videos and settings."""
+        """Hash of the video ids and settings."""
         text = json.dumps([[name for name, _ in self.videos], self.per_shard, self.short_side, self.quality])
         return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
-    def of(self, shard: int) -> list[tuple[str, Path]]:
+    def videos_of(self, shard: int) -> list[tuple[str, Path]]:
         """Videos of a shard."""
         return self.videos[shard * self.per_shard : (shard + 1) * self.per_shard]
 
     def clips(self) -> dict[str, list[dict[str, Any]]]:
-        """What the usual split says of the clips of each video."""
+        """The clips of each video in the default split, by video id, for the JSON header in the shard."""
         catalog, name_of = self.catalogs[0], {path: name for name, path in self.videos}
-        told: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in self.videos}
+        clips: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in self.videos}
         for record in catalog.records:
             names = {"class": catalog.classes[record.label]} if catalog.classes and record.label >= 0 else {}
-            told[name_of[record.path]].append({**fields(record), **names})
-        return told
+            clips[name_of[record.path]].append({**record_fields(record), **names})
+        return clips
 
 
-def fields(record: ClipRecord) -> dict[str, Any]:
-    """A record without its path."""
-    told = {"id": record.id, "label": record.label, "split": record.split, "start": record.start, "end": record.end}
-    return {name: value for name, value in {**told, "group": record.group}.items() if value not in (None, "")}
+def record_fields(record: ClipRecord) -> dict[str, Any]:
+    """The fields of a record that are set, except its path."""
+    fields = {"id": record.id, "label": record.label, "split": record.split, "start": record.start, "end": record.end}
+    return {name: value for name, value in {**fields, "group": record.group}.items() if value not in (None, "")}
 
 
 def shard_name(shard: int) -> str:
@@ -67,8 +67,10 @@ def shard_name(shard: int) -> str:
     return f"shard-{shard:06d}"
 
 
-def plan(root: Path, layout: str | None, short_side: int, quality: int, per_shard: int | None = None) -> Plan:
-    """Read the catalogs of a source, without what its index found damaged."""
+def plan_shards(
+    root: Path, layout: str | None, short_side: int, quality: int, per_shard: int | None = None
+) -> ShardPlan:
+    """Read the catalogs of a source, without videos that its index lists as damaged."""
     first = open_catalog(root, layout)
     catalogs = [first]
     for split in LAYOUTS[first.layout].splits:
@@ -76,7 +78,7 @@ def plan(root: Path, layout: str | None, short_side: int, quality: int, per_shar
             try:
                 catalogs.append(open_catalog(root, first.layout, split))
             except ValueError:
-                continue  # the files of that split are not there
+                continue  # this split has no files
     index = find_index(first.root)
     if index is not None:
         catalogs = [without_damaged(catalog, index) for catalog in catalogs]
@@ -84,28 +86,31 @@ def plan(root: Path, layout: str | None, short_side: int, quality: int, per_shar
     paths = {record.path for catalog in catalogs for record in catalog.records}
     videos = sorted((key_of(folder, path), path) for path in paths)
     if not videos:
-        raise ValueError(f"{root} has no video that is not damaged: there is nothing to cache")
-    return Plan(catalogs, videos, per_shard or min(-(-len(videos) // MOST), MOST), short_side, quality)
+        raise ValueError(f"{root} has no undamaged video: there is nothing to cache")
+    per_shard = per_shard or min(-(-len(videos) // MAX_VIDEOS), MAX_VIDEOS)
+    return ShardPlan(catalogs, videos, per_shard, short_side, quality)
 
 
-def shards_done(plan: Plan, target: Path) -> set[int]:
-    """The shards that are there.
+def shards_done(plan: ShardPlan, target: Path) -> set[int]:
+    """Shards that exist in the target.
 
     Raises:
-        ValueError: they are of another plan.
+        ValueError: they belong to another plan.
     """
     found = names(target)
     done = {shard for shard in range(plan.shards) if f"{shard_name(shard)}.json" in found}
     if done and read_shard_meta(target, min(done))["plan"] != plan.digest:
-        raise ValueError(f"{target} was begun with other videos or settings: use those again, or give an empty folder")
+        raise ValueError(
+            f"{target} was begun with other videos or settings: use the same again, or give an empty folder"
+        )
     return done
 
 
 def read_shard_meta(target: Path, shard: int) -> dict[str, Any]:
-    """What lies beside a shard: its "plan", the places of its "videos", and why others "failed"."""
+    """The JSON file of a shard: digest of the "plan", positions of its "videos", and reasons why others "failed"."""
     file = target / f"{shard_name(shard)}.json"
     try:
-        told = json.loads(read(file))
-        return {name: told[name] for name in ("plan", "videos", "failed")}
+        meta = json.loads(read(file))
+        return {name: meta[name] for name in ("plan", "videos", "failed")}
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{file} is damaged: remove it and run `vmae-zoo cache` again") from None

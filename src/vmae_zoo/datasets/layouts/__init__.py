@@ -1,6 +1,6 @@
-"""Catalogs: what lies below a root, as records of clips.
+"""Layouts: reading a data set on disk into a catalog of clip records.
 
-Each layout is a file of this room; the first of `LAYOUTS` that is found is the one, unless it is named.
+Each layout has a file here. Without ``layout=`` the first of `LAYOUTS` that a root has is used.
 """
 
 from pathlib import Path
@@ -28,27 +28,25 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def open_catalog(root: str | Path, layout: str | None = None, split: int | None = None) -> Catalog:
-    """Read what lies below a root.
+    """Read the catalog of a data set.
 
     Args:
         root: a folder, a list file, or the URL of a cache.
         layout: one of `LAYOUTS`; None detects it.
-        split: number of the split where the layout has some (hmdb51, ucf101: 1, 2, 3); None is the usual one.
+        split: numbered split, if the layout has any (hmdb51, ucf101: 1, 2, 3); None is the default one.
 
     Raises:
-        ValueError: nothing of the kind is there; the sentence says what was expected and what was found.
+        ValueError: the root does not have the layout; the message names what was expected and what was found.
     """
     root = as_path(root)
     if is_remote(root) and not jpeg_shards.CACHE.found(root):
         raise ValueError(
-            f"{root} holds no {jpeg_shards.LIST}: from a store only what `vmae-zoo cache` wrote there is read"
+            f"{root} has no {jpeg_shards.MANIFEST}: from an object store only caches can be read (`vmae-zoo cache`)"
         )
     if not is_remote(root) and not root.exists():
         raise ValueError(f"root = {root} does not exist: give the folder of the videos")
     if layout is not None and layout not in LAYOUTS:
-        raise ValueError(
-            f"layout = {layout!r} is not known: choose one of {', '.join(LAYOUTS)}, or leave it out to detect it"
-        )
+        raise ValueError(f"layout = {layout!r}: choose one of {', '.join(LAYOUTS)}, or leave it out to detect it")
     layout = jpeg_shards.CACHE.name if is_remote(root) else layout
     candidates = LAYOUTS.values() if layout is None else [LAYOUTS[layout]]
     chosen = next((candidate for candidate in candidates if candidate.found(root)), None)
@@ -76,8 +74,8 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
 
 def _summarize(root: Path) -> str:
     if root.is_file():
-        return "is one file that is no list of videos"
+        return "is a file that is not a list of videos"
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     if not names:
         return "is empty"
-    return f"{len(names)} other entr{'y' if len(names) == 1 else 'ies'}, such as {', '.join(names[:3])}"
+    return f"{len(names)} other entr{'y' if len(names) == 1 else 'ies'}, for example {', '.join(names[:3])}"

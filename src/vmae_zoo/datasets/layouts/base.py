@@ -1,4 +1,4 @@
-"""What a catalog holds, and how the files of a folder are found."""
+"""Catalogs, records and layouts, and how the videos of a folder are found."""
 
 import os
 from collections import Counter
@@ -21,15 +21,16 @@ class ClipRecord:
     """One clip of a data set.
 
     Args:
-        id: path relative to the root with forward slashes, and its segment; the same on every machine, the seed of the
-            clip's keys.
+        id: path relative to the root with forward slashes, plus the segment; the same on every machine, and the seed of
+            the clip's random keys.
         path: the video file.
-        label: number of its class, -1 where unknown.
+        label: index of the class; -1 if unknown.
         split: "train", "val" or "test".
-        start: first second of the segment, None from the beginning.
-        end: last second of the segment, None to the end.
-        group: what it was cut from, where a table says so: clips of one group train or choose, never both.
-        stride_frames: distance of its frames where it differs from others', None otherwise.
+        start: start of the segment in seconds; None: start of the video.
+        end: end of the segment in seconds; None: end of the video.
+        group: source that the clip was cut from, if known: clips of one group are never divided between training and
+            model selection.
+        stride_frames: distance between frames, if it differs from that of the run.
     """
 
     id: str
@@ -52,7 +53,7 @@ class ClipRecord:
         end: float | None = None,
         group: str = "",
     ) -> "ClipRecord":
-        """A record whose id is its place below the root, or its full path where it lies elsewhere."""
+        """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
         if start is not None or end is not None:
             name += f"#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
@@ -64,13 +65,13 @@ class Catalog:
     """The clips of a data set.
 
     Args:
-        root: its folder, or its list file.
-        layout: name of the layout it was read as.
-        classes: names of the classes, in the order of their labels; empty where nothing is labelled.
+        root: folder or list file.
+        layout: name of its layout.
+        classes: names of the classes, in the order of their labels; empty without labels.
         records: all clips of all splits.
-        split: which of the layout's splits this is, None where it has only one.
-        notes: what the user should know, a clause each.
-        missing: names of videos that its lists name and that are not there.
+        split: numbered split of the layout; None if it has no numbered splits.
+        notes: remarks for the user, a clause each.
+        missing: listed videos that do not exist.
     """
 
     root: Path
@@ -82,16 +83,16 @@ class Catalog:
     missing: tuple[str, ...] = ()
 
     def of(self, split: str) -> list[ClipRecord]:
-        """The records of "train", "val" or "test"."""
+        """Records of one split: "train", "val" or "test"."""
         return [record for record in self.records if record.split == split]
 
     def describe(self) -> str:
-        """One line: layout, classes, clips of each split and what is odd about them."""
+        """One line: layout, classes, number of clips per split, notes."""
         which = "" if self.split is None else f" (split {self.split})"
         notes = list(self.notes)
         if all(record.split == "train" for record in self.records):
             notes.append("no validation split, so training runs without a validation set")
-        what = f"layout {self.layout}{which}, {named(self.classes)}, clips: {self.counts()}"
+        what = f"layout {self.layout}{which}, {format_classes(self.classes)}, clips: {self.counts()}"
         return "; ".join([f"{self.root}: {what}", *notes])
 
     def counts(self) -> str:
@@ -102,14 +103,14 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one kind of data set lies on disk.
+    """How a kind of data set is stored on disk.
 
     Args:
-        name: what ``layout=`` calls it.
-        expects: what has to be there, a clause for error messages.
-        found: whether a root looks like it.
-        read: the catalog of a root and a split; ``ValueError`` with one sentence where a file is wrong.
-        splits: the numbered splits it has; empty where ``split=`` means nothing.
+        name: value of ``layout=``.
+        expects: files it consists of, a clause for error messages.
+        found: whether a root has this layout.
+        read: catalog of a root and a numbered split; ``ValueError`` if a file is invalid.
+        splits: its numbered splits; empty if it has none.
     """
 
     name: str
@@ -119,8 +120,8 @@ class Layout:
     splits: tuple[int, ...] = ()
 
 
-def named(classes: Sequence[str], most: int = 4) -> str:
-    """``3 classes (a, b, c)``, the middle left out where there are many."""
+def format_classes(classes: Sequence[str], most: int = 4) -> str:
+    """``3 classes (a, b, c)``, abbreviated if there are more than ``most``."""
     if not classes:
         return "no labels"
     shown = list(classes) if len(classes) <= most else [*classes[: most - 1], "...", classes[-1]]
@@ -128,12 +129,12 @@ def named(classes: Sequence[str], most: int = 4) -> str:
 
 
 def is_video(path: Path | str) -> bool:
-    """Whether the name ends as a video's does."""
+    """Whether a file has the extension of a video."""
     return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def list_videos(folder: Path) -> list[Path]:
-    """All videos below a folder at any depth, sorted, hidden ones left out; links are followed once."""
+    """All videos in a folder and its subfolders, sorted, without hidden ones; links to folders are followed once."""
     return sorted(_walk(folder, set()))
 
 
@@ -153,14 +154,14 @@ def _walk(folder: Path, entered: set[str]) -> Iterator[Path]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, sorted; none where there is no such folder."""
+    """The subfolders of a folder, sorted, without hidden ones; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def missing_note(missing: list[str], listed: int, root: Path) -> tuple[str, ...]:
-    """A note on listed files that are not there; ``ValueError`` where none is."""
+    """A note about listed files that do not exist; ``ValueError`` if none exists."""
     if listed and len(missing) == listed:
         raise ValueError(f"none of the {listed} listed videos is below {root}, for example {missing[0]}: check root")
     return (f"{len(missing)} of {listed} listed videos are missing, for example {missing[0]}",) if missing else ()

@@ -4,9 +4,9 @@
 (what a clip was cut from), ``split1``, ``split2``, ... (numbered splits); others are ignored. The root is the file, or
 a folder that holds exactly one such file.
 
-``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs or commas, the path
-perhaps quoted and perhaps with spaces in it. The root is the file, or a folder with ``train.csv``, ``val.csv``,
-``test.csv`` (or ``.txt``, ``.list``).
+``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs or commas; a path
+may be quoted and may contain spaces. The root is the file, or a folder with ``train.csv``, ``val.csv``, ``test.csv``
+(or ``.txt``, ``.list``).
 
 Paths are relative to the list's folder, or absolute.
 """
@@ -38,7 +38,7 @@ def _number(file: Path, line: int, name: str, text: str | None) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{file}, line {line}: {name} = {text!r} should be seconds") from None
+        raise ValueError(f"{file}, line {line}: {name} = {text!r} must be a number of seconds") from None
 
 
 def _read_csv(root: Path, split: int | None) -> Catalog:
@@ -59,7 +59,7 @@ def _read_csv(root: Path, split: int | None) -> Catalog:
     for line, entry in entries:
         kind = SPLITS.get((entry.get(column) or "train").strip().lower())
         if kind is None:
-            raise ValueError(f"{file}, line {line}: {column} = {entry[column]!r} should be train, val or test")
+            raise ValueError(f"{file}, line {line}: {column} = {entry[column]!r} must be train, val or test")
         start, end = (_number(file, line, name, entry.get(name)) for name in ("start", "end"))
         label = labels.get((entry.get("label") or "").strip(), -1)
         group = (entry.get("group") or "").strip()
@@ -98,12 +98,11 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
                 raise ValueError(f"{file}, line {number}: expected a path and a label, found {line.strip()!r}")
             if not is_video(match["path"]):
                 raise ValueError(
-                    f"{file}, line {number}: {match['path']!r} is not a video file (folders of frames are not read: "
-                    "encode them as videos)"
+                    f"{file}, line {number}: {match['path']!r} is not a video file (encode folders of frames as videos)"
                 )
             found.append((file.parent / match["path"], int(match["label"]), kind))
     labels = {label for _, label, _ in found if label >= 0}
-    known = len(labels) > 1  # a column of zeros only fills the place
+    known = len(labels) > 1  # a column of zeros is a placeholder
     classes = [str(label) for label in range(max(labels) + 1)] if known else []
     base = root.parent if root.is_file() else root
     records = [ClipRecord.below(base, path, label if known else -1, kind) for path, label, kind in found]

@@ -1,8 +1,7 @@
-"""Plain folders of videos: ``folder`` with a sub-folder for each class, ``flat`` without labels.
+"""Folders of videos: ``folder`` with one sub-folder per class, ``flat`` without labels.
 
-``folder`` is ``<class>/...``, or ``train/<class>/...`` and ``val/<class>/...`` (also called valid, validation, test).
-``flat`` is videos at any depth, all for training, or ``train`` and ``val`` folders of them. Files that are no videos
-are ignored.
+``folder`` is ``<class>/...``, or ``train/<class>/...`` and ``val/<class>/...`` (also valid, validation, test).
+``flat`` is videos at any depth, all for training, or in ``train`` and ``val`` folders. Other files are ignored.
 """
 
 from pathlib import Path
@@ -11,7 +10,7 @@ from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, 
 
 
 def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
-    """Every video with its split and the folder that may be its class; where split folders are, only those in them."""
+    """Every video with its split and the folder that may be its class; of split folders only, if there are any."""
     found = [(path, path.relative_to(root).parts) for path in list_videos(root)]
     splits = {parts[0]: SPLITS[parts[0].lower()] for _, parts in found if parts[0].lower() in SPLITS}
     if "train" in splits.values():
@@ -21,7 +20,7 @@ def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
 
 
 def _labelled(root: Path) -> bool:
-    """Two class folders or more, and no video outside them."""
+    """Whether there are at least two class folders and no video outside them."""
     names = {name for _, _, name in _videos(root)}
     return len(names) > 1 and None not in names
 

@@ -1,9 +1,8 @@
 """HMDB51 (Kuehne et al., ICCV 2011): ``<class>/<clip>.avi`` and split files ``<class>_test_split{1,2,3}.txt``.
 
 A line of a split file is ``name 1|2|0``: training, test, unused. The test clips are the validation set. The split files
-may lie in the root, in a folder in it (``splits``, ``testTrainMulti_7030_splits``) or in such a folder beside it. Files
-are matched by stem, so a re-encoded copy with another extension is the same data set with other ids. The embedded clips
-have this layout.
+are in the root, in a folder of it (``splits``, ``testTrainMulti_7030_splits``), or in a sibling folder of that name.
+Files are matched by stem, so that a re-encoded copy with another extension can use the same split files.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""``cache``: what `vmae-zoo cache` made of another data set: the same clips, their frames as JPEGs in tar shards.
+"""``cache``: a data set that `vmae-zoo cache` wrote: the clips of its source, with frames as JPEGs in tar shards.
 
-The list of clips is ``rows.jsonl``: a line about all of it, then for each clip its numbered split, the record, its
-shard and its place there.
+The manifest ``rows.jsonl`` has one line about the data set, then one line per clip: its numbered split, the record, its
+shard and the position there.
 """
 
 import json
@@ -12,31 +12,31 @@ from typing import Any
 from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout
 from vmae_zoo.video.storage import exists, read
 
-LIST = "rows.jsonl"
+MANIFEST = "rows.jsonl"
 FORMAT = "vmae_zoo cache 1"
 _SHARD = re.compile(r"shard-\d+\.tar")
 
 
 def _read(root: Path, split: int | None) -> Catalog:
     records: list[ClipRecord] = []
-    file = root / LIST
+    file = root / MANIFEST
     lines = read(file).decode().splitlines()
     try:
         head = json.loads(lines[0])
         if head["format"] != FORMAT:
-            raise ValueError(f"{file} is of the format {head['format']!r}, not {FORMAT!r}: make the cache again")
+            raise ValueError(f"{file} has the format {head['format']!r}, not {FORMAT!r}: make the cache again")
         layout, classes, splits, left_out = head["layout"], head["classes"], head["splits"], head["left_out"]
     except (IndexError, KeyError, TypeError, json.JSONDecodeError):
         raise _damaged(file, 1) from None
     wanted = splits[0] if split is None else split
     if wanted not in splits:
-        had = ", ".join(map(str, splits)) if splits[0] is not None else "no numbered splits"
-        raise ValueError(f"split = {split}, but the cache {root} has {had}")
+        choices = ", ".join(map(str, splits)) if splits[0] is not None else "no numbered splits"
+        raise ValueError(f"split = {split}, but the cache {root} has {choices}")
     for number, line in enumerate(lines[1:], start=2):
         try:
-            of, told, shard, offset, length = json.loads(line)
-            if of == wanted:
-                records.append(_row(root, told, shard, offset, length))
+            line_split, fields, shard, offset, length = json.loads(line)
+            if line_split == wanted:
+                records.append(_record(root, fields, shard, offset, length))
         except (ValueError, TypeError, KeyError):
             raise _damaged(file, number) from None
     notes = [f"cached from the layout {layout}"]
@@ -45,20 +45,20 @@ def _read(root: Path, split: int | None) -> Catalog:
     return Catalog(root, "cache", classes, records, wanted, tuple(notes))
 
 
-def _row(root: Path, told: dict[str, Any], shard: str, offset: int, length: int) -> ClipRecord:
+def _record(root: Path, fields: dict[str, Any], shard: str, offset: int, length: int) -> ClipRecord:
     if not _SHARD.fullmatch(shard) or min(int(offset), int(length)) < 0:
         raise ValueError
-    return ClipRecord(path=Path(f"{root}/{shard}/{int(offset)}+{int(length)}"), **told)  # as `Place.path`
+    return ClipRecord(path=root / shard / f"{int(offset)}+{int(length)}", **fields)  # as `ShardEntry.path`
 
 
 def _damaged(file: Path, line: int) -> ValueError:
-    return ValueError(f"{file} is damaged at line {line}: run `vmae-zoo cache` again, which writes it anew")
+    return ValueError(f"{file} is damaged at line {line}: run `vmae-zoo cache` again to rewrite it")
 
 
 CACHE = Layout(
     "cache",
-    f"{LIST} and tar shards, as `vmae-zoo cache` writes them",
-    lambda root: exists(root / LIST),
+    f"{MANIFEST} and tar shards, as `vmae-zoo cache` writes them",
+    lambda root: exists(root / MANIFEST),
     _read,
     (1, 2, 3),
 )

@@ -1,9 +1,9 @@
 """Kinetics-400/600/700 (Kay et al., 2017, arXiv 1705.06950) with its official CSV files.
 
-The CSVs have the columns ``label, youtube_id, time_start, time_end, split``; they lie in the root or in
-``annotations``. A clip's file is ``<youtube_id>_<start>_<end>`` (six digits each) or ``<youtube_id>``, anywhere below
-the root, with any video extension. Clips that YouTube has lost are normal: they are counted, not refused. Class folders
-``train/<class>``, ``val/<class>`` without CSVs are the layout "folder".
+The CSV files have the columns ``label, youtube_id, time_start, time_end, split`` and are in the root or in
+``annotations``. A clip's file is ``<youtube_id>_<start>_<end>`` (six digits each) or ``<youtube_id>``, anywhere in the
+root, with any video extension. Missing clips are counted and left out, since many are no longer on YouTube. Class
+folders ``train/<class>``, ``val/<class>`` without CSV files have the layout "folder".
 """
 
 import csv
@@ -37,8 +37,7 @@ def _read(root: Path, split: int | None) -> Catalog:
                 kind = SPLITS.get((entry.get("split") or file.stem).strip().lower())
                 if kind is None:
                     raise ValueError(
-                        f"{file}: its split column or its name should say train, val or test, "
-                        f"not {entry.get('split')!r}"
+                        f"{file}: its split column or its name must be train, val or test, not {entry.get('split')!r}"
                     )
                 entries.append((entry, kind))
     classes = sorted({entry["label"] for entry, _ in entries if entry["label"]})

@@ -1,8 +1,8 @@
 """Something-Something V2 (Goyal et al., ICCV 2017, arXiv 1706.04261): numbered videos and JSON lists.
 
-``something-something-v2-{train,validation,labels}.json`` (or ``{train,validation,labels}.json``) in the root,
-``labels`` or ``annotations``; an entry of a list is ``{"id": "78687", "template": "Holding [something]", ...}`` and the
-labels file gives ``{"Holding something": "0", ...}``.
+``something-something-v2-{train,validation,labels}.json`` (or ``{train,validation,labels}.json``) are in the root, in
+``labels`` or in ``annotations``. An entry of a list is ``{"id": "78687", "template": "Holding [something]", ...}``; the
+labels file is ``{"Holding something": "0", ...}``.
 """
 
 import json

@@ -1,8 +1,8 @@
 """UCF101 (Soomro et al., 2012, arXiv 1212.0402): ``<class>/v_*.avi`` with ``trainlist0N.txt`` and ``testlist0N.txt``.
 
-A line of a train list is ``Class/v_Class_g08_c01.avi 1``, of a test list the same without the number. The test clips
-are the validation set. The lists may lie in the root, in ``ucfTrainTestlist`` in it or beside it; the videos in the
-root or in a folder in it. Files are matched by stem, which is unique, so extensions may differ.
+A line of a train list is ``Class/v_Class_g08_c01.avi 1``, a line of a test list ``Class/v_Class_g08_c01.avi``. The test
+clips are the validation set. The lists are in the root, in its folder ``ucfTrainTestlist``, or in a sibling folder of
+that name; the videos are anywhere in the root. Files are matched by stem, which is unique, so extensions may differ.
 """
 
 from pathlib import Path
