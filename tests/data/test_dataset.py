@@ -38,7 +38,7 @@ def test_a_training_clip_is_what_its_key_says(rows):
     np.testing.assert_array_equal(item["video"], expected)
 
 
-def test_random_resized_and_centre_crops(rows):
+def test_random_resized_and_center_crops(rows):
     key = sample_key(0, 0, hash_text(rows[0].id), 0)
     ids = dense_ids(12, 3, 2, dense_start(12, 3, 2, KeyedRNG(key, "start")))
     (item,) = ClipDataset(rows, CLIP, Augmentation("random_resized"))[0, 0]
