@@ -1,4 +1,4 @@
-"""Files damaged in many ways, and what can still be had of them by a decode that shares nothing with the package's."""
+"""Videos damaged in many ways, and a plain decode of them that shares no code with the package."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Damage = Callable[[bytes, KeyedRNG], bytes]
 AUDIO_RATE = 16000
 LENGTHS: tuple[
     tuple[bytes, int, Literal["little", "big"]], ...
-] = (  # a word in the file, and where behind it a length is
+] = (  # (marker, offset, byte order) of lengths in headers
     (b"avih", 24, "little"),
     (b"vids", 32, "little"),
     (b"tkhd", 24, "big"),
@@ -24,89 +24,89 @@ LENGTHS: tuple[
 )
 
 
-def _cut(data: bytes, draws: KeyedRNG) -> bytes:
-    return data[: int(len(data) * draws.uniform(0.05, 0.97))]
+def _truncate(data: bytes, rng: KeyedRNG) -> bytes:
+    return data[: int(len(data) * rng.uniform(0.05, 0.97))]
 
 
-def _flip(data: bytes, draws: KeyedRNG) -> bytes:
-    spoiled = bytearray(data)
+def _flip_bits(data: bytes, rng: KeyedRNG) -> bytes:
+    damaged = bytearray(data)
     for _ in range(max(len(data) // 20_000, 3)):
-        spoiled[draws.integer(len(data) // 20, len(data))] ^= 1 << draws.integer(0, 8)
-    return bytes(spoiled)
+        damaged[rng.integer(len(data) // 20, len(data))] ^= 1 << rng.integer(0, 8)
+    return bytes(damaged)
 
 
-def _zero(data: bytes, draws: KeyedRNG) -> bytes:
-    length = int(len(data) * draws.uniform(0.02, 0.3))
-    first = draws.integer(0, len(data) - length)
+def _zero_out(data: bytes, rng: KeyedRNG) -> bytes:
+    length = int(len(data) * rng.uniform(0.02, 0.3))
+    first = rng.integer(0, len(data) - length)
     return data[:first] + bytes(length) + data[first + length :]
 
 
-def _drop(data: bytes, draws: KeyedRNG) -> bytes:
-    length = int(len(data) * draws.uniform(0.02, 0.3))
-    first = draws.integer(0, len(data) - length)
+def _remove(data: bytes, rng: KeyedRNG) -> bytes:
+    length = int(len(data) * rng.uniform(0.02, 0.3))
+    first = rng.integer(0, len(data) - length)
     return data[:first] + data[first + length :]
 
 
-def _noise(data: bytes, draws: KeyedRNG) -> bytes:
-    return np.random.default_rng(draws.bits()).bytes(len(data))
+def _noise(data: bytes, rng: KeyedRNG) -> bytes:
+    return np.random.default_rng(rng.bits()).bytes(len(data))
 
 
-def _other_end(data: bytes, draws: KeyedRNG) -> bytes:
+def _noise_half(data: bytes, rng: KeyedRNG) -> bytes:
     half = len(data) // 2
-    return data[:half] + np.random.default_rng(draws.bits()).bytes(len(data) - half)
+    return data[:half] + np.random.default_rng(rng.bits()).bytes(len(data) - half)
 
 
-def _page(data: bytes, draws: KeyedRNG) -> bytes:
-    return b"<!DOCTYPE html><html><body>404: this video is gone</body></html>\n" * 20
+def _web_page(data: bytes, rng: KeyedRNG) -> bytes:
+    return b"<!DOCTYPE html><html><body>404: not found</body></html>\n" * 20
 
 
-def _no_index(data: bytes, draws: KeyedRNG) -> bytes:
+def _no_index(data: bytes, rng: KeyedRNG) -> bytes:
     data = data.replace(b"moov", b"none").replace(b"idx1", b"JUNK")
-    at = data.rfind(b"\x1c\x53\xbb\x6b")  # Matroska's Cues become a Void of the same length
+    at = data.rfind(b"\x1c\x53\xbb\x6b")  # replace Matroska's Cues by a Void element of the same length
     if at < 0 or not data[at + 4]:
         return data
     wide = 9 - data[at + 4].bit_length()
     size = int.from_bytes(data[at + 4 : at + 4 + wide], "big") & ~(1 << 7 * wide)
-    length = min(wide + 3, 8)  # of the Void's size, at most 8; the rest of the header becomes a part of it
+    length = min(wide + 3, 8)  # of the size field, at most 8; the rest of the header becomes part of the element
     void = b"\xec" + ((1 << 7 * length) | (size + wide + 3 - length)).to_bytes(length, "big")
     return data[:at] + void + data[at + len(void) :]
 
 
-def _lie(data: bytes, draws: KeyedRNG) -> bytes:
-    """More frames in the header than there are: AVI's lengths, MP4's durations."""
-    spoiled = bytearray(data)
+def _wrong_header(data: bytes, rng: KeyedRNG) -> bytes:
+    """Overstate the number of frames in the header: lengths in AVI, durations in MP4."""
+    damaged = bytearray(data)
     for mark, offset, order in LENGTHS:
         at = data.find(mark) + offset
         if at >= offset and at + 4 <= len(data):
-            spoiled[at : at + 4] = min(int.from_bytes(data[at : at + 4], order) * 3 + 50, 2**31).to_bytes(4, order)
-    return bytes(spoiled)
+            damaged[at : at + 4] = min(int.from_bytes(data[at : at + 4], order) * 3 + 50, 2**31).to_bytes(4, order)
+    return bytes(damaged)
 
 
 CHANGES: dict[str, Damage] = {
-    "cut off": _cut,
-    "flipped bits": _flip,
-    "a stretch of zeros": _zero,
-    "a stretch missing": _drop,
+    "truncated": _truncate,
+    "flipped bits": _flip_bits,
+    "zeros": _zero_out,
+    "bytes missing": _remove,
     "noise": _noise,
-    "second half noise": _other_end,
-    "a web page": _page,
-    "empty": lambda data, draws: b"",
+    "second half noise": _noise_half,
+    "web page": _web_page,
+    "empty": lambda data, rng: b"",
     "no index": _no_index,
-    "header lies": _lie,
-    "wrong extension": lambda data, draws: data,
+    "wrong header": _wrong_header,
+    "wrong extension": lambda data, rng: data,
 }
-OTHERS = ("sound only", "no frames", "a folder", "a dead link", "no permission")
+OTHERS = ("sound only", "no frames", "folder", "dead link", "no permission")
 WAYS = (*CHANGES, *OTHERS)
 
 
 @dataclass(frozen=True)
 class CorruptFile:
-    """One file and what it was made from.
+    """A damaged file.
 
     Args:
         path: the file.
         way: one of `WAYS`.
-        source: the whole video.
+        source: the original video.
     """
 
     path: Path
@@ -114,28 +114,28 @@ class CorruptFile:
     source: Path
 
 
-def spoil(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[CorruptFile]:
-    """Make ``count`` damaged files, all ways in turn, each from another of the sources.
+def corrupt(sources: list[Path], folder: Path, count: int, seed: int = 0) -> list[CorruptFile]:
+    """Write ``count`` damaged files, cycling through all ways, each from a random source.
 
-    Ways that this machine cannot make (an administrator reads everything) are left out.
+    "no permission" is left out for users who can read every file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ways, made = list(WAYS), []
     for number in range(count):
-        draws = KeyedRNG(sample_key(seed, 0, hash_text(str(number))), "damage")
-        way, source = ways[number % len(ways)], draws.choice(sources)
+        rng = KeyedRNG(sample_key(seed, 0, hash_text(str(number))), "damage")
+        way, source = ways[number % len(ways)], rng.choice(sources)
         path = folder / f"{number + 1:03d} {way}{_other_suffix(source) if way == 'wrong extension' else source.suffix}"
         if way in CHANGES:
-            path.write_bytes(CHANGES[way](source.read_bytes(), draws))
+            path.write_bytes(CHANGES[way](source.read_bytes(), rng))
         elif way == "sound only":
             write_sound(path.with_suffix(".mp4"))
             path = path.with_suffix(".mp4")
         elif way == "no frames":
             path = path.with_suffix(".mkv")
-            _header(path)
-        elif way == "a folder":
+            _write_header_only(path)
+        elif way == "folder":
             path.mkdir()
-        elif way == "a dead link":
+        elif way == "dead link":
             path.symlink_to(folder / "nowhere")
         else:
             path.write_bytes(source.read_bytes())
@@ -152,7 +152,7 @@ def _other_suffix(source: Path) -> str:
 
 
 def write_sound(path: Path) -> None:
-    """An audio stream and no video."""
+    """A file with an audio stream only."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=AUDIO_RATE)
         for _ in range(20):
@@ -162,7 +162,7 @@ def write_sound(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def _header(path: Path) -> None:
+def _write_header_only(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
@@ -171,35 +171,35 @@ def _header(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Decoded:
-    """All that a plain decode from the start gives.
+    """The result of a plain decode from the start.
 
     Args:
-        prints: of every frame's pixels, upright.
-        error: why it ended early; "" where it did not.
-        marked: frames that the decoder marked as damaged.
+        prints: fingerprint of every frame, upright.
+        error: why decoding stopped; "" if it reached the end.
+        marked: frames that the decoder marked as corrupt.
     """
 
     prints: tuple[bytes, ...]
     error: str = ""
     marked: int = 0
 
-    def state(self, whole: "Decoded") -> str:
-        """How it differs from the whole video.
+    def state(self, original: "Decoded") -> str:
+        """How the file differs from its original.
 
-        "equal"; "unreadable" (no frame); "ends early" (an error, or whole frames but fewer); "spoiled" (other pixels,
-        and the decoder marked some or lost frames); "unseen" (other pixels in as many frames, none of them marked).
+        "intact"; "unreadable" (no frame); "truncated" (an error, or fewer frames, all intact); "corrupt" (other pixels,
+        and frames marked or lost); "undetectable" (other pixels, but as many frames and none of them marked).
         """
         if not self.prints:
             return "unreadable"
-        if self.prints == whole.prints and not self.error:
-            return "equal"
-        if self.error or (len(self.prints) < len(whole.prints) and set(self.prints) <= set(whole.prints)):
-            return "ends early"
-        return "spoiled" if self.marked or len(self.prints) != len(whole.prints) else "unseen"
+        if self.prints == original.prints and not self.error:
+            return "intact"
+        if self.error or (len(self.prints) < len(original.prints) and set(self.prints) <= set(original.prints)):
+            return "truncated"
+        return "corrupt" if self.marked or len(self.prints) != len(original.prints) else "undetectable"
 
 
 def decode_all(path: Path) -> Decoded:
-    """Decode a file from the start with PyAV alone, pixels as its own conversion gives them."""
+    """Decode a file from the start with PyAV and its own RGB conversion."""
     prints: list[bytes] = []
     marked = 0
     try:
@@ -215,5 +215,5 @@ def decode_all(path: Path) -> Decoded:
 
 
 def fingerprint(pixels: np.ndarray) -> bytes:
-    """Of uint8 (H, W, C)."""
+    """Hash of a frame, uint8 (H, W, C)."""
     return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=12).digest()

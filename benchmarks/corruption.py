@@ -1,7 +1,8 @@
-"""``python -m benchmarks.corruption``: what index and training make of damaged files.
+"""``python -m benchmarks.corruption``: what the index and training make of damaged videos.
 
-Files are damaged in many ways, and each is compared with the video that it was: by a plain decode of all of it, by the
-audit of `vmae-zoo index`, and by random clips as training reads them. Then a small run trains on all of them.
+Copies of videos are damaged in many ways. Each is compared with the original by a plain decode of all frames, by the
+audit of `vmae-zoo index` and by random clips. Then a small run trains on all of them. Exit code 1 if the index misses
+damage, calls an intact file damaged, or a process hangs, crashes or grows.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as NoAnswerError
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,9 @@ import lightning
 import torch
 
 from benchmarks.command_line import main
-from benchmarks.corrupt_files import CorruptFile, Decoded, decode_all, fingerprint, spoil
+from benchmarks.corrupt_files import CorruptFile, Decoded, corrupt, decode_all, fingerprint
 from benchmarks.memory import resident
-from benchmarks.sample_videos import write_specimens
+from benchmarks.sample_videos import write_samples
 from vmae_zoo.data.module import ClipDataModule
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.datasets.audit import audit
@@ -33,9 +35,9 @@ from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.video.decode import VideoError, probe, read_clip
 from vmae_zoo.video.ffmpeg_log import capture_damage
 
-DRAWS = 3  # random clips of each file
-PATIENCE = 60  # seconds for one file before it counts as hanging
-LIMIT_MB = 20  # growth of the process that reads them all
+CLIPS = 3  # random clips of each file
+TIMEOUT_SECONDS = 60  # for one file
+LIMIT_MB = 20  # growth of the process that reads all files
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,29 +45,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("roots", nargs="*", type=Path, metavar="DIR", help="folders of videos to damage copies of")
     parser.add_argument("--files", type=int, default=300, metavar="N", help="damaged files (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every file's result to this file")
-    parser.epilog = "example: python -m benchmarks.corruption /data/hmdb51\nexit code 1 if a promise is broken"
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result of every file to this file")
+    parser.epilog = "example: python -m benchmarks.corruption /data/hmdb51 --files 300"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Damage, look, train, and print what was found."""
+    """Damage, inspect, train, and print what was found."""
     from tqdm import tqdm
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = write_specimens(folder / "whole")
+        sources = write_samples(folder / "intact")
         for root in args.roots:
             sources += list_videos(root.expanduser().absolute())
-        bar = tqdm(desc="bench damage", total=args.files, unit="file", disable=None, file=sys.stderr)
+        bar = tqdm(desc="corruption", total=args.files, unit="file", disable=None, file=sys.stderr)
         with bar:
-            files, growth = examine(sources, folder / "bad", args.files, args.seed, bar.update)
+            files, growth = examine(sources, folder / "damaged", args.files, args.seed, bar.update)
         for source in sources:
-            (folder / "bad" / f"000 whole {source.name}").symlink_to(source)
-        report = train(folder / "bad")
-    problems = judge(files, growth, report)
+            (folder / "damaged" / f"000 intact {source.name}").symlink_to(source)
+        report = train(folder / "damaged")
+    problems = find_problems(files, growth, report)
     print(table(files))
-    print(f"a process that read them all grew by {growth:.1f} MB; the slowest file took {slowest(files)}")
-    print(f"training went through {report['epochs']} epochs and named {len(report['named'])} files")
+    print(f"a process that read all of them grew by {growth:.1f} MB; the slowest file took {slowest(files)}")
+    print(f"training finished {report['epochs']} epochs and listed {len(report['listed'])} unreadable files")
     for problem in problems:
         print(f"PROBLEM: {problem}")
     if args.json:
@@ -75,62 +77,62 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(
-    sources: Sequence[Path], folder: Path, count: int, seed: int = 0, tell: Callable[[int], Any] | None = None
+    sources: Sequence[Path], folder: Path, count: int, seed: int = 0, update: Callable[[int], Any] | None = None
 ) -> tuple[list[dict[str, Any]], float]:
-    """Damage files and look at each in another process.
+    """Damage files and inspect each in another process.
 
     Returns:
-        What was found of each, and by how many MB the process grew after its first tenth.
+        A record per file, and the growth of the process in MB after the first tenth of the files.
     """
-    made = spoil(list(sources), folder, count, seed)
     found: list[dict[str, Any]] = []
-    whole: dict[Path, Decoded] = {}
+    originals: dict[Path, Decoded] = {}
     pool = ProcessPoolExecutor(1)
-    for spoiled in made:
-        if spoiled.source not in whole:
-            whole[spoiled.source] = decode_all(spoiled.source)
-        about = {"file": spoiled.path.name, "way": spoiled.way, "source": spoiled.source.name}
+    for file in corrupt(list(sources), folder, count, seed):
+        if file.source not in originals:
+            originals[file.source] = decode_all(file.source)
+        record = {"file": file.path.name, "way": file.way, "source": file.source.name}
         try:
-            found.append({**about, **pool.submit(inspect_file, spoiled, whole[spoiled.source]).result(PATIENCE)})
-        except NoAnswerError:
-            for process in pool._processes.values():
+            record |= pool.submit(inspect_file, file, originals[file.source]).result(TIMEOUT_SECONDS)
+        except (NoAnswerError, BrokenProcessPool) as error:
+            for process in list((pool._processes or {}).values()):
                 process.kill()
             pool = ProcessPoolExecutor(1)
-            found.append({**about, "state": "hangs"})
-        if tell:
-            tell(1)
+            record["state"] = "hangs" if isinstance(error, NoAnswerError) else "crashes"
+        found.append(record)
+        if update:
+            update(1)
     pool.shutdown()
     memory = [record["memory"] for record in found if "memory" in record]
     return found, round((max(memory[-len(memory) // 10 :]) - memory[len(memory) // 10]) / 1e6, 1)
 
 
-def inspect_file(spoiled: CorruptFile, whole: Decoded) -> dict[str, Any]:
-    """What a plain decode, the audit and some random clips make of one file."""
-    began = time.perf_counter()
+def inspect_file(file: CorruptFile, original: Decoded) -> dict[str, Any]:
+    """Results of a plain decode, the audit, and random clips of one file."""
+    start = time.perf_counter()
     with capture_damage():  # keeps FFmpeg's messages off the terminal
-        state = decode_all(spoiled.path).state(whole)
-    finding = audit(spoiled.path)
-    prints, clips = set(whole.prints), Counter[str]()
-    for draw in range(DRAWS):
-        rng = KeyedRNG(sample_key(0, draw, hash_text(spoiled.path.name)), "start")
+        state = decode_all(file.path).state(original)
+    result = audit(file.path)
+    prints, clips = set(original.prints), Counter[str]()
+    for number in range(CLIPS):
+        rng = KeyedRNG(sample_key(0, number, hash_text(file.path.name)), "start")
         try:
-            total = probe(spoiled.path).frames
-            clip = read_clip(spoiled.path, dense_ids(total, 4, 3, dense_start(total, 4, 3, rng)))
+            total = probe(file.path).frames
+            clip = read_clip(file.path, dense_ids(total, 4, 3, dense_start(total, 4, 3, rng)))
         except (VideoError, IndexError, OSError):
             clips["unreadable"] += 1
             continue
         clips["intact" if all(fingerprint(frame) in prints for frame in clip) else "different"] += 1
     return {
         "state": state,
-        "verdict": finding.verdict,
-        "reasons": list(finding.reasons),
+        "verdict": result.verdict,
+        "reasons": list(result.reasons),
         "clips": dict(clips),
-        "seconds": round(time.perf_counter() - began, 2),
+        "seconds": round(time.perf_counter() - start, 2),
         "memory": resident(),
     }
 
 
-class _Nothing(lightning.LightningModule):
+class _OneWeight(lightning.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
@@ -146,61 +148,63 @@ def train(folder: Path, epochs: int = 2, workers: int = 2) -> dict[str, Any]:
     """Train on all files of a folder.
 
     Returns:
-        "epochs"; "rows" that the data set lists; "named" in ``bad_samples.jsonl``.
+        "epochs"; "records", files of the data set; "listed", files in ``bad_samples.jsonl``.
     """
     data = ClipDataModule(
         str(folder), "flat", frames=4, stride_frames=3, size=32, batch_size=1, workers=workers, max_bad_share=1.0
     )
-    said = logging.getLogger("lightning.pytorch")
-    level = said.level
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    with tempfile.TemporaryDirectory() as place:
-        trainer = lightning.Trainer(accelerator="cpu", max_epochs=epochs, default_root_dir=place, **quiet)  # type: ignore[arg-type]
-        said.setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as run_folder:
+        trainer = lightning.Trainer(accelerator="cpu", max_epochs=epochs, default_root_dir=run_folder, **quiet)  # type: ignore[arg-type]
+        logger.setLevel(logging.ERROR)
         try:
             with warnings.catch_warnings(action="ignore"):
-                trainer.fit(_Nothing(), data)
+                trainer.fit(_OneWeight(), data)
         finally:
-            said.setLevel(level)
-        log = Path(place) / "bad_samples.jsonl"
+            logger.setLevel(level)
+        log = Path(run_folder) / "bad_samples.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
-        named = {Path(json.loads(line)["path"]).name for line in lines}
-    return {"epochs": trainer.current_epoch, "rows": [row.path.name for row in data.records], "named": sorted(named)}
+        listed = {Path(json.loads(line)["path"]).name for line in lines}
+    records = [record.path.name for record in data.records]
+    return {"epochs": trainer.current_epoch, "records": records, "listed": sorted(listed)}
 
 
-def judge(files: Sequence[dict[str, Any]], growth: float, report: dict[str, Any]) -> list[str]:
-    """Everything that should not be, a sentence each."""
+def find_problems(files: Sequence[dict[str, Any]], growth: float, report: dict[str, Any]) -> list[str]:
+    """Everything that should not happen, a sentence each."""
     problems = []
     for file in files:
         name, state = file["file"], file["state"]
-        if state == "hangs":
-            problems.append(f"{name}: no answer within {PATIENCE} s")
+        if state in ("hangs", "crashes"):
+            problems.append(f"{name}: the process that inspects it {state}")
             continue
         flagged = file["verdict"] in ("concealed", "damaged")
-        if state == "equal" and flagged:
-            problems.append(f"{name}: nothing is wrong with it, yet index says {'; '.join(file['reasons'])}")
-        if state not in ("equal", "unseen") and not flagged:
-            problems.append(f"{name} ({state}): index says {file['verdict']}")
-        if state != "unseen" and not flagged and file["clips"].get("different"):
-            problems.append(f"{name} ({state}): {file['clips']['different']} clips differ, yet index says good")
-        if name in report["rows"]:
-            if state == "unreadable" and name not in report["named"]:
-                problems.append(f"{name} cannot be read, and training did not name it")
-            if state == "equal" and name in report["named"]:
-                problems.append(f"{name}: nothing is wrong with it, yet training named it")
+        if state == "intact" and flagged:
+            problems.append(f"{name} is intact, but the index reports {'; '.join(file['reasons'])}")
+        if state not in ("intact", "undetectable") and not flagged:
+            problems.append(f"{name} is {state}, but the index reports {file['verdict']}")
+        if state != "undetectable" and not flagged and file["clips"].get("different"):
+            problems.append(
+                f"{name}: {file['clips']['different']} clips differ, but the index reports {file['verdict']}"
+            )
+        if name in report["records"] and state == "unreadable" and name not in report["listed"]:
+            problems.append(f"{name} is unreadable, but training did not list it")
+        if name in report["records"] and state == "intact" and name in report["listed"]:
+            problems.append(f"{name} is intact, but training listed it")
     if growth > LIMIT_MB:
-        problems.append(f"the process that read them all grew by {growth:.1f} MB")
+        problems.append(f"the process that read all files grew by {growth:.1f} MB, more than {LIMIT_MB} MB")
     return problems
 
 
 def table(files: Sequence[dict[str, Any]]) -> str:
-    """By way of damage: files, what a plain decode finds, what index says, and what clips were."""
+    """By way of damage: number of files, and counts of decode states, index verdicts and clips."""
     lines = []
     for way in dict.fromkeys(file["way"] for file in files):
         group = [file for file in files if file["way"] == way]
         clips: Counter[str] = sum((Counter(file.get("clips", {})) for file in group), Counter())
-        parts = (Counter(file["state"] for file in group), Counter(file.get("verdict", "-") for file in group), clips)
-        columns = [", ".join(f"{count} {name}" for name, count in part.most_common()) for part in parts]
+        counts = (Counter(file["state"] for file in group), Counter(file.get("verdict", "-") for file in group), clips)
+        columns = [", ".join(f"{count} {name}" for name, count in each.most_common()) for each in counts]
         lines.append(f"{way}: {len(group)} files")
         lines += [f"    {name:<7} {column}" for name, column in zip(("decode", "index", "clips"), columns, strict=True)]
     return "\n".join(lines)
@@ -208,8 +212,8 @@ def table(files: Sequence[dict[str, Any]]) -> str:
 
 def slowest(files: Sequence[dict[str, Any]]) -> str:
     """``1.2 s (name)``."""
-    file = max(files, key=lambda file: file.get("seconds", PATIENCE))
-    return f"{file.get('seconds', PATIENCE)} s ({file['file']} of {file['source']})"
+    file = max(files, key=lambda file: file.get("seconds", TIMEOUT_SECONDS))
+    return f"{file.get('seconds', TIMEOUT_SECONDS)} s ({file['file']} of {file['source']})"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Small real runs that things are done to: started, watched, killed, resumed, and compared bit for bit.
+"""Small real training runs that are started, watched, killed, resumed, and compared bit for bit.
 
-Runs are started by `multiprocessing`'s fork server, which has imported everything once: each is a process of its own,
-with the command line's `main` in it, but starts in a second or two.
+The fork server of `multiprocessing` starts them and has imported everything once: each run is a separate process that
+calls the command line, but starts within a second or two.
 """
 
 import multiprocessing
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS = 60  # two epochs of the embedded clips
-PATIENCE_SECONDS = 600.0  # for a run on a busy machine
+TIMEOUT_SECONDS = 600.0  # for a run on a busy machine
 PRELOAD = ("vmae_zoo.cli.trainer", "vmae_zoo.methods", "vmae_zoo.data", "torch.utils.tensorboard", "torch._dynamo")
 
 SETTINGS = {
@@ -40,15 +40,15 @@ SETTINGS = {
 
 
 class FaultError(Exception):
-    """A promise was not kept."""
+    """A run did not behave as promised."""
 
 
 class RunProcess:
-    """One process of a run.
+    """A process that trains.
 
     Args:
-        folder: current folder of the process; its run lies in ``runs`` there.
-        arguments: of the command line.
+        folder: working directory of the process; the run folder is created in ``runs`` below it.
+        arguments: arguments of the command line.
     """
 
     def __init__(self, folder: Path, arguments: list[str]):
@@ -62,8 +62,8 @@ class RunProcess:
         self.process.start()
         self.started = time.monotonic()
 
-    def said(self) -> str:
-        """What it printed."""
+    def output(self) -> str:
+        """What the process printed."""
         if not self.log.exists():
             return ""
         with self.log.open(errors="replace") as log:
@@ -71,77 +71,77 @@ class RunProcess:
             return log.read()
 
     def until(self, condition: Callable[[], Any], what: str, every: float = 0.01) -> None:
-        """Wait until something is so; `FaultError` where the process ends before."""
+        """Wait for a condition; `FaultError` if the process ends first."""
         while not condition():
             if self.process.exitcode is not None:
-                raise FaultError(f"the run ended with {self.process.exitcode} before {what}: {self.last_line()}")
-            if time.monotonic() - self.started > PATIENCE_SECONDS:
-                raise FaultError(f"{what} did not come in {PATIENCE_SECONDS:.0f} s: {self.last_line()}")
+                raise FaultError(f"the run exited with {self.process.exitcode} before {what}: {self.last_line()}")
+            if time.monotonic() - self.started > TIMEOUT_SECONDS:
+                raise FaultError(f"no {what} within {TIMEOUT_SECONDS:.0f} s: {self.last_line()}")
             time.sleep(every)
 
     def until_ended_or(self, condition: Callable[[], Any], what: str) -> None:
-        """Wait until something is so, or the process has ended well."""
+        """Wait for a condition or the successful end of the process."""
         self.until(lambda: self.process.exitcode == 0 or condition(), what)
 
-    def training(self) -> None:
-        """Wait until it is about to train."""
-        self.until(lambda: "folder: " in self.said(), "it trained")
+    def until_training(self) -> None:
+        """Wait until training is about to start."""
+        self.until(lambda: "folder: " in self.output(), "start of training")
 
-    def stepped(self) -> bool:
-        """Whether it has made a step."""
-        return "\nstep " in self.said()
+    def has_stepped(self) -> bool:
+        """Whether it has finished a step."""
+        return "\nstep " in self.output()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process alone, if it is there."""
+        """Send a signal to the process alone, if it is alive."""
         assert self.process.pid is not None
         if self.process.exitcode is None:
             os.kill(self.process.pid, number)
 
-    def killed(self) -> int:
-        """Kill -9; the exit code, 0 where it had come to its end; `FaultError` where it had ended otherwise."""
+    def kill(self) -> int:
+        """Kill -9; the exit code: 0 if it had finished before. `FaultError` if it had failed."""
         self.signal(signal.SIGKILL)
         code = self.end()
         if code not in (0, -signal.SIGKILL):
-            raise FaultError(f"the run ended with {code} before it was killed: {self.last_line()}")
+            raise FaultError(f"the run exited with {code} before it was killed: {self.last_line()}")
         return code
 
     def end(self, code: int | None = None) -> int:
-        """Wait for its end; `FaultError` where it does not end with ``code``."""
-        self.process.join(PATIENCE_SECONDS)
+        """Wait for its end; `FaultError` if the exit code is not ``code``."""
+        self.process.join(TIMEOUT_SECONDS)
         if self.process.exitcode is None:
             self.process.kill()
-            raise FaultError(f"the run did not end in {PATIENCE_SECONDS:.0f} s: {self.last_line()}")
+            raise FaultError(f"the run did not end within {TIMEOUT_SECONDS:.0f} s: {self.last_line()}")
         if code is not None and self.process.exitcode != code:
             raise FaultError(f"exit code {self.process.exitcode} instead of {code}: {self.last_line()}")
         return self.process.exitcode
 
     def last_line(self) -> str:
-        """The last thing it printed."""
-        return next((line for line in reversed(self.said().splitlines()) if line.strip()), "it printed nothing")
+        """The last line that it printed."""
+        return next((line for line in reversed(self.output().splitlines()) if line.strip()), "no output")
 
 
 class FaultHarness:
-    """A folder of runs by one recipe.
+    """A folder of runs of one recipe.
 
     Args:
-        work: scratch.
-        settings: on top of `SETTINGS`.
+        work: folder for the runs.
+        settings: changes to `SETTINGS`.
     """
 
     def __init__(self, work: Path, settings: dict[str, Any] | None = None):
         self.work = work
         self.settings = {**SETTINGS, **(settings or {})}
         self.steps = self.settings["trainer.max_steps"]
-        self._whole: dict[str, Any] | None = None
-        self.seconds = 0.0  # from the first step to the end of the undisturbed run
+        self._reference: dict[str, Any] | None = None
+        self.seconds = 0.0  # from the first step to the end of the reference run
 
     def start(self, name: str, *arguments: str, **changes: Any) -> RunProcess:
-        """Start or, where it has a checkpoint, resume a run.
+        """Start a run, or resume it if it has a checkpoint.
 
         Args:
             name: folder below ``work``.
-            arguments: more of them.
-            changes: settings by name, "." written as "__".
+            arguments: more arguments of the command line.
+            changes: changed settings; "__" in a name stands for ".".
         """
         settings = {**self.settings, **{key.replace("__", "."): value for key, value in changes.items()}}
         given = ["fit", "-c", "recipes/videomae.yaml", *(f"--{key}={value}" for key, value in settings.items())]
@@ -153,50 +153,50 @@ class FaultHarness:
         return max((self.work / name).glob("runs/*/*/checkpoints/last.ckpt"), default=None)
 
     def written(self, name: str) -> int:
-        """When that was written; 0 without one."""
+        """Modification time of the newest ``last.ckpt``; 0 if there is none."""
         file = self.last(name)
         return file.stat().st_mtime_ns if file else 0
 
-    def newer(self, name: str, time_ns: int) -> bool:
-        """Whether it has been written again since."""
+    def saved_since(self, name: str, time_ns: int) -> bool:
+        """Whether ``last.ckpt`` has been written again since."""
         return self.written(name) != time_ns
 
     def checkpoint(self, name: str) -> dict[str, Any]:
-        """What it holds; `FaultError` where there is none or it cannot be read."""
+        """The newest checkpoint; `FaultError` if there is none or it cannot be read."""
         import torch
 
         file = self.last(name)
         if file is None:
-            raise FaultError(f"{name} left no checkpoint")
+            raise FaultError(f"{name} has no checkpoint")
         try:
             return torch.load(file, weights_only=True)
         except Exception as error:
             raise FaultError(f"{file} cannot be read: {error}") from error
 
     def step(self, name: str) -> int:
-        """Steps in the checkpoint of a run; 0 without one."""
+        """Step of the newest checkpoint; 0 if there is none."""
         return self.checkpoint(name)["global_step"] if self.last(name) else 0
 
-    def whole(self) -> dict[str, Any]:
-        """The last checkpoint of a run that nothing is done to."""
-        if self._whole is None:
-            attempt = self.start("undisturbed")
-            attempt.training()
+    def reference(self) -> dict[str, Any]:
+        """The last checkpoint of an undisturbed run."""
+        if self._reference is None:
+            run = self.start("reference")
+            run.until_training()
             begin = time.monotonic()
-            attempt.end(0)
+            run.end(0)
             self.seconds = time.monotonic() - begin
-            self._whole = self.checkpoint("undisturbed")
-        return self._whole
+            self._reference = self.checkpoint("reference")
+        return self._reference
 
-    def same(self, name: str, other: dict[str, Any] | None = None) -> None:
-        """`FaultError` unless a run ended with the bits of the undisturbed one."""
-        different = list(differences(self.checkpoint(name), other or self.whole()))
+    def check_equal(self, name: str, other: dict[str, Any] | None = None) -> None:
+        """`FaultError` unless the last checkpoint of a run equals that of the reference run bit for bit."""
+        different = list(differences(self.checkpoint(name), other or self.reference()))
         if different:
-            raise FaultError(f"{name} ended otherwise than the undisturbed run: {', '.join(different[:3])}")
+            raise FaultError(f"{name} differs from the reference run: {', '.join(different[:3])}")
 
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> Iterator[str]:
-    """Names of what differs in two checkpoints: weights, moments, schedule, step, place in the data."""
+    """Names of the differences of two checkpoints: weights, moments, schedule, step, position in the data."""
     import torch
     from torch.utils._pytree import keystr, tree_flatten_with_path
 
@@ -215,7 +215,7 @@ def _run(folder: Path, log: Path, arguments: list[str]) -> None:
     os.chdir(folder)
     import torch
 
-    torch.set_num_threads(1)  # two that wait for each other crawl where a core is busy
-    multiprocessing.set_start_method("fork", force=True)  # a loader's workers start as they do elsewhere
+    torch.set_num_threads(1)  # threads that wait for each other are slow on a busy core
+    multiprocessing.set_start_method("fork", force=True)  # data workers start as in other runs
     sys.argv = ["vmae-zoo", *arguments]
     runpy.run_module("vmae_zoo", run_name="__main__")

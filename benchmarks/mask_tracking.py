@@ -1,8 +1,8 @@
-"""How well a mask follows a person whose every point is known (`benchmarks.silhouettes`).
+"""How well a mask follows a person whose true motion is known (`benchmarks.silhouettes`).
 
-*kept*: of the points visible in the base slice, how often they are visible when they appear in another one; 1 for a
-mask that follows perfectly, about the share of visible tokens for one that does not. *leaked*: of the points hidden in
-the base slice, how many are seen at some other time, which is what guidance is to prevent.
+*kept*: of the points visible in the base slice, the fraction of their later appearances that is visible; 1 for a mask
+that follows perfectly, about the fraction of visible tokens for one that does not follow. *leaked*: the fraction of the
+points hidden in the base slice that is visible at another time, which guidance is meant to prevent.
 """
 
 import sys
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.silhouettes import SIZE, Scene, encoded, scenes
+from benchmarks.silhouettes import SIZE, Scene, encode, scenes
 from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.flow import dis_flow
 from vmae_zoo.flow.raft import RaftFlow
@@ -26,18 +26,18 @@ from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 GRID = TokenGrid.of_clip(16, SIZE, SIZE)
 GUIDE = MotionGuidedScorer(GRID)
 BASE = 8  # the middle frame
-STRIDE = 2  # in scenes of 25 frames a second: who travels moves 4 to 12 pixels from one frame to the next
+STRIDE = 2  # at 25 frames per second; travelling people then move 4 to 12 pixels per frame
 FRAMES = 15 * STRIDE + 1
-MASKS = 16  # of each scene
-PLAIN: dict[str, str] = {}  # libx264 as it comes
+MASKS = 16  # per scene
+PLAIN: dict[str, str] = {}  # defaults of libx264
 QUICK = {"bf": "0", "g": "16", "keyint_min": "16", "sc_threshold": "0", "crf": "23", "tune": "fastdecode"}
 
-# What a measure of following is given: the scene's 31 frames in a file, 16 of them, and the pairs wanted.
+# (file with the 31 frames of the scene, the scene with 16 of them, pairs of frames) -> flow
 Estimator = Callable[[Path, Scene, np.ndarray], np.ndarray]
 
 
 def estimators(raft_weights: str | None) -> dict[str, Estimator]:
-    """Sources of flow, by name."""
+    """Flow estimators by name."""
 
     def exact(path: Path, scene: Scene, pairs: np.ndarray) -> np.ndarray:
         return scene.flow(pairs)
@@ -60,22 +60,22 @@ def estimators(raft_weights: str | None) -> dict[str, Estimator]:
 
 
 def quick_copy(path: Path, frames: int) -> Path:
-    """The first frames of a video re-encoded for quick decoding, beside it."""
-    return encoded(read_clip(path, np.arange(frames), 256), path.with_name("quick.mp4"), QUICK)
+    """The first frames of a video, re-encoded for fast decoding in the same folder."""
+    return encode(read_clip(path, np.arange(frames), 256), path.with_name("quick.mp4"), QUICK)
 
 
 def follow(archive: Path, clips: Path, limit: int | None, raft_weights: str | None, raft_limit: int) -> dict[str, Any]:
-    """Kept and leaked by source of flow, over still and playing backgrounds, for people who travel or stay."""
-    playing, sources = backgrounds(clips), estimators(raft_weights if raft_limit else None)
+    """Kept and leaked by flow estimator, over still and moving backgrounds, for travelling people and others."""
+    moving, sources = backgrounds(clips), estimators(raft_weights if raft_limit else None)
     pairs = GUIDE.pairs(torch.zeros(1, dtype=torch.int64))[0].numpy()
     results: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
-    for ground, pictures in (("still", [np.repeat(clip[:1], FRAMES, 0) for clip in playing]), ("playing", playing)):
+    for ground, pictures in (("still", [np.repeat(clip[:1], FRAMES, 0) for clip in moving]), ("moving", moving)):
         for n, scene in enumerate(islice(scenes(archive, pictures, FRAMES), limit)):
-            tell(f"{ground} {n} {scene.name}")
+            show_progress(f"{ground} {n} {scene.name}")
             keys = torch.tensor([sample_key(0, n, mask) for mask in range(MASKS)])
             with tempfile.TemporaryDirectory() as folder:
-                path = encoded(scene.video, Path(folder, "scene.mp4"), PLAIN)
-                seen = Scene(scene.name, scene.action, read_clip(path, np.arange(FRAMES)), scene.person, scene.centre)
+                path = encode(scene.video, Path(folder, "scene.mp4"), PLAIN)
+                seen = Scene(scene.name, scene.action, read_clip(path, np.arange(FRAMES)), scene.person, scene.center)
                 seen = seen.every(STRIDE)
                 masks = {"none (tube)": tube_mask(keys, GRID, 0.9).visible}
                 for name, estimate in sources.items():
@@ -92,7 +92,7 @@ def follow(archive: Path, clips: Path, limit: int | None, raft_weights: str | No
 
 
 def followed(visible_BV: torch.Tensor, scene: Scene) -> tuple[float, float, float]:
-    """Kept, leaked, and the share of the person that the base slice shows, over all masks of one scene."""
+    """Kept, leaked, and the fraction of the person visible in the base slice, over all masks of a scene."""
     shown = torch.zeros(len(visible_BV), GRID.tokens, dtype=torch.bool).scatter(1, visible_BV, True).numpy()
     shown = shown.reshape(-1, *GRID.shape)
     _, high, wide = GRID.cube
@@ -103,11 +103,11 @@ def followed(visible_BV: torch.Tensor, scene: Scene) -> tuple[float, float, floa
     for frame in range(len(scene.video)):
         if frame // 2 == BASE // 2:
             continue
-        right, down = np.rint(scene.centre[frame] - scene.centre[BASE]).astype(int)
+        right, down = np.rint(scene.center[frame] - scene.center[BASE]).astype(int)
         there_y, there_x = y + down, x + right
         inside = (there_y >= 0) & (there_y < SIZE) & (there_x >= 0) & (there_x < SIZE)
         there_y, there_x = there_y.clip(0, SIZE - 1), there_x.clip(0, SIZE - 1)
-        there = inside & scene.person[frame, there_y, there_x]  # limbs come and go
+        there = inside & scene.person[frame, there_y, there_x]  # limbs appear and disappear
         now = shown[:, frame // 2, there_y // high, there_x // wide] & there
         kept += int((at_base & now).sum())
         appearances += int((at_base & there).sum())
@@ -118,7 +118,7 @@ def followed(visible_BV: torch.Tensor, scene: Scene) -> tuple[float, float, floa
 
 
 def summary(values: Sequence[tuple[float, float, float]], tube: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
-    """Mean and deviation over scenes, and the paired difference to the tube with its 95 % bootstrap interval."""
+    """Mean and standard deviation over scenes, and paired difference to tube masks with a 95 % bootstrap interval."""
     ours = np.array(values)
     result: dict[str, Any] = {"scenes": len(ours), "shown": round(float(ours[:, 2].mean()), 4)}
     rng = np.random.default_rng(0)
@@ -127,7 +127,7 @@ def summary(values: Sequence[tuple[float, float, float]], tube: Sequence[tuple[f
         means = difference[rng.integers(len(difference), size=(2000, len(difference)))].mean(1)
         result[name] = {
             "mean": round(float(ours[:, column].mean()), 4),
-            "deviation": round(float(ours[:, column].std(ddof=1)), 4) if len(ours) > 1 else None,
+            "std": round(float(ours[:, column].std(ddof=1)), 4) if len(ours) > 1 else None,
             "minus_tube": round(float(difference.mean()), 4),
             "interval": [round(float(edge), 4) for edge in np.quantile(means, (0.025, 0.975))],
         }
@@ -147,13 +147,13 @@ def backgrounds(folder: Path, count: int = 8) -> list[np.ndarray]:
 
 
 def readable(path: Path) -> VideoInfo | None:
-    """What `probe` says of a file; None where it is no video."""
+    """Metadata of a video; None if the file is not a video."""
     try:
         return probe(path) if path.is_file() else None
     except VideoError:
         return None
 
 
-def tell(what: str) -> None:
-    """What is being measured, on one line that changes."""
-    print(f"\r{what[:100]:<100}", end="", file=sys.stderr, flush=True)
+def show_progress(text: str) -> None:
+    """Overwrite a status line on stderr."""
+    print(f"\r{text[:100]:<100}", end="", file=sys.stderr, flush=True)

@@ -1,9 +1,10 @@
 """``python -m benchmarks.scaling``: time and cost of pre-training on 8, 64 or 512 GPUs, and the bottleneck.
 
-A model, not a measurement: its numbers are as good as the assumptions in `Cluster`, which are printed with them. A step
-is the longer of computing and launching kernels, and what of the gradients' way is not hidden behind the backward pass.
-Videos are then fed to it by simulation: every GPU's loader workers make whole batches, of videos that take unequally
-long, and hand them over in order, as PyTorch's DataLoader does; a step starts when the last GPU has its batch.
+A model, not a measurement: its numbers depend on the assumptions in `Cluster`, which are printed with them. The time
+of a step is the maximum of computing and launching kernels, plus the part of the gradient reduction that does not
+overlap with the backward pass. Loading is simulated: the loader workers of every GPU make whole batches, of videos with
+different decoding times, and return them in order, as the DataLoader of PyTorch does; a step starts when the last GPU
+has its batch.
 """
 
 import argparse
@@ -22,9 +23,9 @@ from benchmarks.command_line import main
 from vmae_zoo.randomness import hash_text
 from vmae_zoo.training.flops import PEAK_TFLOPS, flops_per_clip
 
-PREFETCH = 2  # batches that a worker makes ahead, DataLoader's default
-NODE = 8  # GPUs that share fast links
-SIMULATED_STEPS = 300  # the first third, while queues fill, is not counted
+PREFETCH = 2  # batches that a worker prepares ahead, the default of DataLoader
+NODE = 8  # GPUs with fast links between them
+SIMULATED_STEPS = 300  # the first third, while queues fill, does not count
 
 METHODS = {"small": "VideoMAE", "base": "VideoMAE", "large": "VideoMAE", "huge": "VideoMAE", "giant": "VideoMAEv2"}
 DATA = {"k400-1600": (240_436, 1600), "10m-100": (10_000_000, 100)}  # videos, effective epochs
@@ -32,14 +33,14 @@ DATA = {"k400-1600": (240_436, 1600), "10m-100": (10_000_000, 100)}  # videos, e
 
 @dataclass(frozen=True)
 class Source:
-    """How videos lie on disk: clips of 16 frames a second and core, MB read for a clip, MB kept for a video."""
+    """How videos are stored: clips of 16 frames per second and core, MB read per clip, MB on disk per video."""
 
     rate: float
     read_mb: float
-    kept_mb: float
+    disk_mb: float
 
 
-SOURCES = {  # Kinetics-400 at short side 256, measured on a crowded core: docs/measurements/decoding.md
+SOURCES = {  # Kinetics-400 at short side 256, measured on a busy core: docs/measurements/decoding.md
     "found": Source(9.9, 0.77, 0.77),
     "reencoded": Source(48.9, 0.98, 0.98),
     "cached": Source(99.0, 0.37, 7.1),
@@ -48,19 +49,19 @@ SOURCES = {  # Kinetics-400 at short side 256, measured on a crowded core: docs/
 
 @dataclass(frozen=True)
 class Cluster:
-    """What is assumed of the machines.
+    """Assumptions about the machines.
 
     Args:
         device: a key of `vmae_zoo.training.flops.PEAK_TFLOPS`.
-        mfu: share of its peak that the arithmetic reaches while it computes.
-        cores: of the host, for each GPU.
-        node_gbps: GB/s between the GPUs of a node, each way, reached.
-        net_gbps: GB/s of a node's links to other nodes together, reached: 8 x 400 Gb/s at 80 %; 10 for 100 Gb Ethernet.
-        storage_gbps: GB/s that the storage gives to all nodes together.
-        launch_us: the host's time for a kernel, microseconds.
-        kernels: of a block and step, forward and backward.
+        mfu: model FLOPs utilization while the GPU computes.
+        cores: CPU cores per GPU.
+        node_gbps: achieved GB/s between the GPUs of a node, each way.
+        net_gbps: achieved GB/s of all links of a node to other nodes: 8 x 400 Gb/s at 80 %; 10 for 100 Gb Ethernet.
+        storage_gbps: GB/s of the storage for all nodes together.
+        launch_us: microseconds of the host per kernel.
+        kernels: kernels per block and step, forward and backward.
         spread: standard deviation of a video's decoding time over its mean.
-        price: of a GPU and its share of the host for an hour.
+        price: of a GPU and its part of the host, per hour.
     """
 
     device: str = "H100"
@@ -77,7 +78,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Model:
-    """What a step has to do: FLOPs of a clip, parameters, transformer blocks, clips of a decoded video."""
+    """The work of a step: FLOPs per clip, parameters, transformer blocks, clips per decoded video."""
 
     flops: float
     parameters: int
@@ -87,13 +88,13 @@ class Model:
 
 @cache
 def model_of(size: str) -> Model:
-    """The published pre-training of a size: VideoMAE, and V2 with four clips of a video for the giant one."""
+    """The published pre-training of a size: VideoMAE; for the giant size V2 with four clips per video."""
     import torch
 
-    import vmae_zoo.methods
+    from vmae_zoo.methods.registry import resolve_method
 
     with torch.device("meta"):
-        method: Any = getattr(vmae_zoo.methods, METHODS[size])(size=size)
+        method: Any = resolve_method(METHODS[size])(size=size)
     batch = {"video": torch.zeros(2, 3, *method.grid.pixels, dtype=torch.uint8, device="meta"), "key": torch.arange(2)}
     flops = flops_per_clip(method, batch)
     assert flops is not None
@@ -104,10 +105,10 @@ def model_of(size: str) -> Model:
 
 
 def step_seconds(model: Model, cluster: Cluster, gpus: int, clips: int) -> dict[str, float]:
-    """Seconds of a step with ``clips`` a GPU: computing, launching, gradients in all and gradients not hidden."""
+    """Seconds of a step with ``clips`` per GPU: compute, launch, network, and the exposed part of network."""
     compute = clips * model.flops / (cluster.mfu * PEAK_TFLOPS[cluster.device] * 1e12)
     launch = (model.blocks * cluster.kernels + 300) * cluster.launch_us / 1e6
-    # a ring moves float32 gradients twice; FSDP as many bytes: bf16 weights twice, float32 gradients once
+    # a ring moves float32 gradients twice; FSDP moves as much: bf16 weights twice, float32 gradients once
     bytes_each_way = 8 * model.parameters * (gpus - 1) / gpus
     bandwidth = cluster.node_gbps if gpus <= NODE else min(cluster.node_gbps, cluster.net_gbps)
     network = bytes_each_way / (bandwidth * 1e9) + 20e-6 * math.log2(max(gpus, 2))
@@ -116,12 +117,12 @@ def step_seconds(model: Model, cluster: Cluster, gpus: int, clips: int) -> dict[
 
 
 def fed_seconds(step: float, cluster: Cluster, source: Source, gpus: int, videos: float) -> float:
-    """Mean seconds between steps that last ``step`` once every GPU has its batch of ``videos``, by simulation."""
+    """Mean seconds between steps of duration ``step`` that wait for batches of ``videos``, by simulation."""
     random = np.random.default_rng(hash_text(f"{step} {source} {gpus} {videos}") & (2**63 - 1))
     workers, mean = cluster.cores, 1 / source.rate
     shape, scale = videos / cluster.spread**2, mean * cluster.spread**2
-    free = np.zeros((workers, gpus))  # when a worker is done with its last batch
-    starts = [0.0]  # of the steps, one clock for all GPUs: gradients are summed over all
+    free = np.zeros((workers, gpus))  # when each worker has finished its last batch
+    starts = [0.0]  # of the steps: all GPUs wait for each other
     end = 0.0
     for number in range(SIMULATED_STEPS):
         worker = number % workers
@@ -136,10 +137,10 @@ def fed_seconds(step: float, cluster: Cluster, source: Source, gpus: int, videos
 
 
 def plan(size: str, data: str, gpus: int, source_name: str, cluster: Cluster, global_batch: int) -> dict[str, Any]:
-    """One row: how fast, how long, at what cost, and what it waits for."""
+    """A row of the plan: speed, time, cost and bottlenecks."""
     model, source = model_of(size), SOURCES[source_name]
     if global_batch < gpus:
-        raise ValueError(f"--global-batch {global_batch} is less than a clip for each of {gpus} GPUs")
+        raise ValueError(f"--global-batch {global_batch} is less than one clip per GPU ({gpus})")
     clips = global_batch // gpus
     parts = step_seconds(model, cluster, gpus, clips)
     computing = max(parts["compute"], parts["launch"])
@@ -165,10 +166,10 @@ def plan(size: str, data: str, gpus: int, source_name: str, cluster: Cluster, gl
         "step_ms": round(1e3 * whole, 1),
         "clips_per_second": round(rate),
         "share": {part: round(seconds / whole, 3) for part, seconds in waits.items()},
-        "cores_wanted": math.ceil(clips * gpus / step / model.repeats / source.rate),
-        "cores_there": cluster.cores * gpus,
+        "cores_needed": math.ceil(clips * gpus / step / model.repeats / source.rate),
+        "cores_available": cluster.cores * gpus,
         "read_gb_per_second": round(rate / model.repeats * source.read_mb / 1e3, 2),
-        "storage_tb": round(videos * source.kept_mb / 1e6, 2),
+        "storage_tb": round(videos * source.disk_mb / 1e6, 2),
         "hours": round(hours, 1),
         "gpu_hours": round(hours * gpus),
         "cost": round(hours * gpus * cluster.price),
@@ -176,8 +177,8 @@ def plan(size: str, data: str, gpus: int, source_name: str, cluster: Cluster, gl
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for a terminal and a page."""
-    columns = ["size", "data", "gpus", "source", "clips_per_second", "share", "cores_wanted", "cores_there"]
+    """The rows as a Markdown table."""
+    columns = ["size", "data", "gpus", "source", "clips_per_second", "share", "cores_needed", "cores_available"]
     columns += ["read_gb_per_second", "storage_tb", "hours", "cost"]
     lines = ["| " + " | ".join(name.replace("_", " ") for name in columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
@@ -192,12 +193,12 @@ def _cell(value: Any) -> str:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments: what is planned, then everything that is assumed."""
+    """Add the arguments: the runs to plan, then every assumption."""
     parser.add_argument("--sizes", nargs="+", choices=METHODS, default=["base", "large", "giant"], metavar="SIZE")
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), metavar="DATA", help=", ".join(DATA))
     parser.add_argument("--gpus", nargs="+", type=int, default=[8, 64, 512], metavar="N", help="default: 8 64 512")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), metavar="SOURCE")
-    parser.add_argument("--global-batch", type=int, default=2048, metavar="N", help="clips a step (default 2048)")
+    parser.add_argument("--global-batch", type=int, default=2048, metavar="N", help="clips per step (default 2048)")
     for name, value in asdict(Cluster()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default {value}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
@@ -208,7 +209,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print."""
     cluster = Cluster(**{name: getattr(args, name) for name in asdict(Cluster())})
     if cluster.device not in PEAK_TFLOPS:
-        raise ValueError(f"--device {cluster.device} is not known: choose of {', '.join(PEAK_TFLOPS)}")
+        raise ValueError(f"--device {cluster.device} is not known: choose from {', '.join(PEAK_TFLOPS)}")
     rows = [
         plan(size, data, gpus, source, cluster, args.global_batch)
         for size in args.sizes
@@ -216,10 +217,10 @@ def run(args: argparse.Namespace) -> int:
         for gpus in args.gpus
         for source in args.sources
     ]
-    print(f"assumed: {', '.join(f'{name} {value}' for name, value in asdict(cluster).items())}")
+    print(f"assumptions: {', '.join(f'{name} {value}' for name, value in asdict(cluster).items())}")
     print(table(rows))
     if args.json:
-        args.json.write_text(json.dumps({"assumed": asdict(cluster), "rows": rows}, indent=2) + "\n")
+        args.json.write_text(json.dumps({"assumptions": asdict(cluster), "rows": rows}, indent=2) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The measures of guidance say 1 and 0 where they must, and the command runs."""
+"""The measures of mask tracking on cases with a known result, and the command."""
 
 import json
 
@@ -49,8 +49,8 @@ def block(step):
     person = np.zeros((16, SIZE, SIZE), bool)
     for t in range(16):
         person[t, 64:128, 96 + step * t : 128 + step * t] = True
-    centre = np.array([[111.5 + step * t, 95.5] for t in range(16)])
-    return Scene("block", "walk", np.zeros((16, SIZE, SIZE, 3), np.uint8), person, centre)
+    center = np.array([[111.5 + step * t, 95.5] for t in range(16)])
+    return Scene("block", "walk", np.zeros((16, SIZE, SIZE, 3), np.uint8), person, center)
 
 
 def tokens(columns_of_slice):
@@ -81,7 +81,7 @@ def test_scenes_move_their_texture_with_the_person(archive):
     walk, bend = scenes(archive, pictures, 31)
     assert walk.travels
     assert not bend.travels
-    move = np.rint(walk.centre[8] - walk.centre[0]).astype(int)
+    move = np.rint(walk.center[8] - walk.center[0]).astype(int)
     assert move[0] == pytest.approx(8 * 2 * SIZE / 180, abs=1)
     flow = walk.flow(np.array([[8, 0]]))[0]
     assert np.abs(flow[walk.person[8]] + move).max() < 1

@@ -1,4 +1,4 @@
-"""The short form of `vmae-zoo bench memory`."""
+"""`python -m benchmarks.memory` with few clips."""
 
 import json
 import mmap
@@ -31,10 +31,10 @@ def test_growth_is_seen(tmp_path, monkeypatch):
     assert grow(videos, tmp_path / "links", clips=100, size=32)["growth_mb"] > 50
 
 
-def test_the_command_prints_judges_and_writes(command, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(memory, "write_specimens", lambda folder: [write_video(_made(folder) / "a.mp4", PATTERN)])
+def test_the_command_prints_and_writes(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "write_samples", lambda folder: [write_video(_made(folder) / "a.mp4", PATTERN)])
     assert command(memory, ["--clips", "20", "--size", "32", "--json", str(tmp_path / "m.json")]) == 0
-    assert "within 20 MB" in capsys.readouterr().out
+    assert "limit 20 MB" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "m.json").read_text())["resident_mb"]) == 10
     assert command(memory, ["--clips", "20", "--size", "32", "--limit-mb", "-99"]) == 1
     assert command(memory, ["/nowhere/at/all"]) == 1

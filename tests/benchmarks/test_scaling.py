@@ -45,7 +45,7 @@ def test_a_row_adds_up():
     assert row["clips_per_gpu"] == 32
     assert sum(row["share"].values()) == pytest.approx(1, abs=0.01)
     assert row["hours"] * 3600 * row["clips_per_second"] == pytest.approx(240_436 * 1600, rel=0.05)
-    assert row["storage_tb"] == pytest.approx(240_436 * SOURCES["reencoded"].kept_mb / 1e6, abs=0.01)
+    assert row["storage_tb"] == pytest.approx(240_436 * SOURCES["reencoded"].disk_mb / 1e6, abs=0.01)
 
 
 def test_storage_that_is_too_slow_is_said():
