@@ -18,9 +18,9 @@ def test_python_and_tensor_draws_are_the_same_numbers(key, purpose):
 
 def test_splitmix64_equals_its_published_sequence():
     # seed 1234567: the first outputs of the reference generator (Vigna, splitmix64.c)
-    from vmae_zoo.randomness import _GOLDEN, _finalise
+    from vmae_zoo.randomness import _GOLDEN, _finalize
 
-    outputs = [_finalise(1234567 + n * _GOLDEN) for n in (1, 2, 3)]
+    outputs = [_finalize(1234567 + n * _GOLDEN) for n in (1, 2, 3)]
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 

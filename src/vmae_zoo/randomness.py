@@ -1,11 +1,11 @@
 """Randomness as pure functions of a key: no generator state anywhere.
 
 Every sample has an int64 key, ``sample_key(seed, epoch, sample, repeat)``, and every random choice about it (clip
-start, crop, mask, order) is a function of that key and of the choice's purpose. So a run depends neither on the number
-of workers, nor on the number of processes, nor on where it was resumed, and any sample can be replayed from its key.
+start, crop, mask, order) is a function of that key and of the choice's purpose. So a run does not depend on the number
+of workers or processes or on where it was resumed, and any sample can be reproduced from its key.
 
 The generator is counter-based: SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
-2014), whose finaliser is applied to ``key + (n + 1) * golden``. `KeyedRNG` works on Python integers (workers),
+2014), whose finalizer is applied to ``key + (n + 1) * golden``. `KeyedRNG` works on Python integers (in workers),
 `random_bits` on tensors (CPU or GPU); both give the same numbers.
 """
 
@@ -26,12 +26,12 @@ _MIX_2 = 0x94D049BB133111EB
 
 
 def _signed(value: int) -> int:
-    """The same 64 bits as a signed integer, as torch's int64 holds them."""
+    """The same 64 bits as a signed integer, like torch's int64."""
     value &= _MASK
     return value - (1 << 64) if value >> 63 else value
 
 
-def _finalise(value: int) -> int:
+def _finalize(value: int) -> int:
     value &= _MASK
     value = ((value ^ (value >> 30)) * _MIX_1) & _MASK
     value = ((value ^ (value >> 27)) * _MIX_2) & _MASK
@@ -39,7 +39,7 @@ def _finalise(value: int) -> int:
 
 
 def hash_text(text: str) -> int:
-    """A stable int64 of a text: the sample id of a path relative to the root, or the stream of a purpose."""
+    """A stable int64 hash of a text, such as a sample id or a purpose."""
     return _signed(
         int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
     )
@@ -49,12 +49,12 @@ def sample_key(seed: int, epoch: int, sample: int, repeat: int = 0) -> int:
     """The int64 key of one sample in one epoch: ``hash(seed, epoch, sample id, repeat)``."""
     key = 0
     for part in (seed, epoch, sample, repeat):
-        key = _finalise((key + _GOLDEN) ^ _finalise(part + _GOLDEN))
+        key = _finalize((key + _GOLDEN) ^ _finalize(part + _GOLDEN))
     return _signed(key)
 
 
 def _stream(key: int, purpose: str) -> int:
-    return _finalise(key ^ hash_text(purpose))
+    return _finalize(key ^ hash_text(purpose))
 
 
 class KeyedRNG:
@@ -62,7 +62,7 @@ class KeyedRNG:
 
     Args:
         key: int64 key of the sample.
-        purpose: what the numbers decide, for example ``"crop"``; different purposes give independent numbers.
+        purpose: what the numbers are for, for example ``"crop"``; different purposes give independent numbers.
     """
 
     def __init__(self, key: int, purpose: str):
@@ -72,7 +72,7 @@ class KeyedRNG:
     def bits(self) -> int:
         """The next 63 random bits."""
         self._count += 1
-        return _finalise(self._state + self._count * _GOLDEN) >> 1
+        return _finalize(self._state + self._count * _GOLDEN) >> 1
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number in [low, high)."""
@@ -99,7 +99,7 @@ class KeyedRNG:
         return sorted(range(count), key=bits.__getitem__)
 
 
-def _finalise_tensor(value: Tensor) -> Tensor:
+def _finalize_tensor(value: Tensor) -> Tensor:
     def shift(x: Tensor, by: int) -> Tensor:
         return (x >> by) & ((1 << (64 - by)) - 1)  # torch shifts int64 arithmetically
 
@@ -109,16 +109,16 @@ def _finalise_tensor(value: Tensor) -> Tensor:
 
 
 def random_bits(key_B: Tensor, count: int, purpose: str) -> Tensor:
-    """63 random bits for each of ``count`` places of each sample: int64 (B, count), the numbers of `KeyedRNG.bits`.
+    """``count`` times 63 random bits for each sample: int64 (B, count), equal to `KeyedRNG.bits`.
 
     Args:
-        key_B: int64 (B,) keys, on any device; the result is on the same one.
+        key_B: int64 (B,) keys; the result is on the same device.
         count: numbers per sample.
-        purpose: what the numbers decide.
+        purpose: what the numbers are for.
     """
-    state_B1 = _finalise_tensor(key_B ^ hash_text(purpose))[:, None]
+    state_B1 = _finalize_tensor(key_B ^ hash_text(purpose))[:, None]
     steps = torch.arange(1, count + 1, device=key_B.device, dtype=torch.int64)
-    value = _finalise_tensor(state_B1 + steps * _signed(_GOLDEN))
+    value = _finalize_tensor(state_B1 + steps * _signed(_GOLDEN))
     return (value >> 1) & ((1 << 63) - 1)
 
 

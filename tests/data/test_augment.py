@@ -1,4 +1,4 @@
-"""RandAugment on clips gives what timm's operations give frame by frame."""
+"""RandAugment on clips equals timm's operations frame by frame."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_all_frames_change_alike_and_the_key_decides():
     assert len(seen) > 30
 
 
-def test_a_sixteenth_of_the_clips_stays_as_it_is():
+def test_a_sixteenth_of_the_clips_is_unchanged():
     clip = natural_clip()[:1, :8, :8]
     same = sum(rand_augment(clip, KeyedRNG(key, "augment")) is clip for key in range(800))
     assert same == pytest.approx(800 / 2**4, abs=3 * (800 / 16) ** 0.5)

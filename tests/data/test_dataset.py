@@ -27,7 +27,7 @@ def broken(path, content=b""):
     return path
 
 
-def test_a_training_clip_is_what_its_key_says(rows):
+def test_a_training_clip_is_a_function_of_its_key(rows):
     (item,) = ClipDataset(rows, CLIP, Augmentation(flip=True), seed=5)[4, 2]
     key = sample_key(5, 2, hash_text(rows[4].id), 0)
     start = dense_start(12, 3, 2, KeyedRNG(key, "start"))
@@ -57,7 +57,7 @@ def test_an_evaluation_clip_is_the_middle_one_in_every_epoch(rows):
     np.testing.assert_array_equal(first["video"], expected)
 
 
-def test_epochs_and_seeds_give_other_clips(rows):
+def test_epochs_and_seeds_give_different_keys(rows):
     keys = {ClipDataset(rows, CLIP, seed=seed).keys(0, epoch)[0] for seed in range(3) for epoch in range(3)}
     assert len(keys) == 9
 

@@ -13,7 +13,7 @@ SMALL = {"frames": 2, "stride_frames": 2, "size": 16, "batch_size": 4, "workers"
 
 
 class Method(L.LightningModule, ClipConsumer):
-    """Learns nothing; keeps what it is given."""
+    """Learns nothing; keeps its batches."""
 
     def __init__(self):
         super().__init__()
@@ -50,7 +50,7 @@ def fit(clips, tmp_path, method=None, **settings):
     return method
 
 
-def test_batches_and_facts_of_a_run(small_set, tmp_path):
+def test_batches_and_attributes_of_a_run(small_set, tmp_path):
     clips = ClipDataModule(str(small_set), repeats=2, global_batch=8, **SMALL)
     method = fit(clips, tmp_path)
     batch = method.batches[0]
@@ -98,13 +98,13 @@ def test_validation_is_the_same_every_epoch_and_complete(small_set, tmp_path):
     assert sum(len(batch["key"]) for batch in method.validated) == 5
 
 
-def test_a_folder_without_validation_trains_and_says_so(small_set, tmp_path, caplog):
+def test_a_folder_without_validation_trains_and_logs_it(small_set, tmp_path, caplog):
     method = fit(ClipDataModule(str(small_set / "train"), **SMALL), tmp_path)
     assert len(method.batches) == 5
     assert not method.validated
     (line,) = [record.getMessage() for record in caplog.records if "layout" in record.getMessage()]
     assert "layout folder, 3 classes (a, b, c), clips: 22 train;" in line
-    assert line.endswith("no validation split, so training runs without a validation set")
+    assert "no validation split" in line
 
 
 def test_the_methods_request_is_read(small_set, tmp_path):
@@ -126,7 +126,7 @@ def test_the_methods_request_is_read(small_set, tmp_path):
         ({"root": "/nowhere/at/all"}, "/nowhere/at/all"),
     ],
 )
-def test_mistakes_end_a_run_before_it_starts(small_set, tmp_path, settings, sentence):
+def test_invalid_settings_end_a_run_before_it_starts(small_set, tmp_path, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit(ClipDataModule(**{"root": str(small_set), **SMALL, **settings}), tmp_path)
 

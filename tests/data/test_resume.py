@@ -12,7 +12,7 @@ class KilledError(Exception):
 
 
 class Diary(L.LightningModule):
-    """Writes down the keys of every batch."""
+    """Records the keys of every batch."""
 
     def __init__(self):
         super().__init__()
@@ -33,7 +33,7 @@ class Diary(L.LightningModule):
 
 
 class Kill(L.Callback):
-    """Saves a checkpoint in one hook, at one time, and dies."""
+    """Saves a checkpoint in one hook, once, and raises."""
 
     def __init__(self, hook, when, path):
         def die(trainer, module, *_):
@@ -100,7 +100,7 @@ def test_killed_and_resumed_sees_what_an_uninterrupted_run_sees(small_set, whole
 
 @pytest.mark.parametrize("stop", [3, 5, 7])
 @pytest.mark.parametrize("limit", [{"epochs": 3}, {"epochs": -1, "max_steps": 15}], ids=["epochs", "steps"])
-def test_a_run_that_max_steps_ended_goes_on_inside_the_epoch(small_set, whole, tmp_path, stop, limit):
+def test_a_run_that_max_steps_ended_continues_inside_the_epoch(small_set, whole, tmp_path, stop, limit):
     trainer, before = run(small_set, epochs=-1, max_steps=stop)
     trainer.save_checkpoint(tmp_path / "end.ckpt")
     trainer, after = run(small_set, checkpoint=tmp_path / "end.ckpt", **limit)
@@ -124,7 +124,7 @@ def test_workers_change_nothing(small_set, whole, tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_another_batch_size_keeps_the_place(small_set, whole, tmp_path, batch_size):
+def test_another_batch_size_keeps_the_position(small_set, whole, tmp_path, batch_size):
     def by_step(keys):
         clips = [key for _, batch in keys for key in batch]
         return [clips[i : i + 4] for i in range(0, len(clips), 4)]
@@ -145,7 +145,7 @@ def test_another_global_batch_sees_no_clip_twice_in_an_epoch(small_set, tmp_path
     assert trainer.current_epoch == 3
 
 
-def test_another_data_set_is_told(small_set, tmp_path):
+def test_another_seed_warns(small_set, tmp_path):
     kill = Kill("on_train_batch_end", lambda t: t.global_step == 3, tmp_path / "c.ckpt")
     run(small_set, kill)
     with pytest.warns(UserWarning, match="another order"):

@@ -1,4 +1,4 @@
-"""Two real processes read what one reads, and one goes on where two stopped."""
+"""Two processes read the same clips as one, and one process resumes a run of two."""
 
 import json
 import runpy
@@ -52,7 +52,7 @@ MIX = [{"root": "train/a", "weight": 1.5}, {"root": "train/b", "weight": 0.5}, {
 
 
 @pytest.mark.parametrize("sources", [None, MIX], ids=["one set", "a mix"])
-def test_two_processes_share_each_step_and_one_goes_on_where_they_stopped(small_set, tmp_path, monkeypatch, sources):
+def test_two_processes_share_each_step_and_one_resumes_their_run(small_set, tmp_path, monkeypatch, sources):
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
 

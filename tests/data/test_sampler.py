@@ -6,7 +6,7 @@ from vmae_zoo.data.sampler import ResumableBatchSampler, ShardedEvalSampler
 
 
 def steps(rows, batch_size, accumulation=1, world_size=1, epoch=0, seen=0, seed=0):
-    """The clips of each optimiser step, over all processes, in the order of the epoch."""
+    """The clips of each optimizer step, over all processes, in the order of the epoch."""
     ranks = []
     for rank in range(world_size):
         sampler = ResumableBatchSampler(rows, batch_size, accumulation, rank, world_size, seed)
@@ -41,7 +41,7 @@ def test_a_step_holds_the_same_clips_however_it_is_split(batch_size, accumulatio
 
 
 @pytest.mark.parametrize("done", range(5))
-def test_goes_on_behind_what_was_seen_and_keeps_the_epochs_length(done):
+def test_resumes_after_the_clips_seen_and_keeps_the_epochs_length(done):
     whole = ResumableBatchSampler(50, 2, 3, 1, 2)
     rest = ResumableBatchSampler(50, 2, 3, 1, 2)
     rest.seek(0, whole.seen_after(done * 3))
@@ -55,13 +55,13 @@ def test_an_unfinished_step_is_done_again():
     assert [sampler.seen_after(micro) for micro in range(7)] == [0, 0, 0, 12, 12, 12, 24]
 
 
-def test_another_world_size_keeps_the_place():
+def test_another_world_size_keeps_the_position():
     before = steps(50, 4, 1, 3)[:2]
     after = steps(50, 4, 3, 1, seen=24)
     assert before + after == steps(50, 12)
 
 
-def test_another_global_batch_keeps_the_place():
+def test_another_global_batch_keeps_the_position():
     sampler = ResumableBatchSampler(50, 5, 2)
     sampler.seek(0, 24)  # two steps of 12
     clips = list(chain(*(row for row in [[row for row, _, _ in batch] for batch in sampler])))

@@ -52,7 +52,7 @@ def test_several_rates_take_turns_by_the_clips_key(row):
     assert {9, 3, 1} <= set(widths) <= {8, 9, 2, 3, 0, 1}  # spans of 10, 4 and 2 frames, from any fraction of one
 
 
-def test_timed_test_views_begin_where_space_time_mae_begins_them(row):
+def test_timed_test_views_start_as_in_space_time_mae(row):
     timed = ClipSpec(4, 2, 16, "span")
     assert view_ids(timed, 2, 300, rate=60)[1].tolist() == s.span_ids(300, 4, 16, 284).tolist()
     assert len(ViewDataset([row], timed, clips=2)[0]) == 2

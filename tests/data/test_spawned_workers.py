@@ -1,4 +1,4 @@
-"""Loaders whose workers start afresh (macOS, Windows) read what forked ones and none read."""
+"""Loaders with spawned workers (macOS, Windows) read the same clips as forked workers and no workers."""
 
 import pickle
 import shutil
@@ -27,7 +27,7 @@ class Diary(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 1e-9)
 
 
-def test_a_spawned_worker_reads_by_the_index_what_no_worker_reads(small_set, tmp_path, monkeypatch):
+def test_a_spawned_worker_uses_the_index_and_reads_the_same_clips(small_set, tmp_path, monkeypatch):
     root = tmp_path / "set"
     shutil.copytree(small_set, root)
     make_index(root, workers=1, progress=False)
@@ -46,7 +46,7 @@ def test_a_spawned_worker_reads_by_the_index_what_no_worker_reads(small_set, tmp
     assert len(runs[0]) == 44
 
 
-def test_what_methods_compute_in_workers_can_be_sent_there():
+def test_what_methods_compute_in_workers_can_be_pickled():
     method = MGMAE(
         width=48, depth=1, num_heads=2, image_size=64, mask_ratio=0.75, decoder_width=32, decoder_num_heads=2
     )

@@ -1,4 +1,4 @@
-"""A data folder that goes away during training: the run waits, goes on with the same clips, or saves and stops."""
+"""A data folder that becomes unavailable during training: the run waits and continues, or saves and stops."""
 
 import shutil
 import threading
@@ -15,7 +15,7 @@ SMALL = {"frames": 2, "stride_frames": 1, "size": 16, "batch_size": 2, "global_b
 
 
 class Diary(L.LightningModule):
-    """Writes down what it sees."""
+    """Records its batches."""
 
     def __init__(self):
         super().__init__()
@@ -82,7 +82,7 @@ def fit(root, tmp_path, *callbacks, checkpoint=None, workers=0, **settings):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("mount_point", [False, True])
-def test_a_run_waits_and_goes_on_with_the_same_clips(root, tmp_path, workers, mount_point, capfd):
+def test_a_run_waits_and_continues_with_the_same_clips(root, tmp_path, workers, mount_point, capfd):
     whole = fit(root, tmp_path / "whole")
     outage = Outage(root, mount_point=mount_point)
     module = fit(root, tmp_path / "run", outage, workers=workers)
@@ -143,14 +143,14 @@ def test_too_many_bad_videos_stop_a_run_that_is_saved(root, tmp_path):
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] >= 2
 
 
-def test_one_missing_file_is_no_outage(root, tmp_path):
+def test_one_missing_file_is_not_an_outage(root, tmp_path):
     next(root.rglob("train/*/*.mp4")).unlink()
     data = ClipDataModule(str(root), workers=0, **SMALL)
     rows = [*data.records, ClipRecord("x", root / "train/a/gone.mp4")]
     assert ClipDataset(rows, data.clip, required_dirs=data.required_dirs)[len(rows) - 1, 0][0]["bad"]
 
 
-def test_required_dirs_are_the_root_and_what_lies_elsewhere(tmp_path):
+def test_required_dirs_are_the_root_and_the_common_folder_of_other_videos(tmp_path):
     (tmp_path / "far/a").mkdir(parents=True)
     (tmp_path / "far/b").mkdir()
     (tmp_path / "list.csv").write_text("")

@@ -1,4 +1,4 @@
-"""Crops, resizes and flips do what the official pipelines do."""
+"""Crops, resizes and flips equal those of the official pipelines."""
 
 from collections import Counter
 

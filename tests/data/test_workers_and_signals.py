@@ -61,4 +61,4 @@ def test_workers_outlive_signals_to_the_group_and_end_with_the_main_process(tmp_
         except ProcessLookupError:
             return
         time.sleep(0.1)
-    pytest.fail("somebody is left")
+    pytest.fail("a process is left")

@@ -1,4 +1,4 @@
-"""What an epoch holds of each source: counts, turns, and orders that nothing else changes."""
+"""The clips of an epoch of each source: counts, rotation, and independence of other sources."""
 
 from collections import Counter
 from itertools import chain
@@ -28,7 +28,7 @@ def test_an_epoch_holds_the_weights_share_and_all_rows_take_turns(weight):
         assert len(drawn) == len(set(drawn)) == len(draw) == round(10 * weight) + 20
         total.update(row for row, _ in drawn)
         counts = [total[row] for row in range(10)]
-        assert max(counts) - min(counts) <= 1  # nobody waits for a second turn
+        assert max(counts) - min(counts) <= 1  # no row comes again before all others
     assert [total[row] for row in range(10, 30)] == [30] * 20
 
 

@@ -1,10 +1,11 @@
-"""The index says of every file what a decode of all of it finds, and training goes by it."""
+"""The index has the audit result of every file, and training uses it."""
 
 import os
 import shutil
 from pathlib import Path
 
 import av
+import lightning as L
 import pytest
 from benchmarks.corrupt_files import write_sound
 
@@ -34,7 +35,7 @@ def _damage(path: Path, good: bytes, kind: str) -> None:
 
 
 def _conceal(path: Path, good: bytes) -> None:
-    """Flip bytes where the decoder notices and carries on."""
+    """Invert bytes so that the decoder conceals the damage."""
     for place in range(len(good) // 2, len(good), 100):
         path.write_bytes(good[:place] + bytes(255 - byte for byte in good[place : place + 60]) + good[place + 60 :])
         try:
@@ -44,7 +45,7 @@ def _conceal(path: Path, good: bytes) -> None:
             continue
         if any(frames) and len(frames) == 60:
             return
-    raise AssertionError("no place found")
+    raise AssertionError("no position found")
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +169,31 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
         data.load_state_dict({"index": "other"})
 
 
+def test_refuse_corrupt_leaves_out_what_the_index_calls_concealed_and_warns_without_an_index(odd_root, tmp_path):
+    for name in ("good.mp4", "flipped.mp4"):
+        shutil.copy(odd_root / name, tmp_path / name)
+
+    def data(refuse_corrupt):
+        module = ClipDataModule(str(tmp_path), refuse_corrupt=refuse_corrupt, batch_size=1, workers=0)
+        module.trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        module.setup("fit")
+        return [record.id for record in module.records]
+
+    with pytest.warns(UserWarning, match="refuse_corrupt"):
+        assert data(True) == ["flipped.mp4", "good.mp4"]
+    make_index(tmp_path, workers=1, progress=False)
+    assert data(False) == ["flipped.mp4", "good.mp4"]
+    assert data(True) == ["good.mp4"]
+
+
 def crashing(path: Path) -> AuditResult:
-    """As `audit`, but some files kill their process."""
+    """Like `audit`, but some files kill their process."""
     if path.name.startswith("crash"):
         os._exit(9)
     return audit(path)
 
 
-def test_a_file_that_kills_its_process_is_named_and_the_others_go_on(small_set, tmp_path, monkeypatch, capsys):
+def test_a_file_that_kills_its_process_is_damaged_and_the_others_are_audited(small_set, tmp_path, monkeypatch, capsys):
     root = tmp_path / "videos"
     shutil.copytree(small_set / "val", root)
     shutil.copy(next(root.rglob("*.mp4")), root / "crash.mp4")
@@ -187,22 +205,22 @@ def test_a_file_that_kills_its_process_is_named_and_the_others_go_on(small_set, 
     for name in ("crash.mp4", "crash too.mp4"):
         assert verdicts.pop(name) == ("damaged", "it crashes the decoder")
     assert {verdict for verdict, _ in verdicts.values()} == {"good"}
-    assert make_index(root, workers=2, progress=False)[1] == 0  # and is not tried again
+    assert make_index(root, workers=2, progress=False)[1] == 0  # and are not tried again
 
 
-def test_without_its_disk_an_index_knows_nothing_and_recovers(small_set, tmp_path, monkeypatch):
+def test_without_its_disk_an_index_returns_nothing_and_recovers(small_set, tmp_path, monkeypatch):
     root = tmp_path / "videos"
     shutil.copytree(small_set / "val", root)
     index, _ = make_index(root, workers=1, progress=False)
     path = next(root.rglob("*.mp4"))
-    asked = str(path), path.stat().st_size, path.stat().st_mtime_ns
-    assert index.lookup(*asked)
+    identity = str(path), path.stat().st_size, path.stat().st_mtime_ns
+    assert index.lookup(*identity)
     index._connection.close()
-    assert index.lookup(*asked) is None
-    assert index.lookup(*asked)
+    assert index.lookup(*identity) is None
+    assert index.lookup(*identity)
 
 
-def test_a_run_goes_on_with_its_index_and_is_warned_of_another(small_set, tmp_path, capfd, monkeypatch):
+def test_a_resumed_run_warns_if_the_index_changed(small_set, tmp_path, capfd, monkeypatch):
     root = tmp_path / "videos"
     shutil.copytree(small_set, root)
     make_index(root, workers=1, progress=False)

@@ -1,4 +1,4 @@
-"""A cache has the rows and frames of its source, is made in parts on any machine, and says what is wrong with it."""
+"""A cache has the records and frames of its source, can be written in parts, and reports damage."""
 
 import json
 import pickle
@@ -35,10 +35,10 @@ def test_rows_and_keys_are_those_of_the_source(small_set, cached):
     source, copy = open_catalog(small_set), open_catalog(cached)
     assert copy.layout == "cache"
     assert copy.classes == source.classes
-    told = [
+    fields = [
         [(row.id, row.label, row.split, row.start, row.end, row.group) for row in c.records] for c in (source, copy)
     ]
-    assert told[0] == told[1]
+    assert fields[0] == fields[1]
 
 
 @pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "centre"])
@@ -114,7 +114,7 @@ def test_parts_join_to_the_whole(small_set, cached, tmp_path, capsys):
         assert (tmp_path / name).read_bytes() == (cached / name).read_bytes()
 
 
-def test_it_goes_on_where_it_stopped(small_set, cached, tmp_path, capsys, monkeypatch):
+def test_writing_resumes(small_set, cached, tmp_path, capsys, monkeypatch):
     arguments = ["cache", str(small_set), str(tmp_path), "--workers", "1", "--per-shard", "6"]
     make = writer._check
     calls = []
@@ -149,10 +149,10 @@ def test_what_cannot_be_cached_is_named_and_left_out(encode, tmp_path, capsys):
     broken.write_bytes(broken.read_bytes()[:700])
     (tmp_path / "set/d.mp4").write_bytes(b"")
     assert main(["cache", str(tmp_path / "set"), str(tmp_path / "out"), "--workers", "1", "--per-shard", "9"]) == 1
-    said = capsys.readouterr().out
-    assert "2 videos in 1 shards" in said
-    assert "left out: " in said
-    assert str(broken) in said
+    printed = capsys.readouterr().out
+    assert "2 videos in 1 shards" in printed
+    assert "left out: " in printed
+    assert str(broken) in printed
     catalog = open_catalog(tmp_path / "out")
     assert [row.id for row in catalog.records] == ["a.mp4", "c.mp4"]
     assert "2 videos could not be cached" in catalog.describe()
@@ -183,7 +183,7 @@ def first_frame(data):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda data, row: data.__delitem__(slice(600, None)), "no video starts at byte 512"),
         (lambda data, row: data.__setitem__(slice(512, 530), b"\0" * 18), "no video starts at byte 512"),
@@ -193,9 +193,9 @@ def first_frame(data):
         (lambda data, row: data.clear(), "no video starts"),
     ],
 )
-def test_a_damaged_shard_is_named_in_one_sentence(cached, tmp_path, change, said):
+def test_a_damaged_shard_is_named_in_one_sentence(cached, tmp_path, change, message):
     row = damaged(cached, tmp_path, change)
-    with pytest.raises(VideoError, match=said) as caught:
+    with pytest.raises(VideoError, match=message) as caught:
         read_clip(row.path, [0, 3])
     assert str(tmp_path / "shard-000000.tar") in str(caught.value)
     (item,) = ClipDataset(open_catalog(tmp_path).records, ClipSpec(12, 1, 16))[0, 0]

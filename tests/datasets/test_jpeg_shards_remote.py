@@ -39,7 +39,7 @@ def test_what_lies_in_a_store_is_what_lies_in_a_folder(caches):
     assert ClipDataModule(url).classes == here.classes
 
 
-def test_going_on_in_a_store(small_set, caches, capsys):
+def test_writing_resumes_in_a_store(small_set, caches, capsys):
     system = fsspec.filesystem("memory")
     system.rm("/bucket/cached/shard-000002.json")
     assert main(["cache", str(small_set), caches[1], "--workers", "1", "--per-shard", "6"]) == 0
@@ -47,7 +47,7 @@ def test_going_on_in_a_store(small_set, caches, capsys):
 
 
 class Remembering(MemoryFileSystem):
-    """A store that keeps its listings until it is told to forget them, as s3fs does."""
+    """A store that caches its listings, as s3fs does."""
 
     protocol = "remembering"
 
@@ -79,7 +79,7 @@ def test_what_others_write_to_a_store_is_seen():
 
 
 class Ranges(http.server.SimpleHTTPRequestHandler):
-    """Serves the files of a folder, ranges of them where asked, and keeps a list of what it sent."""
+    """Serves files of a folder and ranges of them, and records what it sent."""
 
     sent: list[tuple[str, int]] = []  # noqa: RUF012
     failing: list[None] = []  # noqa: RUF012
@@ -93,9 +93,9 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         data = file.read_bytes()
-        status, asked = 200, self.headers.get("Range")
-        if asked:
-            first, last = asked.removeprefix("bytes=").split("-")
+        status, wanted = 200, self.headers.get("Range")
+        if wanted:
+            first, last = wanted.removeprefix("bytes=").split("-")
             data, status = data[int(first) : int(last) + 1], 206
         self.sent.append((self.path, len(data)))
         self.send_response(status)
@@ -132,7 +132,7 @@ def test_a_clip_is_two_ranged_requests(caches, served):
     np.testing.assert_array_equal(clip, read_clip(here.path, range(0, 12, 3)))
 
 
-def test_far_pieces_are_asked_for_one_by_one(caches, served, monkeypatch):
+def test_distant_ranges_are_separate_requests(caches, served, monkeypatch):
     url, sent = served
     row = open_catalog(url).records[0]
     shard, local = row.path.parent, caches[0] / row.path.parent.name
@@ -154,7 +154,7 @@ def test_forked_workers_read_from_a_store(caches, served):
         np.testing.assert_array_equal(batch["video"], expected["video"])
 
 
-def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypatch):
+def test_a_failed_read_is_tried_again(caches, served, monkeypatch):
     url, _ = served
     row = open_catalog(url).records[11]
     monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
@@ -164,7 +164,7 @@ def test_a_store_that_fails_for_a_moment_is_asked_again(caches, served, monkeypa
     assert not Ranges.failing
 
 
-def test_what_is_not_there_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):
+def test_a_missing_shard_or_cache_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):
     url, _ = served
     row = open_catalog(url).records[0]
     monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)

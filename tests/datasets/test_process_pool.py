@@ -1,4 +1,4 @@
-"""Work on many files is left at once, and by everybody."""
+"""A process pool ends at once, with all its workers."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ with pool.file_workers(2) as workers:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="process groups and /proc")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_nobody_works_on_after_a_signal(name):
+def test_no_worker_outlives_a_signal(name):
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, process_pool.__file__],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A re-encoded copy has the frames of its source, upright, never larger, and only where it is whole."""
+"""A re-encoded copy has the frames of its source, upright and never larger, and exists only if it is complete."""
 
 import av
 import numpy as np

@@ -1,4 +1,4 @@
-"""Several data sets as one: counts, classes, strides, keys, and going on."""
+"""Mixtures of data sets: counts, classes, strides, keys, and resuming."""
 
 import shutil
 from itertools import chain
@@ -66,7 +66,7 @@ MIX = [
 ]
 
 
-def test_one_line_says_what_each_source_is(roots):
+def test_one_line_describes_each_source(roots):
     data = ClipDataModule(str(roots), sources=MIX, **SMALL)
     line = data.mixture.describe()
     assert "\n" not in line
@@ -107,7 +107,7 @@ def test_copies_of_a_row_have_keys_of_their_own_and_epochs_take_turns(roots, tmp
         assert {name: names.count(name) for name in names} == {"one": 22, "two": 44, "mine": 2}
 
 
-def test_goes_on_where_it_stopped_with_other_workers_and_batches(roots, tmp_path):
+def test_resumes_with_other_workers_and_batches(roots, tmp_path):
     def data(**settings):
         return ClipDataModule(str(roots), sources=MIX, global_batch=4, **{**SMALL, **settings})
 

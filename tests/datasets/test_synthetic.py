@@ -66,13 +66,13 @@ def test_keys_decide_everything(digits, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["few.npz", "out", "--clips", "20"], "out is there already"),
+        (["few.npz", "out", "--clips", "20"], "out exists"),
         (["few.npz", "new", "--clips", "25"], "25 clips of 24 digits"),
         (["other.npz", "new", "--clips", "20"], "has neither x and y nor x_train"),
         (["none.npz", "new"], "none.npz"),
     ],
 )
-def test_mistakes_are_told_and_leave_nothing(digits, arguments, message, monkeypatch, capsys):
+def test_mistakes_are_errors_and_leave_nothing(digits, arguments, message, monkeypatch, capsys):
     monkeypatch.chdir(digits[0])
     np.savez("other.npz", z=np.zeros(3))
     with pytest.raises(SystemExit):

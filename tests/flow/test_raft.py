@@ -13,7 +13,7 @@ def test_all_pairs_in_one_pass_equal_a_call_each():
     raft = RaftFlow("random", iterations=3, clips_per_pass=1)
     flow = raft(video, pairs)
     assert flow.shape == (2, 2, 128, 136, 2)
-    assert not raft.net.corr_block.corr_pyramid  # gigabytes that nobody needs any more
+    assert not raft.net.corr_block.corr_pyramid  # gigabytes that are no longer needed
     images = video / 127.5 - 1
     for clip in range(2):
         for pair, (here, there) in enumerate(pairs[clip]):
@@ -42,7 +42,7 @@ def test_random_weights_are_the_same_every_time_and_touch_no_seed():
 
 
 @pytest.mark.parametrize("content", [None, b"no weights", "other"])
-def test_what_is_no_file_of_weights_is_told(tmp_path, content):
+def test_a_file_without_weights_is_refused(tmp_path, content):
     path = tmp_path / "raft.pth"
     if content == "other":
         torch.save({"weight": torch.zeros(1)}, path)

@@ -1,4 +1,4 @@
-"""Frames come out exactly as a decode from the start lists them, from whatever file."""
+"""Frames are exactly those of a decode from the start, for every kind of file."""
 
 import os
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ OPEN_GOP = "open-gop=1:keyint=10:min-keyint=4:scenecut=0"
 X265 = "log-level=error:open-gop=1:keyint=8:min-keyint=4:bframes=3"
 UNEVEN = [40 * k + 7 * k * k % 35 for k in range(30)]
 
-# name: (arguments of `encode`, whether the packets prove which frame lies where)
+# name: (arguments of `encode`, whether the packets determine the position of every frame)
 ODD = {
     "plain.mp4": ({"options": B_FRAMES, "frames": 50}, True),
     "one_frame.mp4": ({"frames": 1}, True),
@@ -54,7 +54,7 @@ ODD = {
 def decode_from_start(
     path: Path, wanted: Iterable[int] | None = None, threads: int = 0
 ) -> tuple[int, dict[int, np.ndarray]]:
-    """How many frames PyAV lists, and those wanted as it converts them by default."""
+    """Number of frames that PyAV decodes, and the wanted ones as it converts them by default."""
     ids, frames, count = None if wanted is None else set(wanted), {}, 0
     with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.video[0]
@@ -192,7 +192,7 @@ def test_a_size_already_right_is_left_alone(encode, tmp_path):
     np.testing.assert_array_equal(read_clip(path, [1], 47), read_clip(path, [1]))
 
 
-def test_ids_outside_the_video_and_nonsense_are_refused(plain):
+def test_invalid_ids_are_refused(plain):
     for ids in ([80], [0, 1000]):
         with pytest.raises(IndexError, match=r"has 80"):
             read_clip(plain, ids)
@@ -205,11 +205,11 @@ def test_ids_outside_the_video_and_nonsense_are_refused(plain):
         read_clip(plain, [0], 0)
 
 
-def test_files_that_are_no_video_are_refused_by_name_and_reason(plain, tmp_path):
+def test_files_that_are_not_videos_are_refused_with_name_and_reason(plain, tmp_path):
     empty, text, half, sound = (tmp_path / name for name in ("empty.mp4", "text.mp4", "half.mp4", "sound.mp4"))
     empty.touch()
     text.write_text("not a video\n" * 50)
-    half.write_bytes(plain.read_bytes()[: plain.stat().st_size // 2])  # the index of an MP4 is its end
+    half.write_bytes(plain.read_bytes()[: plain.stat().st_size // 2])  # the index of an MP4 file is at its end
     write_sound(sound)
     reasons = {
         tmp_path / "missing.mp4": "No such file",
@@ -240,7 +240,7 @@ def damage(path: Path, kind: str, target: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["cut off", "zeros", "noise"])
-def test_frames_before_damage_are_read_and_those_behind_refused(kind, plain, tmp_path):
+def test_frames_before_damage_are_read_and_those_after_it_refused(kind, plain, tmp_path):
     whole = copy_packets(plain, tmp_path / "index_first.mp4", movflags="faststart")
     path = damage(whole, kind, tmp_path / "damaged.mp4")
     frames = []

@@ -1,4 +1,4 @@
-"""What a clip is, how training augments it, and what a method requests beside it: frozen values, passed on whole."""
+"""What a clip is, how training augments it, and what a method requests in addition; immutable values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

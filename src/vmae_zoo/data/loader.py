@@ -97,7 +97,7 @@ def _ignore_group_signals() -> None:
     for name in ("SIGINT", "SIGUSR1", "SIGHUP"):  # Windows has only the first
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # Linux: tells the sender of a signal
+    if hasattr(signal, "sigwaitinfo"):  # Linux; returns the sender of a signal
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
 

@@ -2,7 +2,7 @@
 
 ``csv``: columns ``path`` and any of ``label`` (a name or a number), ``split``, ``start``, ``end`` (seconds), ``group``
 (what a clip was cut from), ``split1``, ``split2``, ... (numbered splits); others are ignored. The root is the file, or
-a folder that holds exactly one such file.
+a folder with exactly one such file.
 
 ``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs or commas; a path
 may be quoted and may contain spaces. The root is the file, or a folder with ``train.csv``, ``val.csv``, ``test.csv``
@@ -118,7 +118,7 @@ CSV = Layout(
 )
 LIST = Layout(
     "list",
-    "train.csv (and val.csv) with lines 'path label', or such a file as root",
+    "train.csv (and val.csv) with lines 'path label', or a list file as root",
     lambda root: bool(_lists(root)),
     _read_lists,
 )

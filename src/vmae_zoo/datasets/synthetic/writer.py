@@ -1,9 +1,7 @@
-"""Videos and CSV files in a folder that is there whole or not at all."""
+"""Writing a data set of videos and CSV files."""
 
 import csv
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,27 +9,26 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vmae_zoo.atomic_write import atomic_folder
 from vmae_zoo.datasets.synthetic.demo import encode
 
 Line = Mapping[str, str]
 
 
 def write_data(out: Path, videos: Mapping[str, Callable[[], np.ndarray]], tables: Mapping[str, Sequence[Line]]) -> None:
-    """Encode videos and write the CSV files that list them.
+    """Encode videos and write the CSV files that list them; the folder appears once it is complete.
 
     Args:
-        out: the folder; it must not be there yet.
-        videos: functions that give uint8 (T, H, W, 3), by path in the folder.
-        tables: lines by file name; those of a file have the same columns.
+        out: the folder, which must not exist.
+        videos: functions that return uint8 (T, H, W, 3), by path in the folder.
+        tables: rows by file name; all rows of a file have the same columns.
 
     Raises:
-        ValueError: the folder is there.
+        ValueError: the folder exists.
     """
     if out.exists():
-        raise ValueError(f"{out} is there already: name another folder, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+        raise ValueError(f"{out} exists: choose another folder, or remove it")
+    with atomic_folder(out) as partial:
         for folder in {(partial / name).parent for name in videos}:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as pool:
@@ -43,10 +40,6 @@ def write_data(out: Path, videos: Mapping[str, Callable[[], np.ndarray]], tables
                 writer = csv.DictWriter(file, list(lines[0]))
                 writer.writeheader()
                 writer.writerows(lines)
-        partial.chmod(0o755)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _with_bar(jobs: Iterable[None], total: int) -> Iterable[None]:
