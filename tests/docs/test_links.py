@@ -1,0 +1,160 @@
+"""Every link of the docs leads somewhere, and every command in them is one that the program takes."""
+
+import argparse
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from vmae_zoo.cli import main as command_line
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+RECIPE = re.compile(r"(?<![\w/.-])recipes/[\w./-]+\.yaml")
+PROGRAMS = ("vmae-zoo", "lightning")
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return BLOCK.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    words = (re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)) for text in HEADING.findall(prose(page)))
+    return {text.strip().lower().replace(" ", "-") for text in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_heading_that_exist(page):
+    wrong = []
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert not wrong
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(index))}
+    assert {page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index} == set()
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str], bool]]:
+    """Commands of this program in a page: the line, the arguments, and whether the line is whole.
+
+    A mention such as `vmae-zoo index` in a sentence leaves out what the subcommand requires.
+    """
+    text = page.read_text()
+    blocks = [body for language, body in BLOCK.findall(text) if language in ("", "bash")]
+    lines = [(line, True) for body in blocks for line in body.replace("\\\n", " ").splitlines()]
+    for line, whole in [*lines, *((code, False) for code in INLINE.findall(prose(page)))]:
+        for part in line.split("&&"):
+            try:
+                words = shlex.split(part, comments=True)
+            except ValueError:
+                continue
+            start = next((place for place, word in enumerate(words) if starts(words, place)), None)
+            if start is None or (not whole and start != 0):
+                continue
+            arguments = words[start + 1 :]
+            if arguments and "..." not in arguments and not arguments[0].isupper():
+                yield line.strip(), arguments, whole or len(arguments) > 2
+    return
+
+
+def starts(words: list[str], place: int) -> bool:
+    """Whether the program's name is at this place."""
+    prefix = words[:place]
+    if words[place] in PROGRAMS:
+        return all("=" in word or word in ("srun", "nohup") for word in prefix)
+    return words[place] == "vmae_zoo" and prefix[-1:] == ["-m"]
+
+
+def check(arguments: list[str], whole: bool) -> None:
+    """``ValueError`` or ``SystemExit`` unless the program takes these arguments."""
+    name, *rest = arguments
+    if name in ("--help", "--version"):
+        return
+    if name in command_line.TRAINER_VERBS:
+        check_trainer_options(rest)
+    elif name not in command_line.VERBS:
+        raise ValueError(f"no subcommand {name}")
+    elif whole and "--help" not in rest:
+        parser_of(name, rest[0] if name == "bench" and rest else "").parse_args(rest[1:] if name == "bench" else rest)
+
+
+@cache
+def parser_of(name: str, measured: str) -> argparse.ArgumentParser:
+    """The parser of a subcommand, or of what `bench` measures."""
+    if name != "bench":
+        return command_line.parser_of(name, import_module(command_line.VERBS[name][0]))
+    parser = argparse.ArgumentParser(prog=f"vmae-zoo bench {measured}")
+    import_module(f"vmae_zoo.bench.{measured}").configure(parser)
+    return parser
+
+
+def check_trainer_options(arguments: list[str]) -> None:
+    """``ValueError`` if Lightning's command line has no such option."""
+    for word in arguments:
+        option = word.partition("=")[0].removesuffix("+").removeprefix("--")
+        group, _, setting = option.removeprefix("no-").partition(".")
+        if not word.startswith("--"):
+            continue
+        if group not in settings() or (setting and setting.split(".")[0] not in settings()[group]):
+            raise ValueError(f"fit has no option --{option}")
+
+
+@cache
+def settings() -> dict[str, set[str]]:
+    """The settings of each group that `fit` takes."""
+    from lightning import Trainer
+
+    from vmae_zoo.cli.lightning_cli import CALLBACKS
+    from vmae_zoo.cli.recipe_check import known_settings
+    from vmae_zoo.data import ClipDataModule
+    from vmae_zoo.methods import registry
+
+    classes = {"trainer": [Trainer], "data": [ClipDataModule], **{key: [value] for key, value in CALLBACKS.items()}}
+    found = {group: set[str]() for group in ("help", "config", "ckpt_path", "json", "print_config", "seed_everything")}
+    for group, owners in classes.items():
+        found[group] = {name for owner in owners for name in inspect.signature(owner).parameters}
+    methods = [registry.resolve_method(name) for name in registry.METHODS]
+    found["model"] = {"help"}.union(*(known_settings(method) for method in methods))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_one_that_the_program_takes(page, capsys):
+    wrong = {}
+    for line, arguments, whole in commands(page):
+        try:
+            check(arguments, whole)
+        except (ValueError, SystemExit) as error:
+            wrong[line] = f"{error} {capsys.readouterr().err.strip()[-200:]}"
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_recipe_and_benchmark_that_is_named_exists(page):
+    text = page.read_text()
+    recipes = {name for name in RECIPE.findall(text) if not (ROOT / name).is_file()}
+    benchmarks = {
+        name
+        for name in re.findall(r"python -m benchmarks\.(\w+)", text)
+        if not (ROOT / "benchmarks" / f"{name}.py").is_file() and not (ROOT / "benchmarks" / name).is_dir()
+    }
+    assert not recipes | benchmarks
