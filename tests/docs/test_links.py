@@ -15,7 +15,7 @@ from vmae_zoo.cli import main as command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -30,14 +30,14 @@ def prose(page: Path) -> str:
 
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
-    words = (re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)) for text in HEADING.findall(prose(page)))
-    return {text.strip().lower().replace(" ", "-") for text in words}
+    headings = (LINK.sub(r"\1", heading) for heading in HEADING.findall(prose(page)))
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_file_and_heading_that_exist(page):
     wrong = []
-    for link in LINK.findall(prose(page)):
+    for _, link in LINK.findall(prose(page)):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         if "://" in link or link.startswith("mailto:"):
@@ -49,7 +49,7 @@ def test_every_link_leads_to_a_file_and_heading_that_exist(page):
 
 def test_every_page_is_in_the_table_of_contents():
     index = ROOT / "docs" / "index.md"
-    linked = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(index))}
+    linked = {(index.parent / link.partition("#")[0]).resolve() for _, link in LINK.findall(prose(index))}
     assert {page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index} == set()
 
 
@@ -89,9 +89,9 @@ def check(arguments: list[str], whole: bool) -> None:
     name, *rest = arguments
     if name in ("--help", "--version"):
         return
-    if name in command_line.TRAINER_VERBS:
+    if name in command_line.TRAINER_SUBCOMMANDS:
         check_trainer_options(rest)
-    elif name not in command_line.VERBS:
+    elif name not in command_line.SUBCOMMANDS:
         raise ValueError(f"no subcommand {name}")
     elif whole and "--help" not in rest:
         parser_of(name, rest[0] if name == "bench" and rest else "").parse_args(rest[1:] if name == "bench" else rest)
@@ -101,7 +101,7 @@ def check(arguments: list[str], whole: bool) -> None:
 def parser_of(name: str, measured: str) -> argparse.ArgumentParser:
     """The parser of a subcommand, or of what `bench` measures."""
     if name != "bench":
-        return command_line.parser_of(name, import_module(command_line.VERBS[name][0]))
+        return command_line.build_parser(name, import_module(command_line.SUBCOMMANDS[name][0]))
     parser = argparse.ArgumentParser(prog=f"vmae-zoo bench {measured}")
     import_module(f"vmae_zoo.bench.{measured}").configure(parser)
     return parser
