@@ -154,7 +154,7 @@ def test_every_recipe_and_benchmark_that_is_named_exists(page):
     recipes = {name for name in RECIPE.findall(text) if not (ROOT / name).is_file()}
     benchmarks = {
         name
-        for name in re.findall(r"python -m benchmarks\.(\w+)", text)
+        for name in re.findall(r"python -m benchmarks\.([a-z_]+)", text)
         if not (ROOT / "benchmarks" / f"{name}.py").is_file() and not (ROOT / "benchmarks" / name).is_dir()
     }
     assert not recipes | benchmarks
