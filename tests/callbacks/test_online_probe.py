@@ -134,7 +134,7 @@ def test_data_without_labels_is_not_probed(videos, tmp_path):
         accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, default_root_dir=tmp_path, callbacks=[probe],
     )  # fmt: skip
-    with pytest.warns(UserWarning, match="labelled"):
+    with pytest.warns(UserWarning, match="online_probe is disabled"):
         trainer.fit(model, datamodule=flat)
     assert "probe/top1" not in trainer.callback_metrics
 

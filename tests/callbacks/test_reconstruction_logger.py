@@ -1,4 +1,4 @@
-"""Pictures during training: written however short the run, and training does not notice."""
+"""Images of reconstructions during training, which they do not change."""
 
 import json
 
@@ -72,7 +72,7 @@ def lines(folder):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-def test_a_picture_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
+def test_an_image_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
     logger = TensorBoardLogger(tmp_path / "tb")
     train(tmp_path, ReconstructionLogger(every_n_steps=2), steps=5, precision=precision, logger=logger)
     assert sorted(p.name for p in (tmp_path / "pictures").glob("*.png")) == [
@@ -86,12 +86,12 @@ def test_a_picture_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
     assert b"reconstruction/mse_over_zero" in events.read_bytes()
 
 
-def test_a_run_of_one_step_has_one(tmp_path):
+def test_a_run_of_one_step_has_an_image(tmp_path):
     train(tmp_path, ReconstructionLogger(), steps=1)
     assert [line["step"] for line in lines(tmp_path)] == [1]
 
 
-def test_training_does_not_notice(tmp_path):
+def test_training_is_not_changed(tmp_path):
     plain, drawn = Losses(), Losses()
     train(tmp_path, plain, steps=4)
     state = torch.get_rng_state()
@@ -112,7 +112,7 @@ def test_a_trial_run_writes_nothing(tmp_path):
     assert not (tmp_path / "pictures").exists()
 
 
-def test_the_clips_are_held_back_ones_where_there_are_some(tmp_path):
+def test_the_clips_are_those_of_the_validation_set(tmp_path):
     for split, shades in (("train", (10, 20, 30, 40)), ("val", (200, 220))):
         for shade in shades:
             file = tmp_path / "videos" / split / "grey" / f"{shade}.mp4"

@@ -1,6 +1,4 @@
-"""Throughput is what the clock says, and waiting is put down to what was waited for."""
-
-import time
+"""Throughput equals that of a given clock; only waiting for training batches counts as waiting."""
 
 import lightning
 import pytest
@@ -14,7 +12,7 @@ from vmae_zoo.training.checkpointing import LastCheckpoint
 
 
 class Clock:
-    """A clock that moves only when told to."""
+    """A clock that is advanced by the test."""
 
     def __init__(self, monkeypatch):
         self.seconds = 0.0
@@ -25,7 +23,7 @@ class Clock:
 
 
 class Clips(Dataset):
-    """Eight-clip batches that take a while to get."""
+    """Batches of eight clips that take time to load."""
 
     def __init__(self, clock, count, seconds):
         self.clock, self.count, self.seconds = clock, count, seconds
@@ -85,7 +83,7 @@ def train(folder, clock, callback, data, module, *more, val=None, **settings):
     return trainer, [row for row in logger.rows if "throughput/clips_per_s" in row]
 
 
-def test_speed_waiting_and_time_left_are_those_of_the_clock(tmp_path, monkeypatch):
+def test_speed_waiting_and_time_left_follow_the_clock(tmp_path, monkeypatch):
     clock = Clock(monkeypatch)
     trainer, rows = train(tmp_path, clock, Throughput(), Clips(clock, 30, 0.1), Slow(clock, 0.3), max_steps=25)
     assert [row["step"] + 1 for row in rows] == [10, 15, 20, 25]
@@ -125,7 +123,7 @@ def test_validation_and_checkpoints_are_not_waiting_for_data(tmp_path, monkeypat
         assert row["throughput/step_ms"] > 5000  # but the time did pass
 
 
-def test_the_first_steps_do_not_count(tmp_path, monkeypatch):
+def test_warmup_steps_are_not_measured(tmp_path, monkeypatch):
     clock = Clock(monkeypatch)
     module = Slow(clock, 0.2)
     step = module.training_step
@@ -148,7 +146,7 @@ def test_accumulated_batches_make_one_step(tmp_path, monkeypatch):
     assert rows[1]["throughput/clips"] == 320
 
 
-def test_clips_go_on_being_counted_in_a_resumed_run(tmp_path, monkeypatch):
+def test_the_number_of_clips_continues_in_a_resumed_run(tmp_path, monkeypatch):
     clock = Clock(monkeypatch)
     first, second = Throughput(), Throughput()
     train(tmp_path / "a", clock, first, Clips(clock, 3, 0.1), Slow(clock, 0.1))
@@ -157,20 +155,11 @@ def test_clips_go_on_being_counted_in_a_resumed_run(tmp_path, monkeypatch):
     assert second.clips == 7 * 8
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.3, 1), (0.01, 0)])
-def test_advice_is_given_once_when_the_device_waits(tmp_path, monkeypatch, seconds, said):
+@pytest.mark.parametrize(("seconds", "hints"), [(0.3, 1), (0.01, 0)])
+def test_a_hint_is_printed_once_if_the_device_waits(tmp_path, monkeypatch, seconds, hints):
     clock = Clock(monkeypatch)
     lines = []
     monkeypatch.setattr(throughput, "rank_zero_info", lines.append)
     train(tmp_path, clock, Throughput(), Clips(clock, 60, seconds), Slow(clock, 0.3))
-    assert len(lines) == said
-    if said:
-        assert lines[0] == (
-            "the device waits 50 % of the time for data: more workers (now 0; --data.workers N), or `vmae-zoo reencode`"
-        )
-
-
-def test_a_marked_interval_is_what_the_host_measures():
-    start = time.perf_counter()
-    time.sleep(0.02)
-    assert 0.02 <= throughput.between(start, time.perf_counter()) < 1
+    assert len(lines) == hints
+    assert all("50 %" in line and "data.workers (now 0)" in line for line in lines)

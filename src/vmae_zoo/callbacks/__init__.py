@@ -1,15 +1,17 @@
-"""What happens beside training: the run folder, progress, pictures, throughput, and steps that must not be made.
+"""Callbacks of the trainer, beside the checkpoints of `vmae_zoo.training`.
 
-================  =====================================================================================================
-`SkipNonFiniteSteps`     skips a step whose loss or gradient is not finite; goes back or stops when that goes on
-`Throughput`      clips/s, step time, data-wait share, time left, MFU, memory; advice when the device waits for data
-`ReconstructionLogger`        reconstructions of the same clips, with numbers
-`OnlineProbe`     k-NN or a linear probe on the encoder's features, now and then
-`RunFolder`       the run's folder and its summary
-`LineProgress`   lines instead of a bar, where there is no terminal
-================  =====================================================================================================
+======================  ===============================================================================================
+`SkipNonFiniteSteps`    skips steps whose loss or gradient is not finite; rolls back or ends the run if many follow
+`Throughput`            clips/s, step time, data-wait fraction, time left, MFU, memory; a hint if the device waits
+`ReconstructionLogger`  reconstructions of fixed clips, as images and as numbers
+`OnlineProbe`           k-NN or a linear probe on the encoder's features during training
+`EMA`                   an exponential moving average of the weights
+`RunFolder`             the folder of the run and its summary
+`LineProgress`          printed lines instead of a progress bar if there is no terminal
+======================  ===============================================================================================
 """
 
+from vmae_zoo.callbacks.ema import EMA
 from vmae_zoo.callbacks.line_progress import LineProgress
 from vmae_zoo.callbacks.online_probe import OnlineProbe
 from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger
@@ -18,6 +20,7 @@ from vmae_zoo.callbacks.skip_nonfinite import DivergedError, SkipNonFiniteSteps
 from vmae_zoo.callbacks.throughput import Throughput
 
 __all__ = [
+    "EMA",
     "DivergedError",
     "LineProgress",
     "OnlineProbe",

@@ -1,8 +1,9 @@
-"""A running average of the weights, which is validated with and saved first.
+"""An exponential moving average of the weights, which is validated and saved as the model.
 
-Lightning's `WeightAveraging` keeps it; left alone, that callback keeps the average on the CPU (which the device then
-waits for each step), overwrites the weights with it when training ends (so that a longer run could not go on from
-there), and saves the two the wrong way round in the middle of a validation.
+A subclass of Lightning's `WeightAveraging`, which keeps the average on the CPU (a host-device sync every step),
+overwrites the trained weights with it at the end of training (so that a longer run could not be resumed), and exchanges
+the two in a checkpoint that is saved during a validation. It overrides the private ``_swap_models`` and sets the
+private ``_average_model``, of Lightning 2.6.
 """
 
 from typing import Any
@@ -13,58 +14,63 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-RAW = "current_model_state"  # Lightning's key for the weights that are trained; "state_dict" holds the average
+RAW = "current_model_state"  # Lightning's key of the trained weights; "state_dict" holds the average
 
 
 class EMA(WeightAveraging):
-    """Averages the weights after each optimiser step: ``average = decay * average + (1 - decay) * weights``.
+    """Averages the weights after each optimizer step: ``average = decay * average + (1 - decay) * weights``.
 
-    A checkpoint's "state_dict" is then the average (`load_pretrained`, `validate` and the probes take that one), and
-    the weights that are trained lie beside it, so that a resumed run is exact. Losses of training and pictures are of
-    the weights that are trained. Buffers are not averaged.
+    The "state_dict" of a checkpoint is the average, which `load_pretrained`, `validate` and the probes use; the trained
+    weights are saved beside it, so that a resumed run is exact. Training losses and reconstructions use the trained
+    weights. Buffers are not averaged.
 
     Args:
-        decay: 0.9999 is usual for long runs, 0.99 for short ones; None keeps no average.
+        decay: in (0, 1), for example 0.9999 for long runs and 0.99 for short ones; None disables the average.
     """
 
     def __init__(self, decay: float | None = None):
         if decay is not None and not 0 < decay < 1:
-            raise ValueError(f"ema.decay = {decay}: choose between 0 and 1, such as 0.9999, or null")
+            raise ValueError(f"ema.decay = {decay}: choose a value between 0 and 1, such as 0.9999, or null")
         super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay or 0.0))
         self.decay = decay
         self._swapped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Start from the weights that training starts from."""
+        """Initialize the average with the weights at the start of training."""
         if self.decay is None or stage != "fit":
             return
         if not isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy)):
-            raise ValueError("ema.decay wants whole weights, which this strategy shards: use ddp, or leave it out")
+            raise ValueError(
+                f"ema.decay = {self.decay} does not support a strategy that shards weights: use ddp, or set it to null"
+            )
         if str(trainer.precision).endswith("-true") and trainer.precision != "32-true":
-            raise ValueError(f"ema.decay under precision {trainer.precision} rounds to nothing: use bf16-mixed")
+            raise ValueError(
+                f"trainer.precision = {trainer.precision} rounds the updates of ema.decay = {self.decay} to 0: "
+                "use bf16-mixed"
+            )
         device = trainer.strategy.root_device
         self._average_model = AveragedModel(pl_module, device, **self._kwargs, use_buffers=False)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Average, once a step."""
+        """Update the average once per optimizer step."""
         if self._average_model is not None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the weights as they are."""
+        """Keep the trained weights."""
 
     def _swap_models(self, pl_module: LightningModule) -> None:
         self._swapped = not self._swapped
         super()._swap_models(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing where no average is kept."""
+        """Step of the last update; empty without an average."""
         return super().state_dict() if self._average_model is not None else {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put the average first, also while it stands in for the weights in a validation."""
+        """Save the average as "state_dict", also while it is swapped with the weights during a validation."""
         if self._average_model is None:
             return
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
@@ -72,18 +78,20 @@ class EMA(WeightAveraging):
             checkpoint["state_dict"], checkpoint[RAW] = checkpoint[RAW], checkpoint["state_dict"]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with both; a run without an average goes on with the weights that were trained."""
+        """Restore both; without an average, resume from the trained weights."""
         if trainer.state.fn != "fit":
             return
         if self._average_model is not None:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
         elif RAW in checkpoint:
-            rank_zero_warn("the checkpoint's averaged weights are dropped: give --ema.decay to keep the average")
+            rank_zero_warn(
+                "the checkpoint has averaged weights, which this run discards: set ema.decay to keep the average"
+            )
             load_weights(trainer, checkpoint)
 
 
 def load_weights(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Put in the weights that are trained; under ``fsdp2`` reading the file has put in those of "state_dict"."""
+    """Load the trained weights of a checkpoint; with ``fsdp2``, reading the file has loaded its "state_dict"."""
     weights = checkpoint.get(RAW, checkpoint.get("state_dict"))
     if weights is not None:
         trainer.strategy.load_model_state_dict({"state_dict": weights})

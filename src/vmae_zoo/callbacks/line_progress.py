@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line now and then instead of a bar that fills a log file."""
+"""Progress as printed lines, for log files, where a progress bar would fill them."""
 
 import math
 import time
@@ -9,41 +9,41 @@ from lightning.pytorch.callbacks import ProgressBar
 
 
 class LineProgress(ProgressBar):
-    """Prints step, epoch, what the method logs for the bar, and the time left.
+    """Prints step, epoch, the metrics logged with ``prog_bar=True``, and the time left.
 
     Args:
-        every_seconds: from one line to the next; in a long run the lines move apart, a twentieth of the time so far.
+        every_seconds: minimum seconds between two lines; in a long run a twentieth of the time so far, if that is more.
     """
 
     def __init__(self, every_seconds: float = 10.0):
         super().__init__()
         self.every_seconds = every_seconds
         self._enabled = True
-        self._started = self._next = time.monotonic()
+        self._start = self._next = time.monotonic()
         self._first_step = 0
 
     def disable(self) -> None:
-        """Print nothing: Lightning asks this of every process but the first."""
+        """Print nothing; Lightning calls this in every process but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Print."""
+        """Print lines."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from here."""
-        self._started = self._next = time.monotonic()
+        """Measure time and steps from here."""
+        self._start = self._next = time.monotonic()
         self._first_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Print a line when it is time for one."""
+        """Print a line if one is due."""
         now = time.monotonic()
         steps = trainer.global_step - self._first_step
         if not self._enabled or steps < 1 or now < self._next:
             return
-        elapsed = now - self._started
+        elapsed = now - self._start
         self._next = now + max(self.every_seconds, elapsed / 20)
         total = total_steps(trainer)
         parts = [f"step {trainer.global_step}{f'/{total}' if total else ''}"]
@@ -54,12 +54,12 @@ class LineProgress(ProgressBar):
         print("  ".join(parts), flush=True)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What the method logs for the bar; the version of the log folder, which Lightning adds, says nothing here."""
+        """Metrics for the progress bar, without "v_num", the version of the log folder that Lightning adds."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def total_steps(trainer: Trainer) -> int | None:
-    """Optimiser steps of the whole run; None where it has no end."""
+    """Optimizer steps of the whole run; None if its length is not limited."""
     per_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
     epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.inf
     by_epochs = math.ceil(per_epoch) * epochs if math.isfinite(per_epoch) else math.inf

@@ -1,4 +1,4 @@
-"""Reconstructions of the same clips as training goes on, with numbers, in the run folder and in TensorBoard."""
+"""Reconstructions of fixed clips during training, as images and numbers, in the run folder and in TensorBoard."""
 
 import json
 from pathlib import Path
@@ -20,62 +20,62 @@ from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconst
 class ReconstructionLogger(Callback):
     """Writes ``pictures/step-N.png`` and a line of ``pictures/numbers.jsonl``; nothing for methods without pixels.
 
-    The clips are held-back ones where the data has some, else training clips, and always the same: middle of the video,
-    centre crop, one mask. No random state is used and the method's mode stays as it is.
+    The clips are the same at every step: middle of the video, center crop, fixed mask, of the validation set if there
+    is one, else of the training set. No global random state is used, and the mode of the method is restored.
 
     Args:
-        every_n_steps: optimiser steps from one picture to the next; there is always one at the end of training.
-        clips: how many clips.
-        columns: frames shown of each.
+        every_n_steps: optimizer steps between two images; there is always one at the end of training.
+        clips: number of clips.
+        columns: number of frames of each clip.
     """
 
     def __init__(self, every_n_steps: int = 500, clips: int = 2, columns: int = 8):
         for name, value in {"every_n_steps": every_n_steps, "clips": clips, "columns": columns}.items():
             if value < 1:
-                raise ValueError(f"pictures.{name} = {value}: it counts from 1")
+                raise ValueError(f"pictures.{name} = {value}: must be >= 1")
         self.every_n_steps = every_n_steps
         self.clips = clips
         self.columns = columns
         self._batch: dict[str, Any] | None = None
-        self._drawn_at: int | None = None
+        self._written_at: int | None = None
         self._last: Reconstruction | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A resumed run has the picture of the step that it starts from."""
-        self._drawn_at = trainer.global_step or None
+        """A resumed run already has an image of its first step."""
+        self._written_at = trainer.global_step or None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw every ``every_n_steps``."""
+        """Write an image every ``every_n_steps``."""
         if self._batch is None and reconstructs(pl_module):
             self._batch = fixed_clips(trainer, self.clips) or {
                 name: values[: self.clips].cpu() for name, values in batch.items()
             }
         if trainer.global_step and trainer.global_step % self.every_n_steps == 0:
-            self._draw(trainer, pl_module)
+            self._log(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the end of training, and say how near it came."""
-        self._draw(trainer, pl_module)
+        """Write an image of the end of training and print its error."""
+        self._log(trainer, pl_module)
         if self._last is not None and trainer.is_global_zero:
             print(f"reconstruction: {caption(self._last.mse.mean(), self._last.zero_mse.mean())}", flush=True)
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._batch is None or trainer.global_step == self._drawn_at or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._batch is None or trainer.global_step == self._written_at or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._drawn_at = trainer.global_step
-        alone = isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))
-        if alone and not trainer.is_global_zero:
-            return  # with sharded weights every process takes part in the forward pass
+        self._written_at = trainer.global_step
+        replicated = isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))
+        if replicated and not trainer.is_global_zero:
+            return  # only sharded weights need every process in the forward pass
         batch = {name: values.to(pl_module.device) for name, values in self._batch.items()}
         with trainer.precision_plugin.forward_context():
             self._last = reconstruct(pl_module, batch)  # type: ignore[arg-type]
         if trainer.is_global_zero:
             try:
                 self._write(trainer, self._last)
-            except OSError as error:  # a full disk: no reason to end a run
-                rank_zero_warn(f"no picture of step {trainer.global_step}: {error.strerror or error}")
+            except OSError as error:  # a full disk does not end the run
+                rank_zero_warn(f"the image of step {trainer.global_step} was not written: {error.strerror or error}")
 
     def _write(self, trainer: Trainer, result: Reconstruction) -> None:
         step, numbers = trainer.global_step, result.numbers()
@@ -92,7 +92,7 @@ class ReconstructionLogger(Callback):
 
 
 def fixed_clips(trainer: Trainer, clips: int) -> dict[str, torch.Tensor] | None:
-    """Held-back clips, or training clips, spread over the records; None if the data module lists none."""
+    """Validation clips, or training clips, spread over the records; None if the data module lists none."""
     data = data_of(trainer)
     records = data.validation_records or data.records
     if not records:

@@ -1,4 +1,4 @@
-"""The run folder: the same for every process, announced at the start, summed up in ``summary.json``."""
+"""The folder of a run and its ``summary.json``."""
 
 import json
 import math
@@ -16,6 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 import vmae_zoo
+from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.data.interfaces import VideoDataModule, data_of
 from vmae_zoo.lightning_internals import set_default_root_dir
 
@@ -23,14 +24,14 @@ PACKAGES = ("torch", "lightning", "torchvision", "timm", "av")
 
 
 class RunFolder(Callback):
-    """Settles the folder and keeps ``summary.json`` in it.
+    """Sets the run folder, the same in every process, and writes ``summary.json`` into it.
 
     ``trainer.default_root_dir`` and ``trainer.log_dir`` are the run folder from ``setup`` on.
 
     Args:
-        folder: the run folder as this process named it; that of the first process counts.
+        folder: the run folder; that of the first process is used by all.
         recipe: name of the recipe.
-        new: whether the folder was made for this run; it is removed again when training does not even start.
+        new: whether the folder was created for this run; it is removed if training does not start.
     """
 
     def __init__(self, folder: Path, recipe: str, new: bool = True):
@@ -38,22 +39,22 @@ class RunFolder(Callback):
         self.recipe = recipe
         self.new = new
         self.training = False
-        self._started = self._session = time.time()
+        self._started = self._resumed = time.time()
         self._seconds_before = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take over the first process's folder."""
+        """Use the folder of the first process."""
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         set_default_root_dir(trainer, str(self.folder))
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what runs where."""
+        """Print recipe, batch, model, device and folder."""
         print("\n".join(self.opening(trainer, pl_module)), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start counting, on from an earlier session if there was one."""
-        self.training, self._session = True, time.time()
+        """Measure the time, and add that before a resumption."""
+        self.training, self._resumed = True, time.time()
         before = read_summary(self.folder) if trainer.global_step else {}
         self._seconds_before = before.get("seconds", 0.0)
         if "started" in before:
@@ -63,17 +64,17 @@ class RunFolder(Callback):
         self.write(trainer, "running")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the summary as new as the checkpoint."""
+        """Update the summary with each checkpoint."""
         if self.training:
             self.write(trainer, "running")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum up a run that went through."""
+        """Write the summary of a finished run."""
         self.training = False
         self.write(trainer, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Sum up one that did not; leave nothing of one that never began."""
+        """Write the summary of an interrupted or failed run; remove the folder of one that did not start."""
         if self.training:
             self.training = False
             stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
@@ -82,7 +83,7 @@ class RunFolder(Callback):
             remove(self.folder)
 
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
-        """The lines printed before training starts."""
+        """Lines that are printed before training starts."""
         lines = [f"recipe: {self.recipe}, seed {os.environ.get('PL_GLOBAL_SEED', 'not set')}"]
         data = data_of(trainer)
         if data.global_batch:
@@ -101,7 +102,7 @@ class RunFolder(Callback):
             "recipe": self.recipe,
             "state": state,
             "started": datetime.fromtimestamp(self._started).isoformat(timespec="seconds"),
-            "seconds": round(self._seconds_before + time.time() - self._session, 1),
+            "seconds": round(self._seconds_before + time.time() - self._resumed, 1),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
             "samples": trainer.global_step * global_batch if global_batch else None,
@@ -113,31 +114,31 @@ class RunFolder(Callback):
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "versions": versions(),
         }
-        partial = self.folder / "summary.json.partial"
+        file = self.folder / "summary.json"
         try:
-            partial.write_text(json.dumps(summary, indent=2) + "\n")
-            partial.replace(self.folder / "summary.json")
-        except OSError as error:  # a full disk: no reason to end a run
-            rank_zero_warn(f"{self.folder / 'summary.json'} is not up to date: {error.strerror}")
+            with atomic_write(file) as partial:
+                partial.write_text(json.dumps(summary, indent=2) + "\n")
+        except OSError as error:  # a full disk does not end the run
+            rank_zero_warn(f"{file} is not up to date: {error.strerror}")
 
 
 def remove(folder: Path) -> None:
-    """Remove a run folder, and those above it that held nothing else (``runs/<recipe>``, ``runs``)."""
+    """Remove a run folder, and its parents ``runs/<recipe>`` and ``runs`` if they are empty then."""
     shutil.rmtree(folder, ignore_errors=True)
-    for above in (folder.parent, folder.parent.parent):
-        if any(above.iterdir()):
+    for parent in (folder.parent, folder.parent.parent):
+        if any(parent.iterdir()):
             return
-        above.rmdir()
+        parent.rmdir()
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """What ``summary.json`` of a run folder holds; nothing where there is none."""
+    """Content of ``summary.json`` of a run folder; empty if there is none."""
     file = folder / "summary.json"
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def batch_arithmetic(data: VideoDataModule, trainer: Trainer) -> str:
-    """How the global batch comes about: ``8 clips x 2 processes x 4 accumulated = 64``."""
+    """Factors of the global batch: ``8 clips x 2 processes x 4 accumulated = 64 clips a step``."""
     parts = [f"{data.batch_size} clips", f"{trainer.world_size} process{'es' if trainer.world_size > 1 else ''}"]
     if trainer.accumulate_grad_batches > 1:
         parts.append(f"{trainer.accumulate_grad_batches} accumulated")
@@ -146,7 +147,7 @@ def batch_arithmetic(data: VideoDataModule, trainer: Trainer) -> str:
 
 
 def parameters(module: LightningModule) -> str:
-    """How large a model and its parts are: ``VideoMAE, 6.0 M parameters (encoder 5.6 M, decoder 0.4 M)``."""
+    """Number of parameters: ``VideoMAE, 6.0 M parameters (encoder 5.6 M, decoder 0.4 M)``."""
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in module.named_children()}
     total = sum(p.numel() for p in module.parameters())
     parts = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in counts.items() if count > total / 100)
@@ -154,14 +155,14 @@ def parameters(module: LightningModule) -> str:
 
 
 def device_name(trainer: Trainer) -> str:
-    """The devices of a run in words."""
+    """Number and name of the devices of a run."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"{trainer.world_size} x {name}"
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
+    """Versions of Python, this package and the libraries that affect the results."""
     found = {"vmae_zoo": vmae_zoo.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""How fast training goes, and what it waits for.
+"""Throughput of training, and the fraction of time in which the device waits for data.
 
-Lightning's `ThroughputMonitor` synchronises with the device each step; here nothing is read from the device but every
-``log_every_n_steps``. Where time passes is marked on the device's own clock (CUDA events), so that a host which runs
-ahead and waits for clips while the device computes is not mistaken for a device which waits.
+Lightning's `ThroughputMonitor` synchronizes with the device at each step; here the device is read only every
+``log_every_n_steps``. Times are CUDA events, on the clock of the device: a host that runs ahead and waits for clips
+while the device computes does not count as waiting.
 """
 
 import time
@@ -18,74 +18,73 @@ from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.training.flops import flops_per_clip, peak_flops
 
-PATIENCE = 3  # readings above the limit before advice is given
+PATIENCE = 3  # intervals above the limit before the hint
 
 
 class Throughput(Callback):
-    """Logs clips/s, step time, data-wait share, time left, learning rate, clips seen, MFU and peak memory.
+    """Logs clips/s, step time, data-wait fraction, time left, learning rate, number of clips, MFU and peak memory.
 
-    "throughput/data_wait" is the share of time in which the device had no work because the next batch was not there,
-    its way to the device included. Time of validation and of writing checkpoints is not waiting for data, but counts in
-    clips/s and step time. MFU is arithmetic done per second over the GPU's peak in bf16; GPUs without a known peak have
-    none.
+    "throughput/data_wait" is the fraction of time in which the device was idle until the next batch was loaded and
+    copied to it. Validation and the writing of checkpoints are not part of it, but count in clips/s and step time. MFU
+    is the FLOP/s of the model over the peak of the GPU in bf16, if that is known.
 
     Args:
-        warmup_steps: first steps of a session that are not measured: compilation, first batches of the workers.
-        advise_above: data-wait share from which the run says once what would help.
+        warmup_steps: first steps after the start or resumption that are not measured: compilation, start of workers.
+        advise_above: data-wait fraction in [0, 1] above which a hint is printed once.
     """
 
     def __init__(self, warmup_steps: int = 5, advise_above: float = 0.2):
         if warmup_steps < 1:
-            raise ValueError(f"throughput.warmup_steps = {warmup_steps}: it counts from 1")
+            raise ValueError(f"throughput.warmup_steps = {warmup_steps}: must be >= 1")
         self.warmup_steps = warmup_steps
         self.advise_above = advise_above
         self.clips = 0
         self._warm_at = 0
         self._read_at = 0
-        self._since: Any = None
-        self._clips_since = 0
-        self._ended: Any = None
+        self._interval_start: Any = None
+        self._interval_clips = 0
+        self._batch_end: Any = None
         self._waits: list[tuple[Any, Any]] = []
-        self._high = 0
+        self._above = 0  # intervals above the limit, in a row
         self._rate: float | None = None
         self._flops: float | None = None
 
     def state_dict(self) -> dict[str, int]:
-        """Clips that the run has trained on, repeats counted."""
+        """Number of clips that the run has trained on, including repeats."""
         return {"clips": self.clips}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on counting."""
+        """Restore the number."""
         self.clips = state_dict["clips"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks anew."""
+        """Reset the measurement."""
         self._warm_at = trainer.global_step + self.warmup_steps
-        self._since, self._ended, self._high = None, None, 0
+        self._interval_start, self._batch_end, self._above = None, None, 0
         self._waits.clear()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """The batch is there: what passed since the last one was waiting for it."""
-        if self._ended is not None and self._since is not None:
-            self._waits.append((self._ended, now(trainer)))
-        self._ended = None
+        """The time since the end of the last batch was spent waiting for this one."""
+        if self._batch_end is not None and self._interval_start is not None:
+            self._waits.append((self._batch_end, timestamp(trainer)))
+        self._batch_end = None
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Note the rate of this step: the schedule moves on before the step ends."""
+        """Store the learning rate of this step; the schedule advances before the step ends."""
         self._rate = max(group["lr"] for group in optimizer.param_groups)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count; read the clocks when it is time to log."""
+        """Count clips; log if an interval ends."""
         clips = clips_of(batch) * trainer.world_size
         self.clips += clips
-        self._clips_since += clips
-        self._ended = now(trainer)
+        self._interval_clips += clips
+        self._batch_end = timestamp(trainer)
         step = trainer.global_step
         if step < self._warm_at:
             return
-        if self._since is None:
+        if self._interval_start is None:
             self._flops = self._arithmetic(trainer, pl_module, batch)
             self._start_interval(trainer, step)
         elif step > self._read_at and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -93,23 +92,23 @@ class Throughput(Callback):
             self._start_interval(trainer, step)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What follows is not waiting for a training batch."""
-        self._ended = None
+        """Do not count the following time as waiting."""
+        self._batch_end = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """What follows is not waiting for a training batch."""
-        self._ended = None
+        """Do not count the following time as waiting."""
+        self._batch_end = None
 
     def _start_interval(self, trainer: Trainer, step: int) -> None:
-        self._read_at, self._clips_since = step, 0
-        self._since = self._ended = now(trainer)
+        self._read_at, self._interval_clips = step, 0
+        self._interval_start = self._batch_end = timestamp(trainer)
         self._waits.clear()
 
     def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seconds = max(between(self._since, self._ended), 1e-9)
+        seconds = max(elapsed(self._interval_start, self._batch_end), 1e-9)
         steps = trainer.global_step - self._read_at
-        wait = sum(between(start, end) for start, end in self._waits) / seconds
-        speed = self._clips_since / seconds
+        wait = sum(elapsed(start, end) for start, end in self._waits) / seconds
+        speed = self._interval_clips / seconds
         numbers = {
             "throughput/clips_per_s": speed,
             "throughput/step_ms": 1000 * seconds / steps,
@@ -132,13 +131,13 @@ class Throughput(Callback):
         self._advise(trainer, wait)
 
     def _advise(self, trainer: Trainer, wait: float) -> None:
-        self._high = self._high + 1 if wait > self.advise_above else min(self._high, 0)
-        if self._high == PATIENCE:
-            self._high = -(10**9)  # once is enough
+        self._above = self._above + 1 if wait > self.advise_above else min(self._above, 0)
+        if self._above == PATIENCE:
+            self._above = -(10**9)  # never again
             workers = data_of(trainer).workers
             rank_zero_info(
-                f"the device waits {100 * wait:.0f} % of the time for data: more workers "
-                f"({'' if workers is None else f'now {workers}; '}--data.workers N), or `vmae-zoo reencode`"
+                f"the device waits for data {100 * wait:.0f} % of the time: raise data.workers"
+                f"{'' if workers is None else f' (now {workers})'}, or reencode the videos (`vmae-zoo reencode`)"
             )
 
     def _arithmetic(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> float | None:
@@ -147,8 +146,8 @@ class Throughput(Callback):
         return flops_per_clip(pl_module, batch) if known else None
 
 
-def now(trainer: Trainer) -> Any:
-    """A mark on the device's clock; of a CPU, the host's."""
+def timestamp(trainer: Trainer) -> Any:
+    """The time on the device, as a CUDA event; on a CPU, seconds of the host."""
     if trainer.strategy.root_device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)
@@ -156,8 +155,8 @@ def now(trainer: Trainer) -> Any:
     return event
 
 
-def between(start: Any, end: Any) -> float:
-    """Seconds from one mark to a later one; waits until the device has passed both."""
+def elapsed(start: Any, end: Any) -> float:
+    """Seconds between two timestamps; waits until the device has reached both."""
     if isinstance(start, float):
         return end - start
     end.synchronize()
@@ -165,6 +164,6 @@ def between(start: Any, end: Any) -> float:
 
 
 def clips_of(batch: Any) -> int:
-    """Clips in a batch, repeats counted."""
+    """Number of clips in a batch, including repeats."""
     values = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (list, tuple)) else (batch,)
     return next((len(value) for value in values if isinstance(value, Tensor) and value.ndim), 0)
