@@ -13,12 +13,7 @@ import torch
 from tests.methods.small import CASES, SMALL
 from torch.utils.data import DataLoader
 
-<<<<<<< HEAD
 from vmae_zoo.methods.registry import CLASS_NAMES, resolve_method
-=======
-from vmae_zoo import methods
-from vmae_zoo.methods.registry import CLASS_NAMES
->>>>>>> 5e452e2 (Accuracies by torchmetrics, in percent; predictions are written by a callback; training described in plain terms)
 from vmae_zoo.randomness import random_bits
 
 RECORD = Path(__file__).parents[1] / "golden" / "losses.json"
