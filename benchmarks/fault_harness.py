@@ -16,7 +16,7 @@ from typing import Any
 
 STEPS = 60  # two epochs of the embedded clips
 TIMEOUT_SECONDS = 600.0  # for a run on a busy machine
-PRELOAD = ("vmae_zoo.cli.trainer", "vmae_zoo.methods", "vmae_zoo.data", "torch.utils.tensorboard", "torch._dynamo")
+PRELOAD = ("vmae_zoo.cli.run_cli", "vmae_zoo.methods", "vmae_zoo.data", "torch.utils.tensorboard", "torch._dynamo")
 
 SETTINGS = {
     "model.width": 48,

@@ -8,7 +8,7 @@ import csv
 import pytest
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.cli.recipe_check import check, parameters
+from vmae_zoo.cli.recipe_check import check, count_parameters
 from vmae_zoo.resources import packaged_recipes, resource
 
 RECIPES = {str(path.relative_to(resource("recipes"))): path for path in packaged_recipes()}
@@ -23,7 +23,7 @@ PUBLISHED = {  # millions, as published or as the method descriptions calculate 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_builds_its_model_in_full(name):
-    count, _ = parameters(RECIPES[name])
+    count, _ = count_parameters(RECIPES[name])
     assert count > 1e5
     if name in PUBLISHED:
         assert count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.06)

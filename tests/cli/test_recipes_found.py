@@ -8,7 +8,7 @@ import yaml
 from vmae_zoo import resources
 from vmae_zoo.cli.compose import compose
 from vmae_zoo.cli.main import main
-from vmae_zoo.cli.parser import with_recipes
+from vmae_zoo.cli.recipe_arguments import with_recipes
 from vmae_zoo.resources import find_recipe
 
 
@@ -72,7 +72,7 @@ def test_a_part_lies_beside_the_recipe_or_in_the_package(home):
     assert compose(Path("mine/packaged.yaml")) == {"data": {"size": 8}}
 
 
-def test_the_recipes_verb_lists_them_with_their_first_line(home, capsys, tmp_path):
+def test_the_recipes_subcommand_lists_them_with_their_first_line(home, capsys, tmp_path):
     assert main(["recipes", "--json", str(tmp_path / "list.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [

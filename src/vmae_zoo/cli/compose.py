@@ -1,6 +1,6 @@
 """Recipes that name their parts by file and change single keys of them.
 
-A recipe may say::
+A recipe may hold::
 
     data: data/kinetics400.yaml      # a part, found beside the recipe, else in the package
     data.global_batch: 2048          # one key on top of it
@@ -10,19 +10,34 @@ A recipe may say::
 so that each number is stated once. Parts are merged key by key, as several ``-c`` are.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import get_loader
-from yaml import MarkedYAMLError, YAMLError
+import yaml
 
+from vmae_zoo.aliases import current_class_path
 from vmae_zoo.resources import find_recipe
 
 PARTS = ("model", "data", "trainer", "checkpoint")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as jsonargparse reads it: 1e-3 is a number, 2024-01-01 is a string."""
+
+    yaml_implicit_resolvers = {
+        letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def compose(recipe: Path) -> dict[str, Any]:
-    """The recipe as one nested mapping, parts filled in.
+    """The recipe as one nested mapping, with its parts filled in and today's names of classes.
 
     Raises:
         ValueError: the file is not YAML, not a mapping, or names a part that does not exist.
@@ -39,7 +54,24 @@ def compose(recipe: Path) -> dict[str, Any]:
             inside[last].update(value)
         else:
             inside[last] = value
-    return whole
+    return _with_current_names(whole)
+
+
+def _with_current_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: current_class_path(inner)
+            if key == "class_path" and isinstance(inner, str)
+            else _with_current_names(inner)
+            for key, inner in value.items()
+        }
+    return [_with_current_names(inner) for inner in value] if isinstance(value, list) else value
+
+
+def settings_of(group: Any) -> dict[str, Any]:
+    """The settings of a group: those under ``init_args`` if it names a class, else its keys."""
+    group = group if isinstance(group, dict) else {}
+    return (group.get("init_args") or {}) if "class_path" in group else group
 
 
 def files_of(recipe: Path) -> list[Path]:
@@ -59,13 +91,13 @@ def part_file(recipe: Path, name: str) -> Path:
 
 
 def read(recipe: Path) -> dict[str, Any]:
-    """The keys of one YAML file; numbers such as 1e-3 are numbers."""
+    """The keys of one YAML file."""
     try:
-        keys = get_loader("yaml")(recipe.read_text())
-    except MarkedYAMLError as error:
+        keys = yaml.load(recipe.read_text(), Loader=_Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ValueError(f"{recipe}, line {line}: not YAML: {error.problem}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(keys, dict):
         raise ValueError(f"{recipe} is not a recipe: it should map keys such as model, data and trainer to values")

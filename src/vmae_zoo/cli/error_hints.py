@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from vmae_zoo.cli.compose import settings_of
 from vmae_zoo.cli.run_folders import RECIPE, run_of
 
 
@@ -53,7 +54,7 @@ def memory_hint(settings: Mapping[str, Any], place: str) -> str:
         settings: see `hint_for`.
         place: what ran out of memory, in words.
     """
-    data, model = settings.get("data") or {}, settings["model"].get("init_args") or {}
+    data, model = settings_of(settings.get("data")), settings_of(settings["model"])
     size = data.get("batch_size")
     cures = [] if model.get("gradient_checkpointing") else ["--model.gradient_checkpointing true"]
     if size and size > 1:

@@ -1,44 +1,28 @@
-"""The settings of a trainer verb: recipes, links between data and model, and mistakes told in one line."""
+"""Lightning's command line over recipes: links between data and model, callbacks of every run, errors on one line."""
 
 import argparse
-import inspect
+import json
+import os
 import shlex
+from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError
-from lightning import LightningDataModule, LightningModule
+from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import vmae_zoo
-from vmae_zoo.callbacks.ema import EMA
-from vmae_zoo.callbacks.online_probe import OnlineProbe
-from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger
-from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
-from vmae_zoo.callbacks.throughput import Throughput
-from vmae_zoo.cli.compose import files_of
+from vmae_zoo.cli.compose import compose, files_of
 from vmae_zoo.cli.errors import UsageError
-from vmae_zoo.cli.parse_errors import complaint, unwrap_message
-from vmae_zoo.cli.parser import RecipeParser, options_of, recipes_of, refuse_linked, with_recipes
+from vmae_zoo.cli.parse_errors import short_message, unwrap_message
+from vmae_zoo.cli.recipe_arguments import options_of, recipes_of, with_recipes
 from vmae_zoo.cli.run_folders import RECIPE
-from vmae_zoo.training.checkpointing import LastCheckpoint
-
-# One number, one place: what the data says, the model is told. A method without such an argument is not.
-LINKS = {
-    "data.frames": "frames",
-    "data.stride_frames": "stride_frames",
-    "data.size": "image_size",
-    "data.sampling": "sampling",
-}
-
-# Callbacks that every run has; the key is where a recipe sets their arguments.
-CALLBACKS = {
-    "checkpoint": LastCheckpoint,
-    "ema": EMA,
-    "finite": SkipNonFiniteSteps,
-    "online_probe": OnlineProbe,
-    "pictures": ReconstructionLogger,
-    "throughput": Throughput,
-}
+from vmae_zoo.cli.signatures import parameters
+from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS
+from vmae_zoo.data.interfaces import VideoDataModule
+from vmae_zoo.data.module import ClipDataModule
+from vmae_zoo.lazy_imports import import_object
+from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.registry import import_methods, resolve_method
 
 DEFAULTS = {
     "use_distributed_sampler": False,
@@ -48,68 +32,132 @@ DEFAULTS = {
 }
 
 
-class SettingsCLI(LightningCLI):
-    """Lightning's command line over composed and packaged recipes, with the callbacks that every run has."""
+class RecipeParser(LightningArgumentParser):
+    """Lightning's parser, reading recipes as `vmae_zoo.cli.compose` does.
 
-    def __init__(
-        self, arguments: list[str], method: type[LightningModule], data: type[LightningDataModule], run: bool = True
-    ):
+    Attributes:
+        any_data_module: settings of the data are nested below ``class_path`` and ``init_args``.
+    """
+
+    any_data_module = False
+
+    def parse_path(self, path: str | os.PathLike, *args: Any, **settings: Any) -> Namespace:
+        """Parse a recipe."""
+        keys = compose(Path(path))
+        data = keys.get("data")
+        if isinstance(data, str):
+            keys["data"] = data = {"class_path": data}
+        if isinstance(data, dict):
+            ours = _is_ours(data.get("class_path", DATA))
+            if self.any_data_module and "class_path" not in data:
+                keys["data"] = {"class_path": DATA, "init_args": data}
+            elif not self.any_data_module and ours and "class_path" in data:
+                keys["data"] = data.get("init_args") or {}
+        return self.parse_string(json.dumps(keys), *args, path=path, **settings)
+
+
+class SettingsCLI(LightningCLI):
+    """Lightning's command line over composed and packaged recipes, with the callbacks that every run has.
+
+    Args:
+        arguments: the subcommand and its options; without a subcommand, model and data are built and nothing runs.
+        run: run the subcommand.
+    """
+
+    def __init__(self, arguments: list[str], run: bool = True):
         self.arguments = with_recipes(arguments)
-        verbs = LightningCLI.subcommands()
-        if arguments and arguments[0] in verbs:  # the parsers of the other three would take most of the start-up
-            verbs = {arguments[0]: verbs[arguments[0]]}
-        self.subcommands = lambda: verbs  # type: ignore[method-assign]
+        models, data_modules = classes_named(self.arguments)
+        import_methods()
+        for name in models:
+            resolve_method(name)
+        guests = [_data_module(name) for name in data_modules if not _is_ours(name)]
+        self.any_data_module = bool(guests)
+        parser_class = type("Parser", (RecipeParser,), {"any_data_module": self.any_data_module})
+        subcommands = LightningCLI.subcommands()
+        if arguments and arguments[0] in subcommands:  # parsers of the other three would take most of the start-up
+            subcommands = {arguments[0]: subcommands[arguments[0]]}
+        self.subcommands = lambda: subcommands  # type: ignore[method-assign]
         strict = {"allow_abbrev": False, "exit_on_error": False}
         header = [f"vmae_zoo {vmae_zoo.__version__}, all settings of:", f"vmae-zoo {shlex.join(arguments)}"]
         super().__init__(
-            method,
-            data,
+            Method,
+            VideoDataModule if guests else ClipDataModule,
             args=self.arguments,
             run=run,
             subclass_mode_model=True,
+            subclass_mode_data=bool(guests),
             auto_configure_optimizers=False,
             seed_everything_default=0,
             trainer_defaults=dict(DEFAULTS),
-            parser_class=RecipeParser,
+            parser_class=parser_class,
             parser_kwargs={
                 **strict,
                 "prog": "vmae-zoo",
                 "version": f"vmae-zoo {vmae_zoo.__version__}",
-                **{verb: {**strict, "dump_header": header} for verb in verbs},
+                **{name: {**strict, "dump_header": header} for name in subcommands},
             },
             save_config_kwargs={"config_filename": RECIPE, "overwrite": True},
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Links, and the callbacks that every run has."""
+        """Add links, and the callbacks that every run has."""
         parser.add_argument("--json", type=str | None, help="file that the final metrics are written to")
         for key, callback in CALLBACKS.items():
-            parser.add_lightning_class_args(callback, key)
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
-        said = inspect.signature(self._datamodule_class).parameters
+            parser.add_lightning_class_args(import_object(callback), key)
+        data = "data.init_args" if self.any_data_module else "data"
+        parser.link_arguments("seed_everything", f"{data}.seed", compute_fn=int)
         for source, target in LINKS.items():
-            if source.removeprefix("data.") in said:
-                parser.link_arguments(source, f"model.init_args.{target}")
+            parser.link_arguments(f"{data}.{source.removeprefix('data.')}", f"model.init_args.{target}")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what was given; ``UsageError`` names the setting, the file and what was probably meant."""
-        refuse_linked(self.arguments, LINKS)
+        """Parse the arguments; ``UsageError`` names the setting, the file and the type that is expected."""
         try:
             self.config = parser.parse_args(args)
         except (ArgumentError, argparse.ArgumentError) as error:
             files = [file for recipe in recipes_of(self.arguments) for file in files_of(recipe)]
-            raise UsageError(complaint(str(error), options_of(parser), files)) from error
+            raise UsageError(short_message(str(error), files)) from error
 
     def _set_seed(self) -> None:
-        """One seed for everything; a random one is chosen here, so the data is told now."""
+        """One seed for everything; with ``seed_everything: true`` it is chosen here, after the links were applied."""
         super()._set_seed()
         if self.subcommand:
-            given = self.config[self.subcommand]
-            given["data"]["seed"] = int(given["seed_everything"])
+            settings = self.config[self.subcommand]
+            data = settings["data"].get("init_args", settings["data"])
+            if "seed" in data:
+                data["seed"] = int(settings["seed_everything"])
 
     def instantiate_classes(self) -> None:
-        """Build data, model and trainer; what a constructor refuses is said in its own words."""
+        """Build data, model and trainer; errors of a constructor keep their own message."""
         try:
             super().instantiate_classes()
         except ValueError as error:
             raise ValueError(unwrap_message(str(error))) from error
+
+
+def classes_named(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Import paths and short names of the methods, and of the data modules, that recipes and options name."""
+    groups = [compose(recipe) for recipe in recipes_of(arguments)]
+    found: dict[str, list[str]] = {"model": [], "data": []}
+    for key, names in found.items():
+        for value in (group.get(key) for group in groups):
+            name = value.get("class_path") if isinstance(value, dict) else value
+            names += [name] if isinstance(name, str) else []
+        for option, value in options_of(arguments):
+            if option in (key, f"{key}.class_path") and value.replace(".", "").isidentifier():
+                names += [] if value.endswith((".yaml", ".yml")) else [value]
+    return found["model"], found["data"]
+
+
+def _is_ours(data_module: str) -> bool:
+    return data_module.rpartition(".")[2] == "ClipDataModule" and data_module.split(".")[0] in (
+        "vmae_zoo",
+        "ClipDataModule",
+    )
+
+
+def _data_module(path: str) -> type[VideoDataModule]:
+    """The class of a data module; ``ValueError`` unless it derives from `VideoDataModule`."""
+    found = import_object(path)
+    if not isinstance(found, type) or not issubclass(found, VideoDataModule):
+        raise ValueError(f"--data {path} does not derive from vmae_zoo.data.VideoDataModule: derive it from that class")
+    return found

@@ -1,10 +1,10 @@
-"""What Lightning and its libraries say about every run and nobody can act on is left out."""
+"""Filters of log lines and warnings that Lightning prints in every run and that a user cannot act on."""
 
 import logging
 import os
 import warnings
 
-SAID = (
+LOG_LINES = (
     "Tip:",
     "GPU available:",
     "TPU available:",
@@ -15,7 +15,7 @@ SAID = (
     "Restored all states",
     "Detected KeyboardInterrupt",
 )
-WARNED = (
+WARNINGS = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*treespec, LeafSpec.*",
@@ -23,17 +23,17 @@ WARNED = (
 )
 
 
-def quieten() -> None:
-    """Filter warnings and log lines of this process."""
+def filter_logs() -> None:
+    """Install the filters in this process."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for pattern in WARNED:
+    for pattern in WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         for handler in logging.getLogger(name).handlers:
-            if _says_more not in handler.filters:
-                handler.addFilter(_says_more)
+            if _is_useful not in handler.filters:
+                handler.addFilter(_is_useful)
 
 
-def _says_more(record: logging.LogRecord) -> bool:
+def _is_useful(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not any(said in message for said in SAID)
+    return not any(part in message for part in LOG_LINES)

@@ -34,27 +34,24 @@ def run(args: argparse.Namespace) -> int:
 
     model = compose(find_recipe(args.recipe)).get("model") or {}
     check_videos([args.video])
-    from vmae_zoo.cli.log_filters import quieten
-    from vmae_zoo.cli.trainer import ZooCLI
-    from vmae_zoo.data.module import ClipDataModule
-    from vmae_zoo.methods.base import Method
+    from vmae_zoo.cli.lightning_cli import SettingsCLI
+    from vmae_zoo.cli.log_filters import filter_logs
     from vmae_zoo.methods.moco_v3 import MoCoV3
-    from vmae_zoo.methods.registry import import_methods, resolve_method
+    from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_split, token_ids
     from vmae_zoo.viz.picture import contact_sheet
     from vmae_zoo.viz.reconstruction import check_method
     from vmae_zoo.viz.views import read_views, show_views
 
-    quieten()
-    import_methods()
+    filter_logs()
     options = ["-c", args.recipe, *ON_THIS_MACHINE]
     if args.method:
         method_class = resolve_method(args.method)
         options += ["--model", f"{method_class.__module__}.{method_class.__qualname__}"]
     elif "." not in model.get("class_path", ""):  # a method of this package: one block is quick to build
         options += ["--model.init_args.depth=1"]
-    cli = ZooCLI(options, Method, ClipDataModule, run=False)
+    cli = SettingsCLI(options, run=False)
     if isinstance(cli.model, MoCoV3):
         panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
     else:

@@ -11,10 +11,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.compose import compose, settings_of
+from vmae_zoo.cli.errors import report_errors
+from vmae_zoo.cli.signatures import parameters
+from vmae_zoo.cli.trainer_settings import LINKS
 from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
-ELSEWHERE = {
+ANY_MACHINE = {
     "data.root": "null",
     "data.sources": "null",
     "data.layout": "null",
@@ -33,20 +37,18 @@ ELSEWHERE = {
 }
 
 
-def parameters(recipe: Path) -> tuple[int, set[str]]:
-    """Parameters of a recipe's model, and the names of its settings."""
+def count_parameters(recipe: Path) -> tuple[int, list[str]]:
+    """Number of parameters of a recipe's model, and the names of its arguments."""
     import torch
 
-    from vmae_zoo.cli.compose import compose
-    from vmae_zoo.cli.lightning_cli import LINKS
     from vmae_zoo.methods.registry import resolve_method
 
     keys = compose(recipe)
     method = resolve_method(keys["model"]["class_path"].removeprefix("vmae_zoo.methods."))
     settings: dict[str, Any] = dict(keys["model"].get("init_args", {}))
-    known = known_settings(method)
+    known = parameters(f"{method.__module__}.{method.__qualname__}") or []
     for source, target in LINKS.items():
-        value = keys.get("data", {}).get(source.partition(".")[2])
+        value = settings_of(keys.get("data")).get(source.partition(".")[2])
         if target in known and value is not None:
             settings.setdefault(target, value)
     settings.pop("init_from", None)
@@ -55,41 +57,32 @@ def parameters(recipe: Path) -> tuple[int, set[str]]:
     return sum(parameter.numel() for parameter in model.parameters()), known
 
 
-def known_settings(method: type) -> set[str]:
-    """Names of a method's arguments, those it hands on to its bases included."""
-    import inspect
-
-    return {
-        name for base in method.__mro__[:-1] for name in inspect.signature(vars(base).get("__init__", base)).parameters
-    }
-
-
 def check(recipe: Path) -> dict[str, Any]:
     """Build and try one recipe.
 
     Returns:
         Its name, parameters, and ``error``: None, or what went wrong.
     """
-    from vmae_zoo.cli.main import main
+    from vmae_zoo.cli.trainer import run
 
     home, file = resource("recipes"), recipe.absolute()
     name = f"recipes/{file.relative_to(home)}" if file.is_relative_to(home) else str(recipe)
     row: dict[str, Any] = {"recipe": name, "parameters": None}
     try:
-        row["parameters"], known = parameters(recipe)
+        row["parameters"], known = count_parameters(recipe)
     except (ValueError, TypeError, AttributeError) as error:
         return {**row, "error": " ".join(str(error).split())}
     shrunk = {f"model.{name}": str(value) for name, value in WIDTHS.items() if name in known}
     if "init_from" in known:
         shrunk["model.init_from"] = "null"
-    overrides = [f"--{name}={value}" for name, value in {**shrunk, **ELSEWHERE}.items()]
-    said, lightning = io.StringIO(), logging.getLogger("lightning.pytorch")
+    overrides = [f"--{name}={value}" for name, value in {**shrunk, **ANY_MACHINE}.items()]
+    output, lightning = io.StringIO(), logging.getLogger("lightning.pytorch")
     level = lightning.level
     lightning.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = main(["fit", "-c", str(recipe), *overrides])
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            code = report_errors(lambda: run(["fit", "-c", str(recipe), *overrides]))
     finally:
         lightning.setLevel(level)
-    last = said.getvalue().strip().splitlines()[-1:] or ["it said nothing"]
+    last = output.getvalue().strip().splitlines()[-1:] or ["no output"]
     return {**row, "error": None if code == 0 else last[0]}

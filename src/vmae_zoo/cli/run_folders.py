@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
+from vmae_zoo.cli.compose import settings_of
+
 RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
 
 
 def recipe_name(recipe: Path) -> str:
-    """The name a recipe's runs go by: its file's stem; for the ``recipe.yaml`` of a run, that run's recipe."""
+    """The name of a recipe's runs: its file's stem; for the ``recipe.yaml`` of a run, the name of that run's recipe."""
     saved = recipe.name == RECIPE and is_run(recipe.resolve().parent)
     return recipe.resolve().parents[1].name if saved else recipe.stem
 
@@ -36,8 +38,8 @@ def newest_checkpoint(root: Path, recipe: str, own: Path | None = None) -> Path:
 
     Args:
         root: folder of all runs.
-        recipe: what the runs go by.
-        own: file of the recipe; the ``recipe.yaml`` of a run means that run.
+        recipe: name of the recipe, see `recipe_name`.
+        own: file of the recipe; for the ``recipe.yaml`` of a run, that run is taken.
     """
     if own and own.name == RECIPE and (own.resolve().parent / LAST).exists():
         return own.resolve().parent / LAST
@@ -50,7 +52,7 @@ def newest_checkpoint(root: Path, recipe: str, own: Path | None = None) -> Path:
 
 
 def requeued_run(root: Path, recipe: str) -> Path | None:
-    """The run that this SLURM job left when it was requeued; None outside SLURM or when it starts the first time."""
+    """The run of this SLURM job before it was requeued; None outside SLURM and when the job starts the first time."""
     if int(os.environ.get("SLURM_RESTART_COUNT", "0")) == 0:
         return None
     summaries = sorted((root / recipe).glob(f"*/{SUMMARY}"), reverse=True)
@@ -59,23 +61,28 @@ def requeued_run(root: Path, recipe: str) -> Path | None:
 
 
 def check_same_data(run: Path, data: Mapping[str, Any]) -> None:
-    """Refuse to go on in a run without naming its videos: the embedded clips would take their place, unasked.
+    """Refuse to resume a run on the embedded clips if it was trained on other videos.
 
     Args:
         run: its folder.
-        data: settings of the data that are to be trained on now.
+        data: settings of the data to train on now.
 
     Raises:
-        ValueError: the run has a root, or sources, and ``data`` has neither.
+        ValueError: the run has a root, sources, or a data module of its own, and ``data`` has none.
     """
-    before = yaml.safe_load((run / RECIPE).read_text()).get("data") or {}
-    root = before.get("root")
-    if (root or before.get("sources")) and not (data.get("root") or data.get("sources")):
-        what = f"--data.root {root}" if root else "its data.sources"
-        raise ValueError(
-            f"{run} was trained on videos that this command does not name: add {what}, or give all its "
-            f"settings by -c {run / RECIPE}"
-        )
+    saved = yaml.safe_load((run / RECIPE).read_text()).get("data") or {}
+    before, now = settings_of(saved), settings_of(data)
+    named = {
+        f"--data {saved.get('class_path')}": "class_path" in saved and "class_path" not in data,
+        f"--data.root {before.get('root')}": before.get("root") and not (now.get("root") or now.get("sources")),
+        "its data.sources": before.get("sources") and not (now.get("root") or now.get("sources")),
+    }
+    for what, is_missing in named.items():
+        if is_missing:
+            raise ValueError(
+                f"{run} was trained on videos that this command does not name: add {what}, or give all its "
+                f"settings by -c {run / RECIPE}"
+            )
 
 
 def run_of(checkpoint: Path) -> Path | None:

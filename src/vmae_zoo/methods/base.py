@@ -96,8 +96,10 @@ class Method(lightning.LightningModule, ClipConsumer):
         compile: bool = False,
         init_from: str | None = None,
     ):
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__()
         self.save_hyperparameters()
+        self.training_settings = given  # hparams lack what a derived class does not take itself
 
     def normalize(self, video_BCTHW: Tensor) -> Tensor:
         """uint8 clips as the encoder expects them."""
@@ -137,8 +139,8 @@ class Method(lightning.LightningModule, ClipConsumer):
         """Checkpointing, compilation and sharding, once the weights are there."""
         for part in self.modules():
             if isinstance(part, BlockStack):
-                part.gradient_checkpointing = self.hparams["gradient_checkpointing"]
-        if self.hparams["compile"]:
+                part.gradient_checkpointing = self.training_settings["gradient_checkpointing"]
+        if self.training_settings["compile"]:
             for block in self.blocks():
                 block.compile()
         if self.device_mesh is not None:
@@ -190,7 +192,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """Fused AdamW."""
-        return torch.optim.AdamW(groups, lr=lr, betas=tuple(self.hparams["betas"]), fused=True)
+        return torch.optim.AdamW(groups, lr=lr, betas=tuple(self.training_settings["betas"]), fused=True)
 
     def lr_factor(self, step: int, run: RunLength, final: float) -> float:
         """Share of the full learning rate at a 0-based step of a run."""
@@ -198,7 +200,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def configure_optimizers(self) -> Any:
         """AdamW with the published groups; the rate follows `warmup_cosine` step by step."""
-        settings = self.hparams
+        settings = self.training_settings
         run = run_length(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
         lr, min_lr = settings["lr"], settings["min_lr"]
         if lr is None:
@@ -212,7 +214,7 @@ class Method(lightning.LightningModule, ClipConsumer):
             settings["weight_decay"],
             lr=lr,
             exempt=self.no_decay,
-            layer_decay=settings.get("layer_decay", 1.0),
+            layer_decay=self.hparams.get("layer_decay", 1.0),
             depth=len(self.encoder.blocks),
             decay_all=self.decay_all,
         )

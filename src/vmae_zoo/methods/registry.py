@@ -4,10 +4,11 @@ Importing this module imports neither torch nor Lightning.
 """
 
 import difflib
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vmae_zoo.lazy_imports import import_object
 
 if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
@@ -63,7 +64,7 @@ def resolve_method(method: "str | type[Any]") -> "type[Method]":
         close = difflib.get_close_matches(name, [*METHODS, *CLASS_NAMES], n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(METHODS)}"
         raise ValueError(f"method {name!r} is not known: {hint}; a class of your own is named like my_package.MyMAE")
-    return _checked(_imported(name), name)
+    return _checked(import_object(name), name)
 
 
 def find_imported(path: str) -> "type[Method] | None":
@@ -84,28 +85,6 @@ def import_methods() -> None:
     """Import every method of this package, so that Lightning's command line finds them by class name."""
     for entry in METHODS.values():
         import_module(entry.module)
-
-
-def _imported(path: str) -> Any:
-    """The object with this import path."""
-    module_name, _, name = path.rpartition(".")
-    folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.append(folder)  # data workers started by spawn inherit it
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise ValueError(f"{path}: importing {module_name} failed: {error}") from error
-        raise ValueError(
-            f"{path}: there is no module {error.name} in {folder} or among the installed packages"
-        ) from error
-    except Exception as error:
-        raise ValueError(f"{path}: importing {module_name} failed: {type(error).__name__}: {error}") from error
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise ValueError(f"{path}: {module_name} ({module.__file__}) has no {name}") from None
 
 
 def _is_method(found: type) -> bool:

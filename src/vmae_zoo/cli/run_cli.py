@@ -1,0 +1,172 @@
+"""The trainer subcommands at work: checkpoint, run folder and trainer, and errors with a hint."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.trainer.states import TrainerStatus
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from vmae_zoo.callbacks.line_progress import LineProgress
+from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
+from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
+from vmae_zoo.cli.error_hints import hint_for
+from vmae_zoo.cli.lightning_cli import SettingsCLI
+from vmae_zoo.cli.recipe_arguments import recipes_of
+from vmae_zoo.cli.run_folders import (
+    LAST,
+    check_same_data,
+    new_run,
+    newest_checkpoint,
+    recipe_name,
+    requeued_run,
+    run_of,
+)
+from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO
+
+
+class RunCLI(SettingsCLI):
+    """Lightning's command line with a run folder, and errors on one line."""
+
+    folder: Path | None = None
+
+    def _parse_ckpt_path(self) -> None:
+        """Find the checkpoint and the run folder. Hyperparameters come from the recipe, not from the checkpoint."""
+        subcommand = self.config.get("subcommand")
+        if subcommand is None:
+            return
+        settings = self.config[subcommand]
+        wanted, settings["ckpt_path"] = settings["ckpt_path"], None  # the saved recipe starts a new run
+        self.checkpoint: Path | None = None
+        if settings["weights_only"] is None:
+            settings["weights_only"] = True
+        recipes = recipes_of(self.arguments)
+        self.recipe = recipe_name(recipes[0]) if recipes else settings["model"]["class_path"].rpartition(".")[2].lower()
+        self.root = Path(settings["trainer"]["default_root_dir"] or "").absolute() / "runs"
+        self.is_fit = subcommand == "fit" and not settings["trainer"]["fast_dev_run"]
+        if not self.is_fit:
+            self.save_config_callback = None
+        if wanted == "last":
+            self.checkpoint = newest_checkpoint(self.root, self.recipe, recipes[0] if recipes else None)
+        elif wanted and not Path(wanted).exists():
+            raise ValueError(f"--ckpt_path {wanted}: there is no such file")
+        elif wanted:
+            self.checkpoint = Path(wanted)
+        if self.is_fit and self.checkpoint:
+            self.folder = run_of(self.checkpoint)
+            if self.folder:
+                check_same_data(self.folder, settings["data"].as_dict())
+        elif self.is_fit and (requeued := requeued_run(self.root, self.recipe)):
+            self.folder = requeued  # Lightning looks there for the checkpoint that it saved when it requeued the job
+            own = (requeued / LAST).exists() and not any(requeued.glob("hpc_ckpt_*"))
+            self.checkpoint = requeued / LAST if own else None
+
+    def instantiate_trainer(self, **settings: Any) -> Trainer:
+        """A trainer that writes into the run folder; nothing is written unless it trains."""
+        self._load_init_weights()
+        given = self._get(self.config_init, "trainer")
+        callbacks: list[Any] = []
+        if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
+            settings["strategy"] = "fsdp2"
+        if self.subcommand and given["logger"] is None:
+            settings["logger"] = False
+        if self.subcommand and self.is_fit:
+            new = self.folder is None
+            self.folder = self.folder or _new_run(self.root, self.recipe) or self.root / self.recipe / "another process"
+            callbacks += [RunFolder(self.folder, self.recipe, new)]
+            settings["default_root_dir"] = str(self.folder)
+            if given["logger"] in (None, True):
+                settings["logger"] = TolerantTensorBoardLogger(
+                    self.folder.parent, self.folder.name, "", default_hp_metric=False
+                )
+        if self.subcommand in ("test", "predict") and self.checkpoint:
+            run = run_of(self.checkpoint)  # where results belong
+            if run and os.access(run, os.W_OK):
+                settings["default_root_dir"] = str(run)
+        has_bar = any(isinstance(callback, ProgressBar) for callback in given["callbacks"] or [])
+        if given["enable_progress_bar"] is not False and not has_bar and not sys.stderr.isatty():
+            callbacks.append(LineProgress())
+        self.trainer_defaults["callbacks"] = callbacks
+        try:
+            trainer = super().instantiate_trainer(**settings)
+        except Exception as error:
+            if self.folder and not any(self.folder.glob("*")):
+                remove(self.folder)
+            raise ValueError(f"trainer: {error}") from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        return trainer
+
+    def _load_init_weights(self) -> None:
+        """Load the weights that the recipe starts from, unless a checkpoint replaces them anyway."""
+        weights = self.model.hparams.get("init_from")
+        if weights and self.checkpoint is None:
+            from vmae_zoo.zoo import start_from
+
+            _print(f"start:  {start_from(self.model, weights).line()}")
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """The arguments of the trainer's method, with the checkpoint that was found."""
+        return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": self.checkpoint}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the subcommand; the last line printed is the run folder. Errors that a user can fix get a hint."""
+        settings = self.config[subcommand]
+        if subcommand in ("test", "predict") and not is_overridden(f"{subcommand}_step", self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} has no classes to {subcommand}: evaluate its encoder with `vmae-zoo "
+                "linear-probe`, or fine-tune a Classifier from it"
+            )
+        if subcommand != "fit" and self.checkpoint is None:
+            _print("no --ckpt_path: the weights are those that the recipe starts from")
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException as signaled:
+            self._print_folder()
+            raise SystemExit(signaled.code or 143) from None
+        except SystemExit as stop:
+            self._print_folder()
+            if (
+                stop.code == 1 and self.trainer.state.status == TrainerStatus.INTERRUPTED
+            ):  # how Lightning ends after Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
+        except Exception as error:
+            hint = hint_for(error, settings.as_dict(), self.checkpoint)
+            if hint is None:
+                raise
+            raise ValueError(hint) from error
+        if settings["trainer"]["fast_dev_run"]:
+            _print("fast_dev_run finished; nothing was saved")
+        if settings["json"]:
+            _write(Path(settings["json"]), self.trainer, self.folder)
+        self._print_folder()
+
+    def _print_folder(self) -> None:
+        if self.folder and (self.folder / LAST).exists():
+            _print(f"checkpoint: {self.folder / LAST}")
+        if self.folder and self.folder.is_dir():
+            _print(str(self.folder))
+
+
+@rank_zero_only
+def _new_run(root: Path, recipe: str) -> Path:
+    return new_run(root, recipe)
+
+
+@rank_zero_only
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+@rank_zero_only
+def _write(file: Path, trainer: Trainer, run: Path | None) -> None:
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    file.write_text(json.dumps((run and read_summary(run)) or {"metrics": metrics}, indent=2) + "\n")

@@ -1,0 +1,25 @@
+"""Groups of settings of ``fit``, ``validate``, ``test`` and ``predict``, by import path: nothing large is imported."""
+
+DATA = "vmae_zoo.data.module.ClipDataModule"
+METHOD = "vmae_zoo.methods.base.Method"
+TRAINER = "lightning.pytorch.Trainer"
+
+CALLBACKS = {  # callbacks of every run; the key is the group of their arguments
+    "checkpoint": "vmae_zoo.training.checkpointing.LastCheckpoint",
+    "ema": "vmae_zoo.callbacks.ema.EMA",
+    "finite": "vmae_zoo.callbacks.skip_nonfinite.SkipNonFiniteSteps",
+    "online_probe": "vmae_zoo.callbacks.online_probe.OnlineProbe",
+    "pictures": "vmae_zoo.callbacks.reconstruction_logger.ReconstructionLogger",
+    "throughput": "vmae_zoo.callbacks.throughput.Throughput",
+}
+
+LINKS = {  # setting of the data -> argument of the model, if it has one: each number is given once
+    "data.frames": "frames",
+    "data.stride_frames": "stride_frames",
+    "data.size": "image_size",
+    "data.sampling": "sampling",
+}
+
+OTHERS = ("config", "seed_everything", "json", "print_config", "help", "version")  # settings outside of groups
+
+OBJECTS = ("model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule")  # not settings, of Trainer.fit
