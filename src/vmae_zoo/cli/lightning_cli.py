@@ -16,7 +16,6 @@ from vmae_zoo.cli.errors import UsageError
 from vmae_zoo.cli.parse_errors import short_message, unwrap_message
 from vmae_zoo.cli.recipe_arguments import options_of, recipes_of, with_recipes
 from vmae_zoo.cli.run_folders import RECIPE
-from vmae_zoo.cli.signatures import parameters
 from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS
 from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.data.module import ClipDataModule
