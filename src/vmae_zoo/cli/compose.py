@@ -12,7 +12,7 @@ so that each number is stated once. Parts are merged key by key, as several ``-c
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -25,7 +25,7 @@ PARTS = ("model", "data", "trainer", "checkpoint")
 class _Loader(yaml.SafeLoader):
     """YAML as jsonargparse reads it: 1e-3 is a number, 2024-01-01 is a string."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
         letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
