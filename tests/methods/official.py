@@ -1,4 +1,4 @@
-"""Numbers of the official programs on seeded tiny models, and what it means to equal them."""
+"""Numbers of the official programs on seeded tiny models, and tolerances for equality."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every method, small enough to take a step at once."""
+"""Settings of every method, small enough for a step in milliseconds."""
 
 SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2}
 DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_num_heads": 2}

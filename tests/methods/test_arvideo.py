@@ -1,4 +1,4 @@
-"""ARVideo predicts each cluster from those visited before it, and from nothing else."""
+"""ARVideo predicts each cluster from the preceding ones, and from nothing else."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_default_counts_are_the_published_ones():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(-(2**62), 2**62), st.integers(0, 7), st.sampled_from([(1, 2, 2), (2, 2, 1), (2, 1, 2)]))
-def test_a_cluster_changes_only_what_is_predicted_after_it(key, step, shape):
+def test_a_cluster_changes_only_later_predictions(key, step, shape):
     method = tiny(cluster=shape)
     size = method.cluster_tokens.shape[1]
     order = method.sample_mask({"key": torch.tensor([key])})
@@ -73,7 +73,7 @@ def test_a_cluster_changes_only_what_is_predicted_after_it(key, step, shape):
     assert (difference[step * size :] > 1e-4).all()  # those of steps step + 1..7
 
 
-def test_dropped_tokens_are_never_seen():
+def test_dropped_tokens_have_no_effect():
     method = tiny()
     order = method.sample_mask({"key": torch.tensor([1])})
     video = clip_of(method)
@@ -103,7 +103,7 @@ def test_position_of_a_cluster_reaches_its_prediction_only_through_its_queries()
     assert not torch.allclose(one[:, 5 * size :], two[:, 5 * size :])
 
 
-def test_targets_are_the_cubes_of_the_clusters_visited_second_to_last():
+def test_targets_are_the_cubes_of_all_clusters_but_the_first():
     method = tiny()
     order = method.sample_mask({"key": torch.tensor([1, 2])})
     video = clip_of(method, 2)
@@ -146,7 +146,7 @@ def test_encoder_without_mask_is_a_plain_vision_transformer():
     assert torch.equal(method.encoder(video), plain.encoder(video))
 
 
-def test_other_counts_of_kept_tokens_are_taken():
+def test_other_counts_of_kept_tokens_are_allowed():
     method, other = tiny(), tiny(drop=0.0)
     other.load_state_dict(method.state_dict())
     order = other.sample_mask({"key": torch.tensor([5])})
@@ -174,19 +174,19 @@ def test_cross_attention_equals_a_loop_over_queries():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cluster": (2, 4, 4)}, "makes one cluster of the clip"),
-        ({"cluster": (1, 3, 3)}, "do not fill a grid"),
-        ({"order": "zigzag"}, "order = 'zigzag' is not known"),
+        ({"cluster": (2, 4, 4)}, "cluster = "),
+        ({"cluster": (1, 3, 3)}, "cluster = "),
+        ({"order": "zigzag"}, "order = 'zigzag'"),
         ({"drop": 1.0}, "drop = 1.0"),
-        ({"decoder_num_heads": 3}, "decoder width 16 does not divide into 3 heads"),
+        ({"decoder_num_heads": 3}, "16 .*3"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_before_any_data_is_read(arguments, message):
+def test_invalid_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ARVideo(**{**TINY, **arguments})
 
 
 def test_an_order_of_another_partition_is_refused():
     method, other = tiny(), tiny(cluster=(1, 4, 4))
-    with pytest.raises(ValueError, match="the order visits 2 clusters"):
+    with pytest.raises(ValueError, match="2 clusters"):
         method(clip_of(method), other.sample_mask({"key": torch.tensor([1])}))

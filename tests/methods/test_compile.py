@@ -1,4 +1,4 @@
-"""Compiled block by block, or with activations recomputed, a step has the loss and gradients that it has without."""
+"""Compilation and gradient checkpointing do not change loss and gradients."""
 
 from functools import partialmethod
 

@@ -1,4 +1,4 @@
-"""Gradients are clipped as the trainer says in every precision, although the optimiser is fused."""
+"""Gradients are clipped in every precision, also with a fused optimizer."""
 
 import lightning
 import pytest

@@ -41,7 +41,7 @@ def test_target_frames_are_spread_as_published(frames, chosen, expected):
 
 
 @pytest.mark.parametrize("pred_t_dim", [8, 16])
-def test_targets_are_the_chosen_frames_of_the_input_normalised_over_all_values(pred_t_dim):
+def test_targets_are_frames_of_the_input_normalized_over_all_values(pred_t_dim):
     method = MAEST(**SIZE, pred_t_dim=pred_t_dim)
     clip = torch.randn(2, 3, 16, 32, 32)
     split = method.sample_mask({"key": torch.tensor([3, 4])})
@@ -55,7 +55,7 @@ def test_targets_are_the_chosen_frames_of_the_input_normalised_over_all_values(p
     assert out.prediction.shape == out.target.shape
 
 
-def test_156_of_1568_tokens_stay_visible():
+def test_156_of_1568_tokens_are_visible():
     with torch.device("meta"):
         method = MAEST()
     split = method.sample_mask({"key": torch.arange(2)})
@@ -63,7 +63,7 @@ def test_156_of_1568_tokens_stay_visible():
     assert split.predicted.shape == (2, 1412)
 
 
-def test_class_token_of_the_encoder_stays_out_of_the_decoder():
+def test_the_class_token_of_the_encoder_does_not_enter_the_decoder():
     torch.manual_seed(0)
     method = MAEST(**SIZE)
     split = method.sample_mask({"key": torch.tensor([3])})
@@ -73,7 +73,7 @@ def test_class_token_of_the_encoder_stays_out_of_the_decoder():
     assert method.decoder_cls_token.abs().max() == 0
 
 
-def test_initialisation_is_the_official_one():
+def test_initialization_is_the_official_one():
     torch.manual_seed(0)
     method = MAEST("tiny", image_size=64)
     for room in (method.encoder, method.decoder):
@@ -91,7 +91,7 @@ def test_initialisation_is_the_official_one():
     assert method.encoder.preprocessing.std == (0.225, 0.225, 0.225)
 
 
-def test_all_weights_can_start_from_a_truncated_normal():
+def test_trunc_init_is_a_truncated_normal():
     torch.manual_seed(0)
     method = MAEST("tiny", image_size=64, depth=1, decoder_depth=1, trunc_init=True)
     for name, weight in method.named_parameters():
@@ -101,6 +101,6 @@ def test_all_weights_can_start_from_a_truncated_normal():
 
 
 @pytest.mark.parametrize("pred_t_dim", [4, 12, 24, 0])
-def test_target_frames_that_do_not_share_out_are_refused(pred_t_dim):
-    with pytest.raises(ValueError, match=f"pred_t_dim = {pred_t_dim} frames do not share out"):
+def test_invalid_numbers_of_target_frames_are_refused(pred_t_dim):
+    with pytest.raises(ValueError, match=f"pred_t_dim = {pred_t_dim}"):
         MAEST(**SIZE, pred_t_dim=pred_t_dim)

@@ -1,4 +1,4 @@
-"""MGMAE is VideoMAE with other masks; where the flow comes from changes nothing else."""
+"""MGMAE is VideoMAE with other masks, whatever estimates the flow."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_published_counts_and_parameters():
         )
 
 
-def test_scores_of_the_workers_equal_those_of_the_clips_themselves():
+def test_scores_of_the_workers_equal_those_computed_from_the_batch():
     method = MGMAE(**TINY, image_size=64, mask_ratio=0.75)
     clips = batch()
     scored = [
@@ -64,15 +64,15 @@ def test_raft_runs_on_the_device_and_gets_no_gradient():
     assert not scores.requires_grad
 
 
-def test_raft_weights_come_from_a_file_when_training_starts(tmp_path):
+def test_raft_weights_are_read_from_a_file_when_training_starts(tmp_path):
     method = MGMAE(**TINY, image_size=128, mask_ratio=0.75, flow="raft", flow_weights=str(tmp_path / "raft.pth"))
-    with pytest.raises(ValueError, match=r"flow_weights = .*raft.pth' cannot be loaded"):
+    with pytest.raises(ValueError, match=r"raft\.pth"):
         method.setup("fit")
     torch.save(raft_small().state_dict(), tmp_path / "raft.pth")
     method.setup("fit")
 
 
-def test_a_flow_of_ones_own_is_named_by_its_path(tmp_path, monkeypatch):
+def test_a_custom_flow_is_named_by_its_import_path(tmp_path, monkeypatch):
     (tmp_path / "my_flow.py").write_text(
         "import numpy\n\n"
         "def still(clip, pairs):\n"
@@ -85,27 +85,27 @@ def test_a_flow_of_ones_own_is_named_by_its_path(tmp_path, monkeypatch):
     assert torch.equal(shown, shown[:, :1].expand(-1, 8, -1))
 
 
-def test_an_unknown_flow_is_told_when_training_starts():
+def test_an_unknown_flow_is_refused_when_training_starts():
     method = MGMAE(**TINY, image_size=64, mask_ratio=0.75, flow="nowhere.flow")
-    with pytest.raises(ValueError, match=r"flow = 'nowhere\.flow' is not known"):
+    with pytest.raises(ValueError, match=r"flow = 'nowhere\.flow'"):
         method.setup("fit")
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flow": "raft"}, "flow = raft needs flow_weights"),
-        ({"rounding": "up"}, "rounding = 'up' is not known: choose one of floor, videomae"),
-        ({"topk": "frame"}, "topk = 'frame' is not known: choose one of slice, clip"),
-        ({"image_size": 32, "mask_ratio": 0.9}, "shows none of 4 places: choose a lower one, or rounding = videomae"),
+        ({"flow": "raft"}, "flow_weights"),
+        ({"rounding": "up"}, "rounding = 'up'"),
+        ({"topk": "frame"}, "topk = 'frame'"),
+        ({"image_size": 32, "mask_ratio": 0.9}, "mask_ratio = 0.9 .*rounding = videomae"),
     ],
 )
-def test_what_cannot_be_masked_is_told_before_any_data_is_read(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         MGMAE("tiny", **settings)
 
 
-def test_settings_are_kept_with_the_weights_and_the_flow_network_is_not(tmp_path):
+def test_settings_are_saved_with_the_weights_without_the_flow_network(tmp_path):
     method = MGMAE(**TINY, image_size=128, mask_ratio=0.75, flow="raft", flow_weights="gone.pth", base_frame="random")
     contents = {
         "state_dict": method.state_dict(),

@@ -1,4 +1,4 @@
-"""MoCo v3 trains alike under ddp and fsdp2: the momentum branch follows a sharded base branch too."""
+"""MoCo v3 has the same losses with ddp and fsdp2, with a sharded momentum encoder too."""
 
 import json
 

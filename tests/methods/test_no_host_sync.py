@@ -1,4 +1,4 @@
-"""A step never makes the device wait for the host: nothing in it reads a value back, whatever the method."""
+"""No method synchronizes host and device in a step: no value is read back."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""With divided attention, learnt positions and a class token the classifier is transformers' TimeSformer."""
+"""With divided attention, learned positions and a class token the classifier equals TimeSformer in transformers."""
 
 from types import SimpleNamespace
 
@@ -55,7 +55,7 @@ KIND = {
 }  # fmt: skip
 
 
-def test_it_starts_with_no_time():
+def test_time_has_no_effect_at_initialization():
     model = Classifier(num_classes=5, **KIND)
     assert model.encoder.positions.pos_embed_temporal.abs().max() == 0
     assert model.encoder.blocks[0].temporal_fc.weight.abs().max() == 0
@@ -81,10 +81,10 @@ def test_its_recipe_trains_with_sgd_in_steps():
         schedule.step()
     assert rates == pytest.approx([0.005] * 110 + [0.0005] * 30 + [0.00005] * 10)
     run.max_epochs, run.max_steps = None, 150
-    with pytest.raises(ValueError, match="milestones are epochs"):
+    with pytest.raises(ValueError, match="milestones"):
         model.configure_optimizers()
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="optimizer = 'lion' is not known: choose adamw or sgd"):
+    with pytest.raises(ValueError, match="optimizer = 'lion'"):
         Classifier(num_classes=5, optimizer="lion")

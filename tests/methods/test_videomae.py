@@ -41,13 +41,13 @@ def test_parameter_counts_are_the_published_ones(size):
     assert sum(p.numel() for p in method.parameters()) / 1e6 == pytest.approx(millions[size], abs=0.06)
 
 
-def test_no_size_is_without_a_decoder_but_giant():
+def test_every_size_but_giant_has_a_decoder():
     assert set(DECODERS["videomae"]) == {"tiny", "small", "base", "large", "huge"}
-    with pytest.raises(ValueError, match="videomae has no decoder of its own for size = 'giant'"):
+    with pytest.raises(ValueError, match="size = 'giant'"):
         VideoMAE("giant")
 
 
-def test_initialisation_is_the_official_one():
+def test_initialization_is_the_official_one():
     torch.manual_seed(0)
     method = VideoMAE("tiny", image_size=64, mask_ratio=0.75)
     qkv, head = method.encoder.blocks[0].attn.qkv.weight, method.decoder.head.weight
@@ -80,7 +80,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory():
         torch.testing.assert_close(one, other)
 
 
-def test_plain_pixels_can_be_the_target():
+def test_pixels_can_be_the_target():
     method = VideoMAE(**SIZE, normalise_target=False)
     video = torch.rand(1, 3, 16, 32, 32)
     split = method.sample_mask({"key": torch.tensor([3])})
@@ -94,13 +94,13 @@ def test_plain_pixels_can_be_the_target():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mask_ratio": 1.0}, "mask_ratio = 1.0 hides 196 of 196 places"),
-        ({"image_size": 220}, "height = 220 is not a multiple of 16"),
-        ({"frames": 15}, "frames = 15 is not a multiple of 2"),
-        ({"size": "basic"}, "size = 'basic' is not known"),
-        ({"num_heads": 7}, "width 768 does not divide into 7 heads"),
+        ({"mask_ratio": 1.0}, "mask_ratio = 1.0"),
+        ({"image_size": 220}, "height = 220"),
+        ({"frames": 15}, "frames = 15"),
+        ({"size": "basic"}, "size = 'basic'"),
+        ({"num_heads": 7}, "768 .*7"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_before_any_data_is_read(arguments, message):
+def test_invalid_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         VideoMAE(**arguments)

@@ -20,7 +20,7 @@ def test_prediction_loss_and_gradients_equal_the_official_numbers():
     check_pretraining(method, values["in.clip"], split, values)
 
 
-def test_a_drawn_split_has_the_form_of_the_official_one():
+def test_a_sampled_split_has_the_counts_of_the_official_one():
     values = numbers("videomae_v2_pretrain")
     official = TokenSplit.from_masks(values["in.mask"] == 1, values["in.decoder_mask"] == 0)
     drawn = VideoMAEv2(**SIZE).sample_mask({"key": KEYS})
@@ -39,7 +39,7 @@ def test_without_a_decoder_mask_it_is_videomae():
     assert ours.weight is None
 
 
-def test_doubled_tokens_carry_no_loss_but_do_change_the_predictions_a_little():
+def test_doubled_tokens_have_no_loss_but_change_the_predictions():
     torch.manual_seed(0)
     method = VideoMAEv2("tiny", image_size=64)
     dropping = VideoMAEv2("tiny", image_size=64, drop_doubled=True)
@@ -55,13 +55,13 @@ def test_doubled_tokens_carry_no_loss_but_do_change_the_predictions_a_little():
 
 
 @pytest.mark.parametrize(("size", "millions"), [("base", 94.2), ("giant", 1026.3)])
-def test_parameter_counts_are_the_calculated_ones(size, millions):
+def test_parameter_counts_follow_from_the_sizes(size, millions):
     with torch.device("meta"):
         method = VideoMAEv2(size)
     assert sum(p.numel() for p in method.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
-def test_the_giant_has_small_patches_and_narrow_mlps():
+def test_giant_has_patches_of_14_and_mlps_of_48_over_11():
     with torch.device("meta"):
         method = VideoMAEv2("giant")
     assert method.grid.shape == (8, 16, 16)
@@ -71,7 +71,7 @@ def test_the_giant_has_small_patches_and_narrow_mlps():
     assert [len(part.blocks) for part in (method.encoder, method.decoder)] == [40, 4]
 
 
-def test_every_decoder_is_four_blocks_deep():
+def test_decoders_have_the_published_sizes():
     with torch.device("meta"):
         decoders = {size: VideoMAEv2(size).decoder for size in ("small", "base", "large", "huge", "giant")}
     assert {size: (d.norm.normalized_shape[0], len(d.blocks)) for size, d in decoders.items()} == {
@@ -87,16 +87,16 @@ def test_every_decoder_is_four_blocks_deep():
     ("settings", "message"),
     [
         ({"decoder_mask_ratio": 0.4}, "decoder_mask_ratio = 0.4"),
-        ({"image_size": 112}, "choose an image_size that is a multiple of 32"),
-        ({"frames": 12, "drop_doubled": True}, "choose frames as a multiple of 8"),
+        ({"image_size": 112}, "image_size .*32"),
+        ({"frames": 12, "drop_doubled": True}, "frames .*8"),
     ],
 )
-def test_what_cannot_be_masked_is_told_before_any_data_is_read(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         VideoMAEv2(**{"size": "tiny", **settings})
 
 
-def test_settings_are_kept_with_the_weights(tmp_path):
+def test_settings_are_saved_with_the_weights(tmp_path):
     method = VideoMAEv2(**SIZE, decoder_mask_ratio=0.25, drop_doubled=True, base_lr=1e-3)
     torch.save(
         {

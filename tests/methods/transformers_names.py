@@ -1,4 +1,4 @@
-"""What the transformers library calls the parts of a TimeSformer block."""
+"""Names of the parts of a TimeSformer block in transformers."""
 
 BLOCK_NAMES = {
     "attention.attention.qkv": "attn.qkv",

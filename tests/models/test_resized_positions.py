@@ -41,7 +41,7 @@ def test_rectangular_clips_go_through(position, attention):
     assert (other.preprocessing.frames, other.preprocessing.size) == (12, 24)
     clip = torch.randn(2, 3, 8, 32, 32)
     torch.testing.assert_close(resized(model, 8, 32, 32)(clip), model(clip))
-    with pytest.raises(ValueError, match="height = 30 is not a multiple of 8"):
+    with pytest.raises(ValueError, match="height = 30"):
         resized(model, 8, 30, 32)
 
 

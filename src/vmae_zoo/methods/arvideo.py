@@ -23,7 +23,7 @@ from vmae_zoo.models import encoders
 from vmae_zoo.models.cross_decoder import CrossDecoder
 from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalised_cubes
+from vmae_zoo.models.targets import cube_values, normalized_cubes
 
 
 class ARVideo(MaskedMethod):
@@ -115,7 +115,7 @@ class ARVideo(MaskedMethod):
         with torch.no_grad():
             cubes = patchify(video_BCTHW, self.grid, predicted_BM)
             pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
-            target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+            target_BMK = normalized_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
         return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
 
     def _masks(self, order: ClusterOrder) -> tuple[Tensor, Tensor]:

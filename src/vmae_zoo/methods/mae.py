@@ -1,11 +1,11 @@
 """MAE on images or single frames (He, Chen, Xie, Li, Dollár, Girshick, CVPR 2022, arXiv 2111.06377).
 
 A vision transformer with a class token encodes the quarter of the patches that a random mask leaves visible; a decoder
-predicts the others. Against VideoMAE: random masks, 2-D positions, a class token, targets from the network's own
-normalised input (a patch's channels normalised together), and a wider decoder. An image is a clip of one frame.
+predicts the others. Different from VideoMAE: random masks, 2-D positions, a class token, targets of the normalized
+input (all channels of a patch normalized together), and a wider decoder. An image is a clip of one frame.
 
-The decoder sees class token, visible and mask tokens in this order; the official program puts them back in image order,
-with the same result, as positions carry the order.
+The sequence of the decoder is class token, visible tokens, mask tokens; the official program restores the order of the
+image, with the same result.
 
 Shapes: B images, C channels, T = 1 frame, H rows, W columns; N patches, V visible, M predicted; D = width.
 """
@@ -23,23 +23,23 @@ from vmae_zoo.models.blocks import init_linear
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalised_patches
+from vmae_zoo.models.targets import cube_values, normalized_patches
 
 
 class MAE(MaskedMethod):
     """Masked autoencoder of images.
 
     Args:
-        size: of encoder and decoder: tiny, small (ours), base, large, huge (patches of 14 pixels) as published.
+        size: size of encoder and decoder: tiny, small (ours), base, large, huge (patches of 14 pixels).
         image_size: rows and columns of an image in pixels (224 in the paper).
-        mask_ratio: share of hidden patches (0.75 in the paper).
-        normalise_target: predict normalised patches, as the published recipe does; False: the input as it is.
-        patch: side of a patch in pixels; None: 14 for huge, as published, else 16.
-        decoder_width: of the decoder (512 in the paper).
+        mask_ratio: fraction of hidden patches (0.75 in the paper).
+        normalise_target: predict normalized patches, as in the published recipe; False: the input as it is.
+        patch: rows and columns of a patch in pixels; None: 14 for huge, as published, else 16.
+        decoder_width: width of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (8 in the paper).
-        decoder_num_heads: of the decoder (16 in the paper).
-        min_lr: rate at the end, per 256 images (0 in the paper).
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        decoder_num_heads: attention heads of the decoder (16 in the paper).
+        min_lr: final learning rate, per 256 images (0 in the paper).
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     targets = "input"
@@ -62,7 +62,7 @@ class MAE(MaskedMethod):
         decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae(**self.hparams)
         self.grid = self.encoder.grid
-        num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
+        num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width)
         init_linear(self.encoder_to_decoder)
         self.mask_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, decoder.width), std=0.02))
@@ -77,14 +77,14 @@ class MAE(MaskedMethod):
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """A random mask per image."""
+        """A random mask for each image."""
         return random_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the patches of ``split.predicted`` from those of ``split.visible``.
 
         Args:
-            video_BCTHW: float images (B, 3, 1, H, W), normalised as ``encoder.preprocessing`` says.
+            video_BCTHW: float images (B, 3, 1, H, W), normalized by ``encoder.preprocessing``.
             split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted patches.
         """
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
@@ -92,6 +92,6 @@ class MAE(MaskedMethod):
         prediction_BMK = self.decoder(tokens[:, 1:], self.mask_token, split, cls_B1D=tokens[:, :1])
         with torch.no_grad():
             patches = patchify(video_BCTHW, self.grid, split.predicted)
-            target_BMK = normalised_patches(patches) if self.hparams["normalise_target"] else cube_values(patches)
+            target_BMK = normalized_patches(patches) if self.hparams["normalise_target"] else cube_values(patches)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -1,10 +1,10 @@
 """Space-time MAE (Feichtenhofer, Fan, Li, He, NeurIPS 2022, arXiv 2205.09113).
 
-MAE over a clip's cubes with as little knowledge of video as possible: the mask is random over space and time alike,
-positions are learnt, a table for places plus one for time. Each hidden cube is asked for one frame only, taken from the
-network's own normalised input. The encoder's class token stays out of the decoder, which has its own.
+MAE over the cubes of a clip with minimal assumptions about video: masks are random over space and time, positions are
+learned, one table for space plus one for time. Of each hidden cube one frame of the normalized input is predicted. The
+decoder has a class token of its own.
 
-Published results differ from VideoMAE's on one point: random masks beat tubes here, tubes beat random masks there.
+In the paper, random masks are better than tubes; in VideoMAE's, tubes are better than random masks.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V visible, M predicted; D = width.
 """
@@ -23,29 +23,29 @@ from vmae_zoo.models.blocks import init_linear, init_separate_qkv, init_truncate
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalised_patches
+from vmae_zoo.models.targets import cube_values, normalized_patches
 
 
 class MAEST(MaskedMethod):
-    """Masked autoencoder of clips, agnostic of space and time.
+    """Masked autoencoder of clips with space-time-agnostic masks.
 
     Args:
-        size: of encoder and decoder: tiny, small (ours), base, large, huge as published.
+        size: size of encoder and decoder: tiny, small (ours), base, large, huge.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
-        stride_frames: from one frame of the clip to the next (4 in the paper); kept with the weights.
-        mask_ratio: share of hidden tokens (0.9 in the paper: 156 of 1568 stay visible).
-        pred_t_dim: frames of a clip that are predicted, spread evenly (8 of 16 in the published recipe: one per cube).
-        normalise_target: predict normalised values, as the published recipe does; False: the input as it is.
-        trunc_init: start linear maps, patch embedding and mask token from a truncated normal of deviation 0.02, an
-            option of the official program that its recipe does not take.
-        decoder_width: of the decoder (512 in the paper).
+        stride_frames: distance between the frames of a clip (4 in the paper); saved with the weights.
+        mask_ratio: fraction of hidden tokens (0.9 in the paper: 156 of 1568 are visible).
+        pred_t_dim: number of predicted frames, evenly spaced (8 of 16 in the published recipe: one per cube).
+        normalise_target: predict normalized values, as in the published recipe; False: the input as it is.
+        trunc_init: initialize linear layers, patch embedding and mask token by a truncated normal of standard deviation
+            0.02, an option of the official program that its recipe does not use.
+        decoder_width: width of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (4 in the paper).
-        decoder_num_heads: of the decoder (16 in the paper).
-        base_lr: per 256 clips, repeats not counted (1.6e-3 in the released recipe).
-        min_lr: rate at the end, per 256 clips (0 in the released recipe).
-        warmup_epochs: loader epochs (5 of 100 in the released recipe, with 4 repeats).
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        decoder_num_heads: attention heads of the decoder (16 in the paper).
+        base_lr: learning rate per 256 clips, without repeats (1.6e-3 in the released recipe).
+        min_lr: final learning rate, per 256 clips (0 in the released recipe).
+        warmup_epochs: loader epochs of the warm-up (5 of 100 in the released recipe, with 4 repeats).
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     targets = "input"
@@ -73,7 +73,7 @@ class MAEST(MaskedMethod):
         decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae_st(**self.hparams)
         self.grid = self.encoder.grid
-        num_visible(self.grid.tokens, mask_ratio)  # a bad ratio is told before any data is read
+        num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read
         self._target_grid = target_grid(self.grid, pred_t_dim)
         self.register_buffer("predicted_frames", spread_frames(frames, pred_t_dim), persistent=False)
         self.predicted_frames: Tensor
@@ -97,23 +97,23 @@ class MAEST(MaskedMethod):
 
     @property
     def target_grid(self) -> TokenGrid:
-        """The same tokens over the predicted frames alone."""
+        """The tokens over the predicted frames."""
         return self._target_grid
 
     @property
     def target_frames(self) -> Tensor:
-        """Ids of the predicted frames."""
+        """Indices of the predicted frames."""
         return self.predicted_frames
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """A mask per clip, random over space and time alike."""
+        """A mask for each clip, random over space and time."""
         return random_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the target frames of ``split.predicted`` from the tokens of ``split.visible``.
 
         Args:
-            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
+            video_BCTHW: float, normalized by ``encoder.preprocessing``.
             split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted tokens.
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
@@ -122,7 +122,7 @@ class MAEST(MaskedMethod):
         with torch.no_grad():
             frames_BCtHW = video_BCTHW.index_select(2, self.predicted_frames)
             cubes = patchify(frames_BCtHW, self.target_grid, split.predicted)
-            target_BMK = normalised_patches(cubes) if self.hparams["normalise_target"] else cube_values(cubes)
+            target_BMK = normalized_patches(cubes) if self.hparams["normalise_target"] else cube_values(cubes)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)
 
@@ -133,10 +133,10 @@ def spread_frames(frames: int, chosen: int) -> Tensor:
 
 
 def target_grid(grid: TokenGrid, pred_t_dim: int) -> TokenGrid:
-    """The same tokens over ``pred_t_dim`` frames; ``ValueError`` where they do not share the frames alike."""
+    """The tokens over ``pred_t_dim`` frames; ``ValueError`` if every token cannot have the same number of them."""
     if pred_t_dim < grid.time or pred_t_dim % grid.time or pred_t_dim > grid.pixels[0]:
         raise ValueError(
-            f"pred_t_dim = {pred_t_dim} frames do not share out among {grid.time} time slices of {grid.pixels[0]} "
-            f"frames: choose a multiple of {grid.time} up to {grid.pixels[0]}"
+            f"pred_t_dim = {pred_t_dim}: choose a multiple of {grid.time}, the number of time slices, up to "
+            f"{grid.pixels[0]}, the number of frames"
         )
     return TokenGrid(grid.time, grid.height, grid.width, (pred_t_dim // grid.time, *grid.cube[1:]))

@@ -1,11 +1,12 @@
 """MGMAE (Huang, Zhao, Zhang, Gong, Wang, ICCV 2023, arXiv 2308.10794).
 
-VideoMAE whose visible volume follows the motion: a hidden thing stays hidden while it moves, where a tube would show it
-in another slice. See `vmae_zoo.masking.motion`. Encoder, target and loss are VideoMAE's, decoders 4 blocks deep.
+VideoMAE with masks that follow the motion: an object stays hidden while it moves, where a tube mask would reveal it in
+another slice (see `vmae_zoo.masking.motion`). Encoder, target and loss are those of VideoMAE; decoders of the larger
+sizes have 4 blocks.
 
 The official program runs RAFT-small on the device, as ``flow: raft`` does here in one pass; the default is DIS flow in
-the workers, which needs no weights and costs the device nothing. Frames
-before the base frame are warped in the direction of the motion, unlike in the release.
+the data workers, which needs no weights. Different from the release, frames before the base frame are warped in the
+direction of the motion.
 """
 
 from typing import Any
@@ -28,19 +29,19 @@ class MGMAE(VideoMAE):
     """VideoMAE with motion-guided masking.
 
     Args:
-        size: encoder and decoder as published: tiny (ours), small, base; large, huge and giant have V2's decoders.
-        flow: "dis", computed by the data workers; "raft", on the device (the paper's); or "package.module.function" of
-            your own, for the workers, see `vmae_zoo.flow`.
-        flow_weights: of RAFT: the path of a file of torchvision's ``raft_small``, or C_T_V1 (the original weights) or
-            C_T_V2, which torchvision downloads.
-        flow_iterations: of RAFT (6 in the paper's program).
-        initial_map: on the base frame: "mix_gauss" (the paper's), "token_rand" or "pixel_rand".
-        base_frame: "middle" (the paper's), "first" or "random".
-        warp: "backward" (the paper's) or "forward".
-        hole_filling: "consist" (the paper's), "previous" or "none".
-        rounding: "floor", 19 of 196 tokens a slice visible, as published; "videomae", 20.
-        topk: "slice", the same number of visible tokens in each (the paper's); "clip", the highest scores of the whole
-            clip.
+        size: size of encoder and decoder: tiny (ours), small, base; large, huge and giant have the decoders of V2.
+        flow: "dis", computed by the data workers; "raft", on the device (in the paper); or "package.module.function"
+            for a function of your own in the workers, see `vmae_zoo.flow`.
+        flow_weights: weights of RAFT: path of a file of torchvision's ``raft_small``, or C_T_V1 (the original weights)
+            or C_T_V2, which torchvision downloads.
+        flow_iterations: iterations of RAFT (6 in the paper's program).
+        initial_map: map on the base frame: "mix_gauss" (in the paper), "token_rand" or "pixel_rand".
+        base_frame: "middle" (in the paper), "first" or "random".
+        warp: "backward" (in the paper) or "forward".
+        hole_filling: "consist" (in the paper), "previous" or "none".
+        rounding: "floor" leaves 19 of 196 tokens of a slice visible, as published; "videomae" 20.
+        topk: "slice" selects the same number of tokens in each slice (in the paper), "clip" the highest scores of the
+            whole clip.
         **videomae: see `vmae_zoo.methods.videomae.VideoMAE`.
     """
 
@@ -60,13 +61,13 @@ class MGMAE(VideoMAE):
         topk: str = "slice",
         **videomae: Any,
     ):
-        if flow == "codec":  # an estimator of earlier versions: no better than DIS, and no cheaper
-            rank_zero_warn("flow = codec is no longer available: this model goes on with flow = dis")
+        if flow == "codec":  # an estimator of version 0.1
+            rank_zero_warn("flow = codec is not available any more: flow = dis is used")
             flow = "dis"
         super().__init__(size, **videomae)
         self.save_hyperparameters()
         mask_ratio = self.hparams["mask_ratio"]
-        visible_per_group(self.grid, mask_ratio, rounding, topk)  # fail on a bad choice before any data is read
+        visible_per_group(self.grid, mask_ratio, rounding, topk)  # checks the options before any data is read
         self.guide = MotionGuidedScorer(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
         self._raft: RaftFlow | None = None
         if flow != "raft":
@@ -78,26 +79,26 @@ class MGMAE(VideoMAE):
             )
 
     def setup(self, stage: str) -> None:
-        """Find the flow before any clip is read."""
+        """Load the flow estimator before any clip is read."""
         if self.hparams["flow"] == "raft":
             self.raft()
         else:
             flow_function(self.hparams["flow"])
 
     def raft(self) -> RaftFlow:
-        """The flow network, loaded when first asked for: reading a checkpoint does not need it."""
+        """The flow network, loaded at the first call: a checkpoint is loaded without it."""
         if self._raft is None:
             self._raft = RaftFlow(self.hparams["flow_weights"], self.hparams["flow_iterations"])
         return self._raft
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """The tokens that hold most of the moved map are visible."""
+        """The tokens with the largest sums of the warped map are visible."""
         settings = self.hparams
         return topk_split(self.scores(batch), self.grid, settings["mask_ratio"], settings["rounding"], settings["topk"])
 
     @torch.no_grad()
     def scores(self, batch: dict[str, Any]) -> Tensor:
-        """Scores (B, N) from the workers, or of the clips themselves where a batch has none."""
+        """Scores (B, N) of a batch: those of the workers, or computed here if it has none."""
         if "scores" in batch:
             return batch["scores"]
         key_B, video_BCTHW = batch["key"], batch["video"]

@@ -19,7 +19,7 @@ from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalised_cubes
+from vmae_zoo.models.targets import cube_values, normalized_cubes
 
 
 class VideoMAE(MaskedMethod):
@@ -97,6 +97,6 @@ class VideoMAE(MaskedMethod):
         with torch.no_grad():
             cubes = patchify(video_BCTHW, self.grid, split.predicted)
             pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
-            target_BMK = normalised_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+            target_BMK = normalized_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -1,11 +1,11 @@
 """VideoMAE V2 (Wang, Huang, Zhao, Tong, He, Wang, Wang, Qiao, CVPR 2023, arXiv 2303.16727).
 
-VideoMAE with a second mask: the decoder predicts only the half of each slice that a running cell picks, so its sequence
-is 160 + 784 tokens instead of 1,568. The loss counts the decoded tokens that were hidden from the encoder. Decoders are
-4 blocks deep for every size, and there is ViT-g/14.
+VideoMAE with a second mask: the decoder predicts only the half of each time slice that a running cell selects, so that
+its sequence has 160 + 784 tokens instead of 1,568. The loss is over decoded tokens that are hidden from the encoder.
+Decoders of the larger sizes have 4 blocks, and there is ViT-g/14.
 
-The official program also gives the decoder a mask token for the 80 tokens that it already has from the encoder, with no
-say in the loss; ``drop_doubled`` leaves them out.
+As in the official program, the decoder also gets mask tokens, with weight 0 in the loss, for the 80 decoded tokens that
+the encoder sees; ``drop_doubled`` leaves them out.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ class VideoMAEv2(VideoMAE):
     """VideoMAE with dual masking.
 
     Args:
-        size: encoder and decoder as published: tiny (ours), small, base, large, huge, giant.
-        decoder_mask_ratio: share of each slice that is not decoded (0.5 in the paper; 0.25 and 0.75 in its ablation); 0
-            decodes all that is hidden, as VideoMAE does.
-        drop_doubled: decode no token that the encoder sees; False as published.
+        size: size of encoder and decoder: tiny (ours), small, base, large, huge, giant.
+        decoder_mask_ratio: fraction of each slice that is not decoded (0.5 in the paper; 0.25 and 0.75 in its
+            ablation); 0 decodes all hidden tokens, as VideoMAE.
+        drop_doubled: decode no token that the encoder sees (False as published).
         **videomae: see `vmae_zoo.methods.videomae.VideoMAE`.
     """
 
@@ -39,7 +39,7 @@ class VideoMAEv2(VideoMAE):
                 check_drop_doubled(self.grid)
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """A tube for the encoder, a running cell for the decoder."""
+        """A tube mask for the encoder, a running cell for the decoder."""
         tube = super().sample_mask(batch)
         ratio = self.hparams["decoder_mask_ratio"]
         if not ratio:

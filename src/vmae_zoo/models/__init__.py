@@ -1,1 +1,1 @@
-"""Networks: cubes, positions, blocks, the encoder, the decoders, and their published sizes."""
+"""Networks: patch embedding, positions, blocks, encoder, decoders, and their published sizes."""

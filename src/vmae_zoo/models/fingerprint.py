@@ -1,4 +1,4 @@
-"""A short name for exactly this model."""
+"""A hash of a model: structure, settings and weights."""
 
 import hashlib
 from itertools import chain
@@ -8,9 +8,10 @@ from torch import nn
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Hex digits that change with the model's structure and with any weight or table; the same on every device.
+    """Hash of a model, 16 hex digits, the same on every device.
 
-    Plain settings of the modules count too: the number of attention heads is in no weight.
+    It depends on the structure, on every parameter and buffer, and on plain attributes of the modules, such as the
+    number of attention heads, which no weight contains.
     """
     digest = hashlib.sha256()
     for name, part in module.named_modules():
@@ -24,7 +25,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _plain(key: str, value: object) -> bool:
-    return not key.startswith("_") and key not in RUNNING and isinstance(value, (bool, int, float, str))
+    return not key.startswith("_") and key not in MODES and isinstance(value, (bool, int, float, str))
 
 
-RUNNING = ("training", "gradient_checkpointing")
+MODES = ("training", "gradient_checkpointing")  # which do not change the features

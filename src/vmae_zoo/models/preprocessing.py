@@ -1,4 +1,4 @@
-"""What an encoder expects of its input."""
+"""The input of an encoder: sampling of frames and normalization of pixels."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ SLOWFAST_MEAN, SLOWFAST_STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # of Py
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become input: every training and evaluation path goes by it.
+    """How the input of an encoder is made of a video, in training and in every evaluation.
 
     Args:
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         frames: frames of a clip.
-        stride_frames: frames of the video from one frame of the clip to the next.
-        size: rows and columns of the clip in pixels.
-        sampling: "dense" or "window" (so many frames of the video), "span" (so many seconds of it), "uniform" or
-            "sparse" (frames spread over all of it), see `vmae_zoo.data.sampling`.
-        fps: rate that ``stride_frames`` counts at where the sampling is "span".
+        stride_frames: distance between the frames of a clip, in frames of the video.
+        size: rows and columns of a clip in pixels.
+        sampling: "dense", "window", "span" (``stride_frames`` by time), "uniform" or "sparse" (spread over the whole
+            video), see `vmae_zoo.data.sampling`.
+        fps: frames per second at which ``stride_frames`` counts if the sampling is "span".
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -38,13 +38,13 @@ class Preprocessing:
 
     @property
     def clip(self) -> ClipSpec:
-        """Which frames of a video to read, and how large."""
+        """Frames to read of a video, and their size."""
         rates = (self.fps,) if self.sampling == "span" else (FPS,)
         return ClipSpec(self.frames, self.stride_frames, self.size, self.sampling, rates)
 
 
 class Normalize(nn.Module):
-    """uint8 pixels to normalised input and back, on whatever device it lives."""
+    """Normalizes uint8 pixels by mean and standard deviation of each channel, and back."""
 
     def __init__(self, preprocessing: Preprocessing):
         super().__init__()
@@ -54,11 +54,11 @@ class Normalize(nn.Module):
         self.std: Tensor
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """uint8 0..255 (B, C, T, H, W) -> float32, normalised per channel."""
+        """uint8 0..255 (B, C, T, H, W) -> float32, normalized per channel."""
         return (video_BCTHW / 255 - self._along(self.mean, video_BCTHW, 1)) / self._along(self.std, video_BCTHW, 1)
 
     def pixels(self, values: Tensor, channel_dim: int = 1) -> Tensor:
-        """The normalisation undone: float, in [0, 1] where the input came from an image."""
+        """The inverse normalization: float, in [0, 1] for values of an image."""
         return values * self._along(self.std, values, channel_dim) + self._along(self.mean, values, channel_dim)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Published sizes, one line each: what ``size: base`` stands for in every method."""
+"""Published sizes of encoders and decoders, by the name that ``size`` gives them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EncoderSize:
-    """Width, depth and heads of an encoder; side of a patch in pixels."""
+    """Width, depth and heads of an encoder; ``patch``: rows and columns of a patch in pixels."""
 
     width: int
     depth: int
@@ -25,7 +25,7 @@ class DecoderSize:
 
 
 ENCODERS = {
-    "tiny": EncoderSize(192, 12, 3),  # ours; the others as published
+    "tiny": EncoderSize(192, 12, 3),  # ours; the others are published
     "small": EncoderSize(384, 12, 6),
     "base": EncoderSize(768, 12, 12),
     "large": EncoderSize(1024, 24, 16),
@@ -63,17 +63,15 @@ DECODERS = {
 
 
 def encoder_size(size: str, **given: Any) -> EncoderSize:
-    """The encoder called ``size``, but for what is given; ``ValueError`` names the known ones."""
+    """The encoder of this size, with the given values replaced; ``ValueError`` for an unknown size."""
     if size not in ENCODERS:
         raise ValueError(f"size = {size!r} is not known: choose one of {', '.join(ENCODERS)}")
     return replace(ENCODERS[size], **{name: value for name, value in given.items() if value})
 
 
 def decoder_size(method: str, size: str, **given: Any) -> DecoderSize:
-    """The decoder that ``method`` puts behind the encoder called ``size``, but for what is given."""
+    """The decoder of a method for this size, with the given values replaced; ``ValueError`` if there is none."""
     encoder_size(size)
     if size not in DECODERS[method]:
-        raise ValueError(
-            f"{method} has no decoder of its own for size = {size!r}: choose one of {', '.join(DECODERS[method])}"
-        )
+        raise ValueError(f"size = {size!r} has no decoder in {method}: choose one of {', '.join(DECODERS[method])}")
     return replace(DECODERS[method][size], **{name: value for name, value in given.items() if value})

@@ -1,4 +1,4 @@
-"""What decoders are asked to predict.
+"""Targets of decoders, made of pixels.
 
 Shapes: B clips, M tokens, C channels; p, q, r = frames, rows, columns of a cube.
 """
@@ -10,8 +10,8 @@ from torch import Tensor
 _EPS = 1e-6
 
 
-def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
-    """VideoMAE's targets: every channel of every cube at mean 0 and deviation 1 (unbiased, plus 1e-6).
+def normalized_cubes(pixels_BMCpqr: Tensor) -> Tensor:
+    """VideoMAE's targets: each channel of each cube with mean 0 and standard deviation 1 (unbiased, plus 1e-6).
 
     Args:
         pixels_BMCpqr: cubes of pixels in [0, 1].
@@ -19,14 +19,14 @@ def normalised_cubes(pixels_BMCpqr: Tensor) -> Tensor:
     Returns:
         (B, M, p * q * r * C), values in the order frame, row, column, channel.
     """
-    return cube_values((pixels_BMCpqr - _mean(pixels_BMCpqr)) / _deviation(pixels_BMCpqr))
+    return cube_values((pixels_BMCpqr - _mean(pixels_BMCpqr)) / _std(pixels_BMCpqr))
 
 
-def normalised_patches(cubes_BMCpqr: Tensor) -> Tensor:
-    """MAE's targets: every cube at mean 0 and deviation 1, channels together (unbiased; 1e-6 is added to the variance).
+def normalized_patches(cubes_BMCpqr: Tensor) -> Tensor:
+    """MAE's targets: each cube, over all channels, with mean 0 and variance 1 (unbiased, plus 1e-6).
 
     Args:
-        cubes_BMCpqr: cubes of the network's own, normalised input.
+        cubes_BMCpqr: cubes of the normalized input of the network.
 
     Returns:
         (B, M, p * q * r * C), values in the order frame, row, column, channel.
@@ -36,28 +36,25 @@ def normalised_patches(cubes_BMCpqr: Tensor) -> Tensor:
     return (values_BMK - mean) / (variance + _EPS).sqrt()
 
 
-def undo_normalised_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
-    """Put the true mean and deviation of each cube and channel back.
-
-    Pixels (B, M, C, p, q, r), to look at predictions.
-    """
-    return cubes_of_values(values_BMK, pixels_BMCpqr) * _deviation(pixels_BMCpqr) + _mean(pixels_BMCpqr)
+def undo_normalized_cubes(values_BMK: Tensor, pixels_BMCpqr: Tensor) -> Tensor:
+    """Pixels (B, M, C, p, q, r) of predictions, with the mean and standard deviation of each true cube and channel."""
+    return cubes_of_values(values_BMK, pixels_BMCpqr) * _std(pixels_BMCpqr) + _mean(pixels_BMCpqr)
 
 
-def undo_normalised_patches(values_BMK: Tensor, cubes_BMCpqr: Tensor) -> Tensor:
-    """Put the true mean and deviation of each cube of the network's own input back: (B, M, C, p, q, r)."""
+def undo_normalized_patches(values_BMK: Tensor, cubes_BMCpqr: Tensor) -> Tensor:
+    """Input values (B, M, C, p, q, r) of predictions, with the mean and variance of each true cube."""
     variance, mean = torch.var_mean(cube_values(cubes_BMCpqr), dim=-1, keepdim=True)
     return cubes_of_values(values_BMK * (variance + _EPS).sqrt() + mean, cubes_BMCpqr)
 
 
 def cubes_of_values(values_BMK: Tensor, like_BMCpqr: Tensor) -> Tensor:
-    """The inverse of `cube_values`: cubes shaped as ``like``."""
+    """The inverse of `cube_values`: cubes of the shape of ``like``."""
     _, _, c, p, q, r = like_BMCpqr.shape
     return rearrange(values_BMK, "b m (p q r c) -> b m c p q r", c=c, p=p, q=q, r=r)
 
 
 def cube_values(cubes_BMCpqr: Tensor) -> Tensor:
-    """(B, M, p * q * r * C), values in the order frame, row, column, channel."""
+    """Values of cubes, (B, M, p * q * r * C), in the order frame, row, column, channel."""
     return rearrange(cubes_BMCpqr, "b m c p q r -> b m (p q r c)")
 
 
@@ -65,5 +62,5 @@ def _mean(cubes_BMCpqr: Tensor) -> Tensor:
     return cubes_BMCpqr.mean(dim=(-3, -2, -1), keepdim=True)
 
 
-def _deviation(cubes_BMCpqr: Tensor) -> Tensor:
+def _std(cubes_BMCpqr: Tensor) -> Tensor:
     return cubes_BMCpqr.var(dim=(-3, -2, -1), unbiased=True, keepdim=True).sqrt() + _EPS

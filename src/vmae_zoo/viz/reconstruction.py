@@ -22,7 +22,7 @@ from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.arvideo import ARVideo
 from vmae_zoo.methods.base import MaskedMethod
 from vmae_zoo.models.patchify import patchify, unpatchify
-from vmae_zoo.models.targets import cubes_of_values, undo_normalised_cubes, undo_normalised_patches
+from vmae_zoo.models.targets import cubes_of_values, undo_normalized_cubes, undo_normalized_patches
 from vmae_zoo.viz.picture import Panel, spread_indices
 
 GRAY = 0.5  # of cubes that are neither visible nor predicted
@@ -129,8 +129,8 @@ def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Te
     normalized = method.hparams["normalise_target"]
     if method.targets == "pixels":
         pixels = denormalize(inputs_BMCpqr, channel_dim=2)
-        return undo_normalised_cubes(values_BMK, pixels) if normalized else cubes_of_values(values_BMK, pixels)
-    undo = undo_normalised_patches if normalized else cubes_of_values
+        return undo_normalized_cubes(values_BMK, pixels) if normalized else cubes_of_values(values_BMK, pixels)
+    undo = undo_normalized_patches if normalized else cubes_of_values
     return denormalize(undo(values_BMK, inputs_BMCpqr), channel_dim=2)
 
 
