@@ -7,6 +7,8 @@ import sys
 import pytest
 from tests.two_processes import started
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import json, sys
 from pathlib import Path

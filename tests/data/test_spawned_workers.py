@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 
 import lightning as L
+import pytest
 import torch
 
 from vmae_zoo.data import ClipDataModule, loader
@@ -27,6 +28,7 @@ class Diary(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 1e-9)
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_uses_the_index_and_reads_the_same_clips(small_set, tmp_path, monkeypatch):
     root = tmp_path / "set"
     shutil.copytree(small_set, root)
