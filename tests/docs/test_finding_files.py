@@ -7,9 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "vmae_zoo"
-SECTION = (
-    (ROOT / "docs" / "reference" / "design.md").read_text().partition("## Where is ...?\n")[2].partition("\n## ")[0]
-)
+PAGE = (ROOT / "docs" / "reference" / "design.md").read_text()
+SECTION = PAGE.partition("## Where is ...?\n")[2].partition("\n## ")[0]
 ROWS = re.findall(r"^\| (.+?) \| `(.+?)` \| `(.+?)` \|$", SECTION, re.MULTILINE)
 
 
