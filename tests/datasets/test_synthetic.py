@@ -67,7 +67,7 @@ def test_keys_decide_everything(digits, tmp_path):
     ("arguments", "message"),
     [
         (["few.npz", "out", "--clips", "20"], "out exists"),
-        (["few.npz", "new", "--clips", "25"], "25 clips of 24 digits"),
+        (["few.npz", "new", "--clips", "25"], "clips = 25"),
         (["other.npz", "new", "--clips", "20"], "has neither x and y nor x_train"),
         (["none.npz", "new"], "none.npz"),
     ],

@@ -1,11 +1,10 @@
-"""Moving MNIST with two label sets: which digit it is, and how it moves.
+"""Moving MNIST with two label sets: the digit, and its motion.
 
-``python -m vmae_zoo.datasets.synthetic.moving_digits mnist.npz OUT`` writes videos,
-``digit.csv`` and ``motion.csv``. The digits
-are those of an npz with ``x_train, y_train, x_test, y_test`` (Keras's mnist.npz) or ``x, y``. After Srivastava,
-Mansimov, Salakhutdinov, "Unsupervised Learning of Video Representations using LSTMs" (ICML 2015, arXiv 1502.04681);
-different here: one digit in a clip, and it leaves at one side and comes back at the other, so that its place is uniform
-in every frame of every motion and a single frame tells the digit but not the motion.
+``python -m vmae_zoo.datasets.synthetic.moving_digits mnist.npz OUT`` writes videos, ``digit.csv`` and ``motion.csv``.
+The npz has ``x_train, y_train, x_test, y_test`` (Keras's mnist.npz) or ``x, y``. After Srivastava, Mansimov,
+Salakhutdinov, "Unsupervised Learning of Video Representations using LSTMs" (ICML 2015, arXiv 1502.04681); different
+here: one digit per clip, which wraps around at the edges, so that its position is uniform in every frame of every
+motion, and a single frame shows the digit but not the motion.
 """
 
 import argparse
@@ -25,37 +24,37 @@ TEST_SHARE = 0.2
 
 
 def clip_of(digit_HW: np.ndarray, motion: str, key: int) -> np.ndarray:
-    """uint8 (FRAMES, SIDE, SIDE, 3): a digit on its way, 1 to 2 pixels a frame, or a turn in 20 to 32 frames.
+    """uint8 (FRAMES, SIDE, SIDE, 3): a digit moving 1 to 2 pixels per frame, or on a circle in 20 to 32 frames.
 
     Args:
         digit_HW: uint8, at most SIDE pixels wide and high.
         motion: one of `MOTIONS`.
-        key: decides where it starts and how fast it is.
+        key: random key of start and speed.
     """
-    draws = KeyedRNG(key, "moving digit")
-    x, y = draws.uniform(0, SIDE), draws.uniform(0, SIDE)
+    rng = KeyedRNG(key, "moving digit")
+    x, y = rng.uniform(0, SIDE), rng.uniform(0, SIDE)
     speed, phase, radius, period = (
-        draws.uniform(1, 2),
-        draws.uniform(0, 2 * pi),
-        draws.uniform(7, 14),
-        draws.uniform(20, 32),
+        rng.uniform(1, 2),
+        rng.uniform(0, 2 * pi),
+        rng.uniform(7, 14),
+        rng.uniform(20, 32),
     )
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     canvas[: digit_HW.shape[0], : digit_HW.shape[1]] = digit_HW
     clip = np.empty((FRAMES, SIDE, SIDE), np.uint8)
     for t in range(FRAMES):
         if motion in ("clockwise", "anticlockwise"):
-            turned = phase + (1 if motion == "clockwise" else -1) * 2 * pi * t / period
-            across, down = x + radius * cos(turned), y + radius * sin(turned)
+            angle = phase + (1 if motion == "clockwise" else -1) * 2 * pi * t / period
+            across, down = x + radius * cos(angle), y + radius * sin(angle)
         else:
-            way = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[motion]
-            across, down = x + way[0] * speed * t, y + way[1] * speed * t
+            direction = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[motion]
+            across, down = x + direction[0] * speed * t, y + direction[1] * speed * t
         clip[t] = np.roll(canvas, (round(down), round(across)), (0, 1))
     return np.repeat(clip[..., None], 3, 3)
 
 
 def read_digits(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, H, W) and labels (N,); ``ValueError`` where the file has none."""
+    """Images uint8 (N, H, W) and labels (N,); ``ValueError`` if the file is invalid."""
     with np.load(file) as arrays:
         names = [("x", "y")] if "x" in arrays else [("x_train", "y_train"), ("x_test", "y_test")]
         if any(name not in arrays for pair in names for name in pair):
@@ -63,24 +62,26 @@ def read_digits(file: Path) -> tuple[np.ndarray, np.ndarray]:
         images = np.concatenate([arrays[name] for name, _ in names])
         labels = np.concatenate([arrays[name] for _, name in names])
     if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(labels) or max(images.shape[1:]) > SIDE:
-        raise ValueError(f"{file} should hold uint8 images (N, rows, columns) of at most {SIDE} pixels, and N labels")
+        raise ValueError(f"{file} must have uint8 images (N, rows, columns) of at most {SIDE} pixels, and N labels")
     return images, labels
 
 
 def make(file: Path, out: Path, clips: int = 2000, seed: int = 0) -> None:
-    """Write ``clips`` videos, each of another digit; a fifth of them, of digits of their own, is for testing."""
+    """Write ``clips`` videos of different images; a fifth of them is for testing."""
     images, labels = read_digits(file)
     if not 10 <= clips <= len(images):
-        raise ValueError(f"{clips} clips of {len(images)} digits: at least 10, and each digit is used once")
+        raise ValueError(
+            f"clips = {clips}: must be 10 to {len(images)}, the number of images, each of which is used once"
+        )
     order = KeyedRNG(sample_key(seed, 0, hash_text("digits")), "order").permutation(len(images))[:clips]
     videos = {}
     tables: dict[str, list[dict[str, str]]] = {"digit.csv": [], "motion.csv": []}
-    for number, place in enumerate(order):
-        name = f"videos/{place:05d}.mp4"
+    for number, image in enumerate(order):
+        name = f"videos/{image:05d}.mp4"
         motion = MOTIONS[number % len(MOTIONS)]
         split = "test" if number >= round(clips * (1 - TEST_SHARE)) else "train"
-        videos[name] = partial(clip_of, images[place], motion, sample_key(seed, 0, place))
-        tables["digit.csv"].append({"path": name, "label": str(labels[place]), "split": split})
+        videos[name] = partial(clip_of, images[image], motion, sample_key(seed, 0, image))
+        tables["digit.csv"].append({"path": name, "label": str(labels[image]), "split": split})
         tables["motion.csv"].append({"path": name, "label": motion, "split": split})
     write_data(out, videos, tables)
 
@@ -91,13 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m vmae_zoo.datasets.synthetic.moving_digits", description=__doc__.split("\n")[0]
     )
     parser.add_argument("npz", type=Path, help="digits: x_train, y_train, x_test, y_test, or x and y")
-    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument(
         "--clips", type=int, default=2000, metavar="N", help="videos, a fifth for testing (default 2000)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of which digits, where and how fast (default 0)"
-    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of digits, starts and speeds (default 0)")
     args = parser.parse_args(arguments)
     try:
         make(args.npz, args.out, args.clips, args.seed)

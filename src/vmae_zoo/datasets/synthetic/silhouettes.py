@@ -22,25 +22,25 @@ KEYS = ("frames", "lengths", "label", "subject", "classes", "names")
 
 
 def clip_of(packed_THW: np.ndarray, width: int) -> np.ndarray:
-    """uint8 (T, H, width, 3), white persons on black; sides are made even by leaving out a row or column."""
+    """uint8 (T, H, width, 3), white persons on black; odd sides lose a row or column."""
     mask = np.unpackbits(packed_THW, axis=2)[:, : packed_THW.shape[1] // 2 * 2, : width // 2 * 2]
     return np.repeat(mask[..., None] * np.uint8(255), 3, 3)
 
 
 def make(file: Path, out: Path, width: int = 180) -> None:
-    """Write a video of each sequence, and the list.
+    """Write a video of each sequence and the list file.
 
     Args:
-        file: npz, see the module.
-        out: the folder to make.
-        width: of a frame in pixels; the packed bytes may hold a few more.
+        file: npz file, see the module docstring.
+        out: folder to create.
+        width: width of a frame in pixels; packed bytes may have a few more.
 
     Raises:
-        ValueError: the file is not what it should be, or the folder is there.
+        ValueError: the file is invalid, or the folder exists.
     """
     with np.load(file) as arrays:
         if missing := [key for key in KEYS if key not in arrays]:
-            raise ValueError(f"{file} holds no {', '.join(missing)}: it should have {', '.join(KEYS)}")
+            raise ValueError(f"{file} has no {', '.join(missing)}: it must have {', '.join(KEYS)}")
         frames, lengths, label, subject, classes, names = (arrays[key] for key in KEYS)
     if lengths.sum() != len(frames) or not 0 < width <= 8 * frames.shape[2]:
         raise ValueError(
@@ -52,7 +52,7 @@ def make(file: Path, out: Path, width: int = 180) -> None:
     for end, length, number, who, name in zip(ends, lengths, label, subject, names, strict=True):
         path = f"videos/{name}.mp4"
         videos[path] = partial(clip_of, frames[end - length : end], width)
-        splits = {f"split{place}": "test" if who == left_out else "train" for place, left_out in enumerate(subjects, 1)}
+        splits = {f"split{n}": "test" if who == left_out else "train" for n, left_out in enumerate(subjects, 1)}
         lines.append({"path": path, "label": str(classes[number]), "group": str(who), **splits})
     write_data(out, videos, {"list.csv": lines})
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m vmae_zoo.datasets.synthetic.silhouettes", description=__doc__.split("\n")[0]
     )
     parser.add_argument("npz", type=Path, help=", ".join(KEYS))
-    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument("--width", type=int, default=180, metavar="PIXELS", help="of a frame (default 180)")
     args = parser.parse_args(arguments)
     try:
