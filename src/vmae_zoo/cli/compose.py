@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from vmae_zoo.aliases import current_class_path
+from vmae_zoo.aliases import current_class_paths
 from vmae_zoo.resources import find_recipe
 
 PARTS = ("model", "data", "trainer", "checkpoint")
@@ -54,18 +54,7 @@ def compose(recipe: Path) -> dict[str, Any]:
             inside[last].update(value)
         else:
             inside[last] = value
-    return _with_current_names(whole)
-
-
-def _with_current_names(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: current_class_path(inner)
-            if key == "class_path" and isinstance(inner, str)
-            else _with_current_names(inner)
-            for key, inner in value.items()
-        }
-    return [_with_current_names(inner) for inner in value] if isinstance(value, list) else value
+    return current_class_paths(whole)
 
 
 def settings_of(group: Any) -> dict[str, Any]:

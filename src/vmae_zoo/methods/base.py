@@ -11,6 +11,7 @@ import lightning
 import torch
 from torch import Tensor
 
+from vmae_zoo.aliases import rename_callback_states
 from vmae_zoo.data.clip_spec import ClipConsumer
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import scales_loss
@@ -182,6 +183,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over where the checkpoint's positions come from: a recipe does not say it."""
+        rename_callback_states(checkpoint)
         trained_image_size = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("trained_image_size")
         if trained_image_size:
             self.resize_positions(trained_image_size)

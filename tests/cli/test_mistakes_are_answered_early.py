@@ -1,0 +1,36 @@
+"""Misspelt names, paths and keys are answered before torch or Lightning is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+LARGE = {"torch", "lightning", "torchvision", "timm", "torchmetrics", "jsonargparse"}
+
+COMMANDS = [  # arguments, exit code, part of the output
+    (["recipes"], 0, "recipes/videomae.yaml"),
+    (["runs", "nope"], 1, "nope"),
+    (["index", "nope"], 1, "nope"),
+    (["reencode", "nope", "copy"], 1, "nope"),
+    (["cache", "nope", "copy"], 1, "nope"),
+    (["extract", "--checkpoint", "nope", "--root", "nope", "--out", "features"], 1, "nope"),
+    (["fit", "-c", "recipes/videmae.yaml"], 1, "recipes/videomae.yaml"),
+    (["fit", "-c", "recipes/videomae.yaml", "--model.mask_ratoi", "0.5"], 2, "'mask_ratio'"),
+    (["fit", "-c", "recipes/videomae.yaml", "--trainer.max_step=3"], 2, "'trainer.max_steps'"),
+    (["fit", "-c", "recipes/videomae.yaml", "--trainer.callbacks+=EarlyStoping"], 2, "'EarlyStopping'"),
+    (["fit", "-c", "typo.yaml"], 2, "typo.yaml, line 2: "),
+    (["fit", "--model", "nowhere.Method"], 2, "nowhere"),
+    (["validate"], 2, "-c recipes/videomae.yaml"),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "part"), COMMANDS, ids=[" ".join(command[0]) for command in COMMANDS])
+def test_nothing_large_is_imported(tmp_path, command, code, part):
+    (tmp_path / "typo.yaml").write_text("model: {class_path: VideoMAE}\nfinite: {patiance: 3}\n")
+    program = (
+        f"import sys\nfrom vmae_zoo.cli.main import main\ncode = main({command})\n"
+        f"print(code, sorted({LARGE} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{code} []", done.stderr
+    assert part in done.stdout + done.stderr
