@@ -71,7 +71,7 @@ def bench_attention(session: Session) -> None:
                 time_attention(session, shape, name, attend, inputs, grad)
         with session.guard("attention_error", label=shape.label), torch.no_grad():
             error = relative_error(attend()[:2], q[:2], k[:2], v[:2], mask)
-            session.record("attention_error", label=shape.label, error=error)
+            session.record("attention_error", label=shape.label, relative_error=error)
         if mask is not None and not session.smoke and session.seconds_left() > 15:
             with session.guard("attention", label=shape.label, backend="flex"):
                 time_attention(session, shape, "flex", flex_attention_of(session, shape, inputs), inputs, grad)

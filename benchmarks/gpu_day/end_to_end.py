@@ -29,7 +29,7 @@ def measure_fit(session: Session) -> None:
 def measure_out_of_memory(session: Session) -> None:
     """Run out of memory, then train with the batch size that the error message suggests."""
     if session.smoke:
-        fit(session, "fits", 60, "--trainer.max_steps", "2", batch=2, workers=0)
+        session.record("left_out", reason="needs a GPU")
         return
     batch = 640
     done = fit(session, "too_large", 60, "--trainer.max_steps", "3", batch=batch, size="large", workers=8)
