@@ -29,7 +29,7 @@ from vmae_zoo.methods.videomae import VideoMAE
 from vmae_zoo.models.blocks import Attention
 from vmae_zoo.models.patchify import PatchEmbed, patchify
 from vmae_zoo.models.positions import SinCosPosEmbed
-from vmae_zoo.models.targets import normalised_cubes
+from vmae_zoo.models.targets import normalized_cubes
 
 Replacement = tuple[Any, str, Any]  # object, attribute, value
 
@@ -73,7 +73,7 @@ def embed_uint8(cubes_BNCpqr: Tensor, mean_C: Tensor, std_C: Tensor, weight: Ten
 
 def loss_of_uint8(prediction_BMK: Tensor, cubes_BMCpqr: Tensor) -> Tensor:
     """Loss of predictions against uint8 cubes."""
-    return (prediction_BMK.float() - normalised_cubes(cubes_BMCpqr / 255)).square().mean(-1).mean()
+    return (prediction_BMK.float() - normalized_cubes(cubes_BMCpqr / 255)).square().mean(-1).mean()
 
 
 def uint8_path(compiled: bool, fuse_gather: bool = False) -> Callable[[BenchStep], list[Replacement]]:
