@@ -12,5 +12,6 @@ CASES = {
     "MAEST": DECODER | {"frames": 16, "image_size": 64},
     "ARVideo": DECODER | {"frames": 8, "image_size": 64, "cluster": (2, 2, 2)},
     "MoCoV3": CLIP | {"projection_width": 16, "projection_dim": 8},
+    "VJEPA": CLIP | {"predictor_width": 16, "predictor_depth": 1, "predictor_num_heads": 2},
     "Classifier": CLIP | {"num_classes": 3},
 }

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vmae_zoo.masking import TokenGrid
-from vmae_zoo.models.positions import positions, sincos_1d, sincos_2d
+from vmae_zoo.models.positions import positions, sincos_1d, sincos_2d, sincos_3d
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,24 @@ def test_separable_positions_add_the_place_and_the_slice_of_a_token():
 def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="positions = 'rotary' is not known: choose one of sincos_1d, sincos_2d"):
         positions("rotary", TokenGrid(3, 2, 2), 8)
+
+
+@pytest.mark.parametrize("low", [False, True])
+@pytest.mark.parametrize("dim", [12, 64, 40])
+def test_volume_table_follows_its_formula(dim, low):
+    table, count = sincos_3d(3, 4, 5, dim, low), -(-dim // 6)
+    for token in (0, 1, 7, 33, 59):
+        axes = token // 20, token // 5 % 4, token % 5
+        rates = [math.pi / 2 / 8 ** (i / max(count - 1, 1)) if low else 1 / 10000 ** (i / count) for i in range(count)]
+        expected = [wave(index * rate) for index in axes for wave in (math.sin, math.cos) for rate in rates][:dim]
+        assert table[token].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_neighbours_look_less_alike_under_low_frequencies_than_under_published_ones():
+    """What the option is for: on a small grid of a narrow network the published table barely tells tokens apart."""
+
+    def likeness(table):
+        units = torch.nn.functional.normalize(table - table.mean(0), dim=1)
+        return (units @ units.T).fill_diagonal_(-1).amax(1).mean()
+
+    assert likeness(sincos_3d(4, 4, 4, 64, low=True)) < likeness(sincos_3d(4, 4, 4, 64))

@@ -24,7 +24,7 @@ def test_more_frames_go_on_counting():
 
 
 def test_another_size_keeps_each_places_position():
-    table = positions("sincos_1d", TokenGrid(2, 8, 8), 24, trained=(4, 4))().view(2, 8, 8, 24)
+    table = positions("sincos_1d", TokenGrid(2, 8, 8), 24, trained=(None, 64))().view(2, 8, 8, 24)
     trained = sincos_1d(32, 24).view(2, 4, 4, 24)
     near = (table[:, 1::2, 1::2] + table[:, ::2, ::2] + table[:, 1::2, ::2] + table[:, ::2, 1::2]) / 4
     low = slice(8, 24)  # slow channels are smooth enough for the mean of four to be the place they surround
@@ -61,3 +61,28 @@ def test_a_classifier_remembers_the_size_its_positions_come_from():
     expected = resized(small.encoder, 4, 96, 96).positions()
     assert torch.equal(large.encoder.positions(), expected)
     assert torch.equal(Classifier(**large.hparams).encoder.positions(), expected)
+
+
+@pytest.mark.parametrize("kind", ["sincos_3d", "sincos_3d_low"])
+def test_volume_tables_are_resized_trilinearly_over_all_axes(kind):
+    """A linear function of the indices is what trilinear resizing must reproduce away from the borders."""
+    old = positions(kind, OLD, 24)
+    new = old.for_grid(TokenGrid(8, 4, 4, OLD.cube))
+    table, twice = old().view(4, 4, 4, 24), new().view(8, 4, 4, 24)
+    torch.testing.assert_close(twice[1:-1:2], 0.75 * table[:-1] + 0.25 * table[1:])
+    wide = old.for_grid(TokenGrid(4, 4, 8, OLD.cube))().view(4, 4, 8, 24)
+    torch.testing.assert_close(wide[:, :, 2::2][:, :, :3], 0.75 * table[:, :, 1:] + 0.25 * table[:, :, :-1])
+    assert torch.equal(new.for_grid(OLD)(), old())  # always from the trained table: there and back loses nothing
+
+
+@pytest.mark.parametrize("kind", ["sincos_3d", "sincos_3d_low", "rope"])
+def test_a_model_built_again_from_its_settings_has_the_same_positions(kind):
+    settings = {"frames": 8, "image_size": 96, "width": 24, "depth": 1, "num_heads": 2, "position": kind}
+    model = Classifier(num_classes=2, trained_frames=4, trained_image_size=64, **settings)
+    again = Classifier(**model.hparams)
+    clip = torch.randn(1, 3, 8, 96, 96)
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again.eval()(clip), model.eval()(clip))
+    if kind != "rope":
+        trained = positions(kind, TokenGrid(2, 4, 4), 24)
+        assert torch.equal(model.encoder.positions(), trained.for_grid(TokenGrid(4, 6, 6))())

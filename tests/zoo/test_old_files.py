@@ -23,6 +23,7 @@ FILES = {
     "transformers": ("videomae", "transformers", {}),
     "mae.pth": ("mae", "mae", HEADS),
     "mae_st.pth": ("mae_st", "mae_st", HEADS),
+    "moco_v3.ckpt": ("moco_v3", "vmae_zoo", {}),
 }
 
 
@@ -49,3 +50,9 @@ def test_an_old_classifier_still_gives_its_logits(name, told):
 def test_old_pretraining_weights_keep_their_decoder(name):
     told = {**HEADS, "frames": 4, "decoder_num_heads": 2} if name == "videomae.pth" else {}
     assert load_pretrained(OLD / name, task="pretrain", **told).loaded.left_out == ()
+
+
+def test_an_old_momentum_branch_still_gives_its_features():
+    method = load_pretrained(OLD / "moco_v3.ckpt", task="pretrain")
+    feature = method.momentum_encoder(clip(4)).mean(1)[0, :6]
+    assert torch.allclose(feature, torch.tensor(EXPECTED["moco_v3_momentum"]), atol=2e-4)

@@ -36,10 +36,11 @@ def run(args: argparse.Namespace) -> int:
     check_videos([args.video])
     from vmae_zoo.cli.lightning_cli import SettingsCLI
     from vmae_zoo.cli.log_filters import filter_logs
+    from vmae_zoo.methods.base import MaskedMethod
     from vmae_zoo.methods.moco_v3 import MoCoV3
     from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.clips import read_batch
-    from vmae_zoo.viz.masks import show_split, token_ids
+    from vmae_zoo.viz.masks import show_masks, token_ids
     from vmae_zoo.viz.picture import contact_sheet
     from vmae_zoo.viz.reconstruction import check_method
     from vmae_zoo.viz.views import read_views, show_views
@@ -53,15 +54,16 @@ def run(args: argparse.Namespace) -> int:
         options += ["--model.init_args.depth=1"]
     cli = SettingsCLI(options, run=False)
     if isinstance(cli.model, MoCoV3):
-        panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
+        panels, ids = [show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed))], {}
     else:
-        method = check_method(cli.model)
+        method = cli.model if isinstance(cli.model, MaskedMethod) else check_method(cli.model)
         batch = read_batch(method, [args.video], args.seed)
         split = method.sample_mask(batch)
-        panel, ids = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
+        panels, ids = show_masks(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet([panel], side=144).save(args.out)
-    print(f"{args.out}  {panel.title}: {panel.note}")
+    contact_sheet(panels, side=144).save(args.out)
+    for panel in panels:
+        print(f"{args.out}  {panel.title}: {panel.note}")
     if args.json:
-        args.json.write_text(json.dumps({"method": panel.title, **ids}) + "\n")
+        args.json.write_text(json.dumps({"method": type(cli.model).__name__, **ids}) + "\n")
     return 0

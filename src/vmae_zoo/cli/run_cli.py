@@ -111,6 +111,10 @@ class RunCLI(SettingsCLI):
             from vmae_zoo.zoo import start_from
 
             _print(f"start:  {start_from(self.model, weights).line()}")
+        if self.model.hparams.get("teacher"):
+            from vmae_zoo.zoo.init_from import load_teacher
+
+            _print(f"teacher: {load_teacher(self.model).line()}")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """The arguments of the trainer's method, with the checkpoint that was found."""

@@ -42,6 +42,8 @@ class ARVideo(MaskedMethod):
         decoder_width: of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (4 in the paper).
         decoder_num_heads: of the decoder.
+        position: kind of positions, of encoder and decoder, see `vmae_zoo.models.positions.positions`.
+        rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
@@ -61,6 +63,8 @@ class ARVideo(MaskedMethod):
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
+        position: str = "sincos_1d",
+        rope_frequencies: str = "paired",
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
@@ -90,6 +94,8 @@ class ARVideo(MaskedMethod):
             values=3 * 2 * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
             trained=self.encoder.settings["trained"],
+            position=position,
+            rope_frequencies=rope_frequencies,
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> ClusterOrder:
@@ -111,7 +117,7 @@ class ARVideo(MaskedMethod):
         seen_BV = order.kept[:, :-1].flatten(1)  # nothing follows the last cluster
         tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, seen_BV, encoder_mask))
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
-        prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask)
+        prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, seen_BV)
         with torch.no_grad():
             cubes = patchify(video_BCTHW, self.grid, predicted_BM)
             pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)

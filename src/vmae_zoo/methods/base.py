@@ -4,6 +4,7 @@ A method defines ``forward`` (the arithmetic); a masked one also ``sample_mask``
 Nothing here distinguishes one method from another.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,10 +19,12 @@ from vmae_zoo.lightning_internals import scales_loss
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
-from vmae_zoo.models.positions import SinCosPosEmbed
+from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
 from vmae_zoo.training.fsdp2 import shard, unwrapped_type
 from vmae_zoo.training.parameter_groups import parameter_groups
-from vmae_zoo.training.schedules import RunLength, run_length, warmup_cosine
+from vmae_zoo.training.schedules import RunLength, Schedule, run_length
+
+RECOMPILE_LIMIT = 64
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Method(lightning.LightningModule, ClipConsumer):
         patch: side of a patch in pixels.
         trained_image_size: rows and columns in pixels of the clips that the weights were trained on before, where they
             differ: fixed positions are resized from it, see `vmae_zoo.models.positions`. Starting weights set it.
+        trained_frames: frames of those clips, where they differ. Starting weights set it.
         base_lr: learning rate per 256 clips of the global batch (repeats not counted), as papers state it.
         lr: the rate itself; given, ``base_lr`` is not used.
         min_lr: rate at the end, per 256 clips like ``base_lr``.
@@ -67,6 +71,11 @@ class Method(lightning.LightningModule, ClipConsumer):
         betas: AdamW's.
         warmup_epochs: loader epochs in which the rate rises from 0.
         warmup_steps: the same in optimiser steps; given, ``warmup_epochs`` is not used.
+        start_lr: rate at the beginning of the warm-up, stated like ``lr`` or ``base_lr``, whichever counts.
+        lr_decay: after the warm-up: "cosine", "linear" or "constant", see `vmae_zoo.training.schedules.Schedule`.
+        weight_decay_end: weight decay at the end, reached by half a cosine; None: ``weight_decay`` throughout.
+        schedule_stretch: schedules are laid out for so many times the run (1.25 in V-JEPA).
+        clip_from_epoch: first loader epoch, from 0, in which gradients are clipped, if the trainer clips them.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
         compile: compile each block.
         init_from: name or path of weights to start from; put in by the command line.
@@ -75,6 +84,7 @@ class Method(lightning.LightningModule, ClipConsumer):
     encoder: Encoder
     grid: TokenGrid
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
+    first_step = 0  # number of the first optimizer step in schedules
     decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
 
     def __init__(
@@ -86,6 +96,7 @@ class Method(lightning.LightningModule, ClipConsumer):
         mlp_ratio: float | None = None,
         patch: int | None = None,
         trained_image_size: int | None = None,
+        trained_frames: int | None = None,
         base_lr: float = 1.5e-4,
         lr: float | None = None,
         min_lr: float = 1e-5,
@@ -93,6 +104,11 @@ class Method(lightning.LightningModule, ClipConsumer):
         betas: tuple[float, float] = (0.9, 0.95),
         warmup_epochs: float = 40,
         warmup_steps: int | None = None,
+        start_lr: float = 0.0,
+        lr_decay: str = "cosine",
+        weight_decay_end: float | None = None,
+        schedule_stretch: float = 1.0,
+        clip_from_epoch: int = 0,
         gradient_checkpointing: bool = False,
         compile: bool = False,
         init_from: str | None = None,
@@ -108,7 +124,17 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def encoder_for_evaluation(self) -> Encoder:
         """The encoder that probes, `load_pretrained` and exports take."""
-        return self.encoder
+        encoder = self.get_submodule(self.evaluated_part(self.hparams))
+        assert isinstance(encoder, Encoder)
+        return encoder
+
+    @classmethod
+    def evaluated_part(cls, hparams: Mapping[str, Any]) -> str:
+        """Name of the submodule that `encoder_for_evaluation` is, for arguments of the constructor."""
+        return "encoder"
+
+    def weights_loaded(self, names: Collection[str]) -> None:
+        """Called after weights with these names were put in as a start for training."""
 
     def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
         """The arguments of ``forward`` for a batch."""
@@ -142,6 +168,8 @@ class Method(lightning.LightningModule, ClipConsumer):
             if isinstance(part, BlockStack):
                 part.gradient_checkpointing = self.training_settings["gradient_checkpointing"]
         if self.training_settings["compile"]:
+            # one program per sequence length and gradient mode, counted over all blocks: V-JEPA has nine
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
             for block in self.blocks():
                 block.compile()
         if self.device_mesh is not None:
@@ -160,20 +188,27 @@ class Method(lightning.LightningModule, ClipConsumer):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as the trainer says: Lightning itself refuses fused optimisers under bf16-mixed, for no reason."""
+        if self.current_epoch < self.training_settings["clip_from_epoch"]:
+            return
         if scales_loss(self.trainer):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val and gradient_clip_algorithm == "value":
             torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         elif gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            for part in self.clipped_parts():
+                torch.nn.utils.clip_grad_norm_(part.parameters(), gradient_clip_val)
 
-    def resize_positions(self, trained_image_size: int) -> None:
+    def clipped_parts(self) -> Sequence[torch.nn.Module]:
+        """What gradients are clipped of, each by a norm of its own."""
+        return (self,)
+
+    def resize_positions(self, trained_image_size: int | None, trained_frames: int | None = None) -> None:
         """Take fixed positions from those of weights trained on clips of this size, now and when loaded again."""
-        self.hparams["trained_image_size"] = trained_image_size
-        trained = (trained_image_size // self.grid.cube[1],) * 2
+        self.hparams.update(trained_image_size=trained_image_size, trained_frames=trained_frames)
+        trained = trained_frames, trained_image_size
         for part in self.modules():
             if isinstance(part, SinCosPosEmbed):
-                part.resize_from(trained)
+                part.resize_from(trained_shape(part.grid, trained))
             elif isinstance(part, Encoder):
                 part.settings["trained"] = trained
 
@@ -184,9 +219,10 @@ class Method(lightning.LightningModule, ClipConsumer):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over where the checkpoint's positions come from: a recipe does not say it."""
         rename_callback_states(checkpoint)
-        trained_image_size = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("trained_image_size")
-        if trained_image_size:
-            self.resize_positions(trained_image_size)
+        hparams = checkpoint.get("vmae_zoo", {}).get("hparams", {})
+        side, frames = hparams.get("trained_image_size"), hparams.get("trained_frames")
+        if side or frames:
+            self.resize_positions(side, frames)
 
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder: what is compiled and sharded one by one."""
@@ -196,21 +232,21 @@ class Method(lightning.LightningModule, ClipConsumer):
         """Fused AdamW."""
         return torch.optim.AdamW(groups, lr=lr, betas=tuple(self.training_settings["betas"]), fused=True)
 
-    def lr_factor(self, step: int, run: RunLength, final: float) -> float:
+    def lr_factor(self, step: int, run: RunLength, schedule: Schedule) -> float:
         """Share of the full learning rate at a 0-based step of a run."""
-        return warmup_cosine(step, run.steps, run.warmup_steps, final)
+        return schedule.rate(step)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with the published groups; the rate follows `warmup_cosine` step by step."""
+        """AdamW with the published groups; rate and weight decay follow a `Schedule` step by step."""
         settings = self.training_settings
         run = run_length(self.trainer, settings["warmup_epochs"], settings["warmup_steps"])
-        lr, min_lr = settings["lr"], settings["min_lr"]
+        lr, min_lr, start_lr = settings["lr"], settings["min_lr"], settings["start_lr"]
         if lr is None:
             if run.global_batch is None:
                 raise ValueError(
                     "base_lr needs the global batch, which only ClipDataModule tells: give lr, the rate itself"
                 )
-            lr, min_lr = settings["base_lr"] * run.global_batch / 256, min_lr * run.global_batch / 256
+            lr, min_lr, start_lr = (rate * run.global_batch / 256 for rate in (settings["base_lr"], min_lr, start_lr))
         groups = parameter_groups(
             self,
             settings["weight_decay"],
@@ -220,9 +256,27 @@ class Method(lightning.LightningModule, ClipConsumer):
             depth=len(self.encoder.blocks),
             decay_all=self.decay_all,
         )
-        optimizer, final = self.optimizer(groups, lr), min_lr / lr if lr else 0.0
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.lr_factor(step, run, final))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        optimizer = self.optimizer(groups, lr)
+        schedule = Schedule(
+            run.steps,
+            run.warmup_steps,
+            start_lr / lr if lr else 0.0,
+            min_lr / lr if lr else 0.0,
+            settings["lr_decay"],
+            settings["schedule_stretch"],
+            self.first_step,
+        )
+        if settings["weight_decay_end"] is not None:
+            optimizer.register_step_pre_hook(lambda made, *_: self._set_weight_decay(made, schedule))
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.lr_factor(step, run, schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+    def _set_weight_decay(self, optimizer: torch.optim.Optimizer, schedule: Schedule) -> None:
+        """Set the step's weight decay on the groups that decay."""
+        start, end = self.training_settings["weight_decay"], self.training_settings["weight_decay_end"]
+        for group in optimizer.param_groups:
+            if group["weight_decay"]:
+                group["weight_decay"] = schedule.weight_decay(self.global_step, start, end)
 
 
 class MaskedMethod(Method):

@@ -24,7 +24,7 @@ from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
 from vmae_zoo.training.predictions import PredictionWriter
-from vmae_zoo.training.schedules import RunLength, multistep
+from vmae_zoo.training.schedules import RunLength, Schedule, multistep
 
 
 class Classifier(Method):
@@ -45,6 +45,7 @@ class Classifier(Method):
         attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided_attention`.
         pool: "mean" of the patch tokens, then a norm; or "cls", the class token behind the encoder's final norm.
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
         cls_token: a class token beside the patch tokens, whatever is pooled (MAE and space-time MAE have one).
         cube_frames: frames of a cube (2 in VideoMAE, 1 in TimeSformer).
@@ -80,6 +81,7 @@ class Classifier(Method):
         attention: str = "joint",
         pool: str = "mean",
         position: str = "sincos_1d",
+        rope_frequencies: str = "paired",
         bias: str = "qv",
         cls_token: bool = False,
         cube_frames: int = 2,
@@ -177,11 +179,11 @@ class Classifier(Method):
             return super().optimizer(groups, lr)
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
 
-    def lr_factor(self, step: int, run: RunLength, final: float) -> float:
+    def lr_factor(self, step: int, run: RunLength, schedule: Schedule) -> float:
         """The cosine, or down in steps."""
         milestones = self.hparams["milestones"]
         if not milestones:
-            return super().lr_factor(step, run, final)
+            return super().lr_factor(step, run, schedule)
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
             raise ValueError("milestones are epochs: give trainer.max_epochs, the length of the run, or no milestones")
         return multistep(step, [epoch * run.steps / self.trainer.max_epochs for epoch in milestones])

@@ -67,6 +67,8 @@ class MGMAE(VideoMAE):
         super().__init__(size, **videomae)
         self.save_hyperparameters()
         mask_ratio = self.hparams["mask_ratio"]
+        if self.hparams["masks"] != "tube":
+            raise ValueError(f"masks = {self.hparams['masks']} has no effect on MGMAE, whose masks follow the motion")
         visible_per_group(self.grid, mask_ratio, rounding, topk)  # checks the options before any data is read
         self.guide = MotionGuidedScorer(self.grid, mask_ratio, initial_map, base_frame, warp, hole_filling, flow)
         self._raft: RaftFlow | None = None

@@ -12,19 +12,18 @@ frames of a clip.
 Shapes: B clips, C channels, T frames, H rows, W columns; D = width, E = width of an embedding.
 """
 
-import copy
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.contrastive import head, info_nce
 from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, color_jitter
+from vmae_zoo.training.momentum import MomentumEncoder, frozen_copy
 from vmae_zoo.training.schedules import run_length
 
 
@@ -84,8 +83,11 @@ class MoCoV3(Method):
         self.encoder.patch_embed.requires_grad_(not freeze_patch_embed)
         self.projector = head((self.encoder.width, projection_width, projection_width, projection_dim))
         self.predictor = head((projection_dim, projection_width, projection_dim))
-        self.momentum_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.momentum_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        self.momentum_encoder = frozen_copy(self.encoder)
+        self.momentum_projector = frozen_copy(self.projector)
+        self.momentum = MomentumEncoder(
+            (self.encoder, self.projector), (self.momentum_encoder, self.momentum_projector)
+        )
 
     def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Two views of each video."""
@@ -117,13 +119,6 @@ class MoCoV3(Method):
         )
         return projector(encoder(view_BCTHW, return_cls=True)[1])
 
-    @torch.no_grad()
-    def update_momentum(self, momentum: float) -> None:
-        """Move the momentum branch to ``momentum * itself + (1 - momentum) * base``; its buffers stay its own."""
-        followers = [*self.momentum_encoder.parameters(), *self.momentum_projector.parameters()]
-        leaders = [*self.encoder.parameters(), *self.projector.parameters()]
-        get_ema_multi_avg_fn(momentum)(followers, leaders, 0)
-
     def momentum_at(self, step: int, steps: int) -> float:
         """The momentum of a 0-based optimiser step: 0.99 at the start, 1 at the end, by a half cosine."""
         return 1 - (1 - self.hparams["momentum"]) * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -139,9 +134,11 @@ class MoCoV3(Method):
         """Both branches start alike, whatever weights the base branch was given."""
         super().on_train_start()
         if self.trainer.global_step == 0:
-            self.update_momentum(0.0)
+            self.momentum.reset()
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then follow with the next step's momentum, so that the branch moves before it computes its keys."""
-        super().optimizer_step(*args, **kwargs)
-        self.update_momentum(self.momentum_at(self.trainer.global_step + 1, run_length(self.trainer, 0).steps))
+    def configure_optimizers(self) -> Any:
+        """Let the momentum branch follow each step with the next step's momentum: it moves before it computes keys."""
+        configured = super().configure_optimizers()
+        steps = run_length(self.trainer, 0).steps
+        self.momentum.attach(configured["optimizer"], lambda: self.momentum_at(self.trainer.global_step + 1, steps))
+        return configured

@@ -37,6 +37,7 @@ METHODS = {
     "arvideo": MethodEntry("ARVideo", "vmae_zoo.methods.arvideo", "videomae"),
     "mae_st": MethodEntry("MAEST", "vmae_zoo.methods.mae_st", "mae_st"),
     "mae": MethodEntry("MAE", "vmae_zoo.methods.mae", "mae"),
+    "vjepa": MethodEntry("VJEPA", "vmae_zoo.methods.vjepa", "vjepa"),
     "moco_v3": MethodEntry("MoCoV3", "vmae_zoo.methods.moco_v3", "moco_v3"),
     "classifier": MethodEntry("Classifier", "vmae_zoo.methods.classifier", "classifier"),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vmae_zoo.masking.multi_block import VJEPA_SETS, multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden, tube_mask
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
@@ -36,7 +37,12 @@ class VideoMAE(MaskedMethod):
         decoder_width: of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_num_heads: of the decoder.
+        masks: "tube" (the paper's), or "multi_block", V-JEPA's short-range and long-range masks in turn (the first
+            stage of SALT, Li et al., 2025, arXiv 2509.24317), whose sizes ``mask_ratio`` does not change.
         attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided_attention`.
+        position: kind of positions, of encoder and decoder, see `vmae_zoo.models.positions.positions`; "sincos_1d" in
+            the paper.
+        rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         final_norm: a layer norm after the encoder's last block; False only for weights that transformers pre-trained
             with its default ``use_mean_pooling``.
         **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
@@ -57,8 +63,11 @@ class VideoMAE(MaskedMethod):
         decoder_width: int | None = None,
         decoder_depth: int | None = None,
         decoder_num_heads: int | None = None,
+        masks: str = "tube",
         attention: str = "joint",
         final_norm: bool = True,
+        position: str = "sincos_1d",
+        rope_frequencies: str = "paired",
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
@@ -69,6 +78,8 @@ class VideoMAE(MaskedMethod):
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
+        if masks not in ("tube", "multi_block"):
+            raise ValueError(f"masks = {masks!r} is not known: choose tube or multi_block")
         self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)  # PyTorch's own start
         self.mask_token = nn.Parameter(
             nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
@@ -79,10 +90,15 @@ class VideoMAE(MaskedMethod):
             values=3 * 2 * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
             trained=self.encoder.settings["trained"],
+            position=position,
+            rope_frequencies=rope_frequencies,
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """A tube mask per clip."""
+        """A tube mask per clip; or a multi-block mask, of one set at even and of the other at odd steps."""
+        if self.hparams["masks"] == "multi_block":
+            step = self.global_step if self.training else 0
+            return multi_block_masks(batch["key"], self.grid, step, (VJEPA_SETS[step % len(VJEPA_SETS)],))[0]
         return tube_mask(batch["key"], self.grid, self.hparams["mask_ratio"])
 
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:

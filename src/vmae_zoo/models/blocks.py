@@ -5,6 +5,7 @@ Parameters keep the names of the official VideoMAE programs. Attention goes thro
 Shapes: B clips, N tokens, D = width, h heads, d = D / h.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from vmae_zoo.models.rotary import Rotation, rotate
 
 
 class Attention(nn.Module):
@@ -36,8 +39,14 @@ class Attention(nn.Module):
         self.separate_bias = bias == "qv"
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
-        """Attend; ``mask`` is bool (N, N), True where a row may look at a column, None: everywhere."""
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x_BND: tokens.
+            mask_NN: bool, True where a row may look at a column; None: everywhere.
+            rotation: rotary positions of the tokens, see `vmae_zoo.models.rotary`; None: none.
+        """
         bias = (
             torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
             if self.separate_bias
@@ -45,6 +54,8 @@ class Attention(nn.Module):
         )
         qkv = F.linear(x_BND, self.qkv.weight, bias)
         q_BhNd, k_BhNd, v_BhNd = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        if rotation is not None:
+            q_BhNd, k_BhNd = rotate(q_BhNd, rotation), rotate(k_BhNd, rotation)
         out_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd, attn_mask=mask_NN)
         return self.proj(rearrange(out_BhNd, "b h n d -> b n (h d)"))
 
@@ -124,9 +135,9 @@ class Block(nn.Module):
             self.gamma_1 = nn.Parameter(init_values * torch.ones(dim))
             self.gamma_2 = nn.Parameter(init_values * torch.ones(dim))
 
-    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); ``mask`` as in `Attention`."""
-        attended = self.attn(self.norm1(x_BND), mask_NN)
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); ``mask`` and ``rotation`` as in `Attention`."""
+        attended = self.attn(self.norm1(x_BND), mask_NN, rotation)
         x_BND = x_BND + self.drop_path(self.gamma_1 * attended if self.layer_scale else attended)
         changed = self.mlp(self.norm2(x_BND))
         return x_BND + self.drop_path(self.gamma_2 * changed if self.layer_scale else changed)
@@ -172,6 +183,15 @@ def init_truncated(module: nn.Module) -> None:
     init_linear(module)
     if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
         nn.init.trunc_normal_(module.weight, std=0.02)
+
+
+def scale_residual_branches(blocks: Iterable[nn.Module]) -> None:
+    """Divide the last map of both residual branches of block i, counted from 1, by sqrt(2 i) (V-JEPA 2)."""
+    with torch.no_grad():
+        for place, block in enumerate(blocks, start=1):
+            assert isinstance(block, Block)
+            block.attn.proj.weight.div_((2 * place) ** 0.5)
+            block.mlp.fc2.weight.div_((2 * place) ** 0.5)
 
 
 def init_separate_qkv(module: nn.Module) -> None:

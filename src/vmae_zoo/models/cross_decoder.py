@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear
-from vmae_zoo.models.positions import positions
+from vmae_zoo.models.positions import Trained, positions
+from vmae_zoo.models.rotary import Rotation, rotate
 
 
 class CrossAttention(nn.Module):
@@ -32,10 +33,19 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor) -> Tensor:
-        """Attend; ``mask`` is bool (Q, V), True where a query may look."""
+    def forward(
+        self,
+        query_BQD: Tensor,
+        memory_BVD: Tensor,
+        mask_QV: Tensor,
+        query_rotation: Rotation | None = None,
+        memory_rotation: Rotation | None = None,
+    ) -> Tensor:
+        """Attend; ``mask`` is bool (Q, V), True where a query may look; rotations as in `Attention`."""
         q_BhQd = rearrange(self.q(query_BQD), "b q (h d) -> b h q d", h=self.heads)
         k_BhVd, v_BhVd = rearrange(self.kv(memory_BVD), "b v (two h d) -> two b h v d", two=2, h=self.heads)
+        if query_rotation is not None and memory_rotation is not None:
+            q_BhQd, k_BhVd = rotate(q_BhQd, query_rotation), rotate(k_BhVd, memory_rotation)
         out_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhVd, v_BhVd, attn_mask=mask_QV)
         return self.proj(rearrange(out_BhQd, "b h q d -> b q (h d)"))
 
@@ -51,9 +61,9 @@ class CrossBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
-    def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor) -> Tensor:
-        """(B, Q, D) -> (B, Q, D)."""
-        query_BQD = query_BQD + self.attn(self.norm1(query_BQD), self.norm_memory(memory_BVD), mask_QV)
+    def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor, *rotations: Rotation | None) -> Tensor:
+        """(B, Q, D) -> (B, Q, D); arguments as of `CrossAttention`."""
+        query_BQD = query_BQD + self.attn(self.norm1(query_BQD), self.norm_memory(memory_BVD), mask_QV, *rotations)
         return query_BQD + self.mlp(self.norm2(query_BQD))
 
 
@@ -69,6 +79,8 @@ class CrossDecoder(BlockStack):
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
+        position: kind of positions, see `vmae_zoo.models.positions.positions`; with "rope" the memory's keys turn too.
+        rope_frequencies: see `vmae_zoo.models.rotary`.
     """
 
     def __init__(
@@ -80,23 +92,29 @@ class CrossDecoder(BlockStack):
         values: int,
         mlp_ratio: float = 4.0,
         eps: float = 1e-6,
-        trained: tuple[int, int] | None = None,
+        trained: Trained = (None, None),
+        position: str = "sincos_1d",
+        rope_frequencies: str = "paired",
     ):
         super().__init__()
-        self.positions = positions("sincos_1d", grid, width, trained)
+        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
         self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
         self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)
         self.apply(init_linear)
 
-    def forward(self, memory_BVD: Tensor, ids_BQ: Tensor, mask_QV: Tensor) -> Tensor:
+    def forward(
+        self, memory_BVD: Tensor, ids_BQ: Tensor, mask_QV: Tensor, memory_ids_BV: Tensor | None = None
+    ) -> Tensor:
         """Predict the tokens with these ids: (B, Q, values).
 
         Args:
             memory_BVD: what the queries look at.
             ids_BQ: int64 token ids, in any order.
             mask_QV: bool, True where a query may look.
+            memory_ids_BV: int64 token ids of the memory; only rotary positions need them.
         """
-        query_BQD = self.query_token + self.positions(ids_BQ)
-        return self.head(self.norm(self.run_blocks(query_BQD, memory_BVD, mask_QV)))
+        query_BQD = self.positions.add_to(self.query_token.expand(*ids_BQ.shape, -1), ids_BQ)
+        rotations = self.positions.rotation(ids_BQ), self.positions.rotation(memory_ids_BV)
+        return self.head(self.norm(self.run_blocks(query_BQD, memory_BVD, mask_QV, *rotations)))

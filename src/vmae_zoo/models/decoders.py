@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear
-from vmae_zoo.models.positions import add_cls_position, positions
+from vmae_zoo.models.positions import Trained, add_cls_position, positions
 
 
 class Decoder(BlockStack):
@@ -28,6 +28,7 @@ class Decoder(BlockStack):
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
         bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
         trained: see `vmae_zoo.models.encoder.Encoder`.
+        rope_frequencies: see `vmae_zoo.models.rotary`.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Decoder(BlockStack):
         eps: float = 1e-6,
         position: str = "sincos_1d",
         bias: str = "qv",
-        trained: tuple[int, int] | None = None,
+        trained: Trained = (None, None),
+        rope_frequencies: str = "paired",
     ):
         super().__init__()
-        self.positions = positions(position, grid, width, trained)
+        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)
@@ -58,10 +60,11 @@ class Decoder(BlockStack):
         (B, M, values). The class token, where there is one, comes first, then the visible tokens, then the mask tokens;
         positions carry the order.
         """
-        visible_BVD = visible_BVD + self.positions(split.visible)
-        masked_BMD = mask_token_11D + self.positions(split.predicted)
+        visible_BVD = self.positions.add_to(visible_BVD, split.visible)
+        masked_BMD = self.positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
+        rotation = self.positions.rotation(torch.cat([split.visible, split.predicted], dim=1))
         tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
         if cls_B1D is not None:
             tokens = torch.cat([add_cls_position(cls_B1D, self.positions).to(tokens.dtype), tokens], dim=1)
-        tokens = self.run_blocks(tokens)
+        tokens = self.run_blocks(tokens, None, rotation)
         return self.head(self.norm(tokens[:, -split.predicted.shape[1] :]))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Attention, Block, ZeroLinear
+from vmae_zoo.models.rotary import Rotation
 
 
 class DividedBlock(Block):
@@ -57,8 +58,12 @@ class DividedBlock(Block):
         self.temporal_attn = Attention(dim, heads, bias)
         self.temporal_fc = ZeroLinear(dim, dim)
 
-    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
-        """(B, P + T * S, D) -> the same shape; patch tokens in the order (time, place). There is no attention mask."""
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
+        """(B, P + T * S, D) -> the same shape; patch tokens in the order (time, place).
+
+        There is no attention mask and there are no rotary positions.
+        """
+        assert rotation is None, "the encoder refuses rotary positions with divided attention"
         if mask_NN is not None:
             raise ValueError("divided attention takes no attention mask: use attention = joint with this method")
         first_BPD, patches_BND = x_BND[:, : self.prefix], x_BND[:, self.prefix :]

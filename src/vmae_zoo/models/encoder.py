@@ -14,7 +14,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear
 from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
 from vmae_zoo.models.patchify import PatchEmbed
-from vmae_zoo.models.positions import SinCosPosEmbed, add_cls_position, positions, resize_learnt
+from vmae_zoo.models.positions import Trained, add_cls_position, positions
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.models.video_encoder import VideoEncoder
 
@@ -31,6 +31,7 @@ class Encoder(BlockStack, VideoEncoder):
         num_heads: attention heads.
         mlp_ratio: hidden width of each MLP over D.
         position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
         final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling
             instead).
@@ -42,8 +43,8 @@ class Encoder(BlockStack, VideoEncoder):
         eps: of the layer norms.
         attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided_attention`.
         cls_token: a class token before the patch tokens.
-        trained: rows and columns of tokens that the weights were trained with, where they are not the grid's: fixed
-            positions are resized from them, see `vmae_zoo.models.positions`.
+        trained: frames, and rows and columns in pixels, of the clips that the weights were trained on, where they are
+            others (None: the same): fixed positions are resized from them, see `vmae_zoo.models.positions`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Encoder(BlockStack, VideoEncoder):
         *,
         mlp_ratio: float = 4.0,
         position: str = "sincos_1d",
+        rope_frequencies: str = "paired",
         bias: str = "qv",
         final_norm: bool = True,
         fc_norm: bool = False,
@@ -65,7 +67,7 @@ class Encoder(BlockStack, VideoEncoder):
         eps: float = 1e-6,
         attention: str = "joint",
         cls_token: bool = False,
-        trained: tuple[int, int] | None = None,
+        trained: Trained = (None, None),
     ):
         super().__init__()
         self.settings: dict[str, Any] = {
@@ -74,6 +76,7 @@ class Encoder(BlockStack, VideoEncoder):
             "num_heads": num_heads,
             "mlp_ratio": mlp_ratio,
             "position": position,
+            "rope_frequencies": rope_frequencies,
             "bias": bias,
             "final_norm": final_norm,
             "fc_norm": fc_norm,
@@ -86,13 +89,18 @@ class Encoder(BlockStack, VideoEncoder):
         }
         if attention not in ("joint", "divided"):
             raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
+        if position == "rope" and (attention == "divided" or cls_token):
+            raise ValueError(
+                "position = rope gives positions to patch tokens in joint attention alone: "
+                "use another position with divided attention or a class token"
+            )
         self.grid = grid
         self.attention = attention
         self.width = width
         self.preprocessing = preprocessing or Preprocessing()
         self.normalizer = Normalize(self.preprocessing)
         self.patch_embed = PatchEmbed(grid, width, channels)
-        self.positions = positions(position, grid, width, trained)
+        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
         self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(
@@ -128,11 +136,12 @@ class Encoder(BlockStack, VideoEncoder):
             raise ValueError("this encoder has no class token: take the mean of its patch tokens (pool: mean)")
         if self.attention == "divided" and visible is not None:
             check_tubes(visible, self.grid)
-        tokens_BVD = self.patch_embed(video_BCTHW, visible) + self.positions(visible)
+        tokens_BVD = self.positions.add_to(self.patch_embed(video_BCTHW, visible), visible)
+        rotation = self.positions.rotation(visible)
         if self.cls_token is not None:
             cls_B1D = add_cls_position(self.cls_token, self.positions).expand(tokens_BVD.shape[0], -1, -1)
             tokens_BVD = torch.cat([cls_B1D.to(tokens_BVD.dtype), tokens_BVD], dim=1)
-        tokens_BVD = self.norm(self.run_blocks(tokens_BVD, mask))
+        tokens_BVD = self.norm(self.run_blocks(tokens_BVD, mask, rotation))
         if self.cls_token is None:
             return tokens_BVD
         return (tokens_BVD[:, 1:], tokens_BVD[:, 0]) if return_cls else tokens_BVD[:, 1:]
@@ -160,16 +169,13 @@ def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
         height: rows in pixels.
         width: columns in pixels.
     """
-    old, new = encoder.grid, TokenGrid.of_clip(frames, height, width, encoder.grid.cube)
-    other, dim = copy.deepcopy(encoder), encoder.width
+    new = TokenGrid.of_clip(frames, height, width, encoder.grid.cube)
+    other = copy.deepcopy(encoder)
+    frames_before, side_before = encoder.settings["trained"]
+    old = encoder.grid.pixels
+    other.settings = {**encoder.settings, "trained": (frames_before or old[0], side_before or old[1])}
     other.grid = other.patch_embed.grid = new
-    if isinstance(encoder.positions, SinCosPosEmbed):
-        kind, trained = encoder.positions.kind, encoder.positions.trained
-        other.settings["trained"] = trained
-        other.positions = positions(kind, new, dim, trained).to(encoder.positions.table)
-    else:
-        other.positions = positions("separable", new, dim).to(encoder.positions.pos_embed_spatial)
-        other.positions.load_state_dict(resize_learnt(encoder.positions.state_dict(), old, new))
+    other.positions = encoder.positions.for_grid(new)
     for block in other.blocks:
         if isinstance(block, DividedBlock):
             block.slices = new.time

@@ -3,7 +3,8 @@
 One function per family, the only place that states its architecture and initialization: the methods' constructors call
 it, and `vmae_zoo.load_pretrained` calls it for an encoder alone, without importing a method. Each takes all
 hyperparameters of a method and reads those of the encoder: ``size``, ``width``, ``depth``, ``num_heads``,
-``mlp_ratio``, ``patch`` and ``trained_image_size`` (see `vmae_zoo.methods.base.Method`) beside its own arguments.
+``mlp_ratio``, ``patch``, ``trained_image_size`` and ``trained_frames`` (see `vmae_zoo.methods.base.Method`) beside its
+own arguments.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv, init_truncated
+from vmae_zoo.models.blocks import init_patch_projection, init_separate_qkv, init_truncated, scale_residual_branches
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.positions import SeparablePosEmbed
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SLOWFAST_MEAN, SLOWFAST_STD, Preprocessing
@@ -26,11 +27,14 @@ def videomae(
     stride_frames: int = 4,
     attention: str = "joint",
     final_norm: bool = True,
+    position: str = "sincos_1d",
+    rope_frequencies: str = "paired",
     **hparams: Any,
 ) -> Encoder:
     """VideoMAE, VideoMAE V2, MGMAE, ARVideo: cubes of two frames, one sine-cosine table over all tokens."""
     preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
-    return _encoder(2, preprocessing, hparams, attention=attention, final_norm=final_norm)
+    kinds = {"position": position, "rope_frequencies": rope_frequencies}
+    return _encoder(2, preprocessing, hparams, attention=attention, final_norm=final_norm, **kinds)
 
 
 def mae(image_size: int = 224, patch: int | None = None, size: str = "base", **hparams: Any) -> Encoder:
@@ -71,6 +75,7 @@ def classifier(
     attention: str = "joint",
     pool: str = "mean",
     position: str = "sincos_1d",
+    rope_frequencies: str = "paired",
     bias: str = "qv",
     cls_token: bool = False,
     cube_frames: int = 2,
@@ -87,6 +92,7 @@ def classifier(
         ),
         hparams,
         position=position,
+        rope_frequencies=rope_frequencies,
         bias=bias,
         final_norm=pool == "cls",
         fc_norm=pool == "mean",
@@ -100,10 +106,38 @@ def classifier(
     return encoder
 
 
+def vjepa(
+    size: str = "large",
+    frames: int = 16,
+    image_size: int = 256,
+    stride_frames: int = 4,
+    position: str = "rope",
+    rope_frequencies: str = "paired",
+    scale_residuals: bool = True,
+    num_heads: int | None = None,
+    patch: int | None = None,
+    **hparams: Any,
+) -> Encoder:
+    """V-JEPA and V-JEPA 2: rotary or 3-D sine-cosine positions; giant has 22 heads and patches of 16 pixels."""
+    giant = size == "giant"
+    hparams = {**hparams, "size": size}
+    hparams |= {"num_heads": num_heads or (22 if giant else None), "patch": patch or (16 if giant else None)}
+    preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
+    kinds = {"position": position, "rope_frequencies": rope_frequencies}
+    encoder = _encoder(2, preprocessing, hparams, bias="qkv", **kinds)
+    encoder.apply(init_truncated)
+    nn.init.trunc_normal_(encoder.patch_embed.proj.weight, std=0.02)
+    nn.init.zeros_(encoder.patch_embed.proj.bias)  # type: ignore[arg-type]
+    if scale_residuals:
+        scale_residual_branches(encoder.blocks)
+    return encoder
+
+
 FAMILIES: dict[str, Callable[..., Encoder]] = {
     "videomae": videomae,
     "mae": mae,
     "mae_st": mae_st,
+    "vjepa": vjepa,
     "moco_v3": moco_v3,
     "classifier": classifier,
 }
@@ -113,14 +147,14 @@ def _encoder(cube_frames: int, preprocessing: Preprocessing, hparams: Mapping[st
     """An encoder of the size that the hyperparameters name."""
     sizes = {name: hparams.get(name) for name in ("width", "depth", "num_heads", "mlp_ratio", "patch")}
     known = encoder_size(hparams.get("size", "base"), **sizes)
-    side, trained = preprocessing.size, hparams.get("trained_image_size")
+    side = preprocessing.size
     return Encoder(
         TokenGrid.of_clip(preprocessing.frames, side, side, (cube_frames, known.patch, known.patch)),
         known.width,
         known.depth,
         known.num_heads,
         mlp_ratio=known.mlp_ratio,
-        trained=(trained // known.patch,) * 2 if trained else None,
+        trained=(hparams.get("trained_frames"), hparams.get("trained_image_size")),
         preprocessing=preprocessing,
         **settings,
     )

@@ -59,6 +59,7 @@ DECODERS = {
     "arvideo": _same_for_all(DecoderSize(512, 4, 8)),
     "mae": _same_for_all(DecoderSize(512, 8, 16)),
     "mae_st": _same_for_all(DecoderSize(512, 4, 16)),
+    "vjepa": {**dict.fromkeys(ENCODERS, DecoderSize(384, 12, 12)), "tiny": DecoderSize(96, 4, 3)},  # the predictor
 }
 
 

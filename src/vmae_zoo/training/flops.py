@@ -68,11 +68,15 @@ def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
             arguments = method.prepare_inputs(few)
         twin = to_meta(method)
         with FlopCounterMode(display=False) as counter:
-            out = twin(*(argument.to("meta") for argument in arguments))
+            out = twin(*(_to_meta(argument) for argument in arguments))
             (out.sum() if isinstance(out, Tensor) else out.loss).backward()
     except (NotImplementedError, RuntimeError):
         return None
     return counter.get_total_flops() / len(few["video"])
+
+
+def _to_meta(argument: Any) -> Any:
+    return [part.to("meta") for part in argument] if isinstance(argument, list) else argument.to("meta")
 
 
 def to_meta(method: Any) -> nn.Module:

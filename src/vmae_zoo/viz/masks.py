@@ -3,6 +3,9 @@
 Shapes: T frames, H rows, W columns; N tokens of the grid.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -39,14 +42,24 @@ def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_TH
             step_N[cluster_tokens(method)[cluster].cpu().numpy()] = step
         rows["order of visit"] = colored(slices, step_N, len(split.order[clip]), seen_N, grid)
         counts += f" in {len(split.order[clip]) - 1} steps, first dark, last bright"
-    elif split.weight is not None:
+    elif split.weight is not None or split.visible.shape[1] + split.predicted.shape[1] < grid.tokens:
         decoded_N = _mask(ids_to_mask(predicted_BM, grid)[clip])
         rows["decoder predicts"] = outlined(dimmed(slices, seen_N | decoded_N, grid), decoded_N, grid)
     return Panel(type(method).__name__, rows, counts)
 
 
-def token_ids(split: TokenSplit | ClusterOrder, clip: int = 0) -> dict[str, list]:
+def show_masks(method: MaskedMethod, masks: Any, frames_THWC: np.ndarray, clip: int = 0) -> list[Panel]:
+    """A panel as of `show_split` for what ``sample_mask`` returned: one, or one a mask set."""
+    if not isinstance(masks, list):
+        return [show_split(method, masks, frames_THWC, clip)]
+    panels = [show_split(method, split, frames_THWC, clip) for split in masks]
+    return [replace(panel, title=f"{panel.title}, mask set {place}") for place, panel in enumerate(panels)]
+
+
+def token_ids(split: Any, clip: int = 0) -> dict[str, list]:
     """The token ids of a clip as lists."""
+    if isinstance(split, list):
+        return {"sets": [token_ids(each, clip) for each in split]}
     return {name: values[clip].tolist() for name, values in vars(split).items() if values is not None}
 
 

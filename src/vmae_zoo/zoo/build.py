@@ -41,6 +41,7 @@ class LoadReport:
         revision: commit of the Hub repository.
         sha256: of the file.
         positions: what was done to them, where the model takes clips of another size than the file's.
+        note: what its reader has to say about the file.
     """
 
     source: str
@@ -55,6 +56,7 @@ class LoadReport:
     revision: str | None = None
     sha256: str | None = None
     positions: str | None = None
+    note: str = ""
 
     def line(self) -> str:
         """The account in one line."""
@@ -65,6 +67,8 @@ class LoadReport:
                 parts.append(f"{len(names)} {what.replace('_', ' ')} ({', '.join(parts_of(names))})")
         if self.positions:
             parts.append(self.positions)
+        if self.note:
+            parts.append(self.note)
         return ", ".join(parts)
 
 
@@ -94,8 +98,14 @@ def construct(described: ModelSpec, where: str) -> Method:
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{where} describes a {described.method} that this version cannot build: {error}") from None
     if described.preprocessing:
-        prepare(model.encoder, described.preprocessing)
+        for encoder in {model.encoder, model.encoder_for_evaluation()}:
+            prepare(encoder, described.preprocessing)
     return model
+
+
+def evaluated_part(described: ModelSpec) -> str:
+    """The beginning of the names of the encoder that is evaluated: "encoder.", or "target_encoder." of V-JEPA."""
+    return resolve_method(described.method).evaluated_part(described.hparams) + "."
 
 
 def prepare(encoder: Encoder, settings: dict[str, Any]) -> None:
@@ -131,7 +141,7 @@ def build(
         ValueError: the file is of another kind than the task, or a tensor fits nowhere, or one is missing.
     """
     check_task(described, task, source)
-    names, part = described.tensors, "encoder." if task == "encoder" else ""
+    names, part = described.tensors, evaluated_part(described) if task == "encoder" else ""
     if allow_missing:
         model = construct(described, source)
     else:
@@ -156,10 +166,11 @@ def build(
         left_out=tuple(sorted(name for name in names if name in expected and not name.startswith(part))),
         missing=tuple(missing),
         unexpected=tuple(unexpected),
+        note=described.note,
         **origin,
     )
     _tell(loaded, names)
-    result: nn.Module = model.encoder if task == "encoder" else model
+    result: nn.Module = model.encoder_for_evaluation() if task == "encoder" else model
     result.loaded = loaded  # type: ignore[assignment]
     return result.eval()
 
@@ -169,7 +180,9 @@ def check_task(described: ModelSpec, task: str, source: str) -> None:
     if task not in TASKS:
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
     has_head = described.method == "Classifier" and "head.weight" in described.tensors
-    has_decoder = described.method != "Classifier" and any(not n.startswith("encoder.") for n in described.tensors)
+    has_decoder = described.method != "Classifier" and any(
+        not n.startswith(evaluated_part(described)) for n in described.tensors
+    )
     if task == "pretrain" and has_head:
         raise ValueError(f"{source} is a fine-tuned classifier, without a decoder: load it with task='classify'")
     if task == "pretrain" and not has_decoder:

@@ -62,7 +62,8 @@ def model_card(model: Method, story: CardData) -> str:
 
 def what(model: Method, story: CardData) -> str:
     """One paragraph: which model, how large, for which input."""
-    encoder, expects = model.encoder, model.encoder.preprocessing
+    encoder = model.encoder_for_evaluation()
+    expects = encoder.preprocessing
     weights = encoder if story.part else model
     count = sum(parameter.numel() for parameter in weights.parameters())
     kind = type(model).__name__

@@ -22,6 +22,14 @@ FITS = {  # layout: classes that it can hold
     "timm": ("Classifier",),
 }
 
+POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what the programs of a layout compute, not in the file
+    ("videomae", None): ("sincos_1d",),
+    ("transformers", "VideoMAE"): ("sincos_1d",),
+    ("transformers", "VideoMAEv2"): ("sincos_1d",),
+    ("transformers", "MGMAE"): ("sincos_1d",),
+    ("transformers", "Classifier"): ("sincos_1d", "separable"),
+}
+
 
 def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> LoadReport:
     """Read ``source`` and write it as ``layout`` to ``target``; nothing that is there is overwritten.
@@ -50,6 +58,7 @@ def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> LoadR
     if layout != "vmae_zoo" and (part or kind not in FITS[layout]):
         what = "an encoder alone" if part else f"a {kind}"
         raise ValueError(f"{source} is {what}: the {layout} layout holds {', '.join(FITS[layout])}")
+    check_position(method, layout)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
         made = Path(temporary) / target.name
@@ -65,6 +74,17 @@ def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> LoadR
             write_foreign(method, made, layout)
         made.rename(target)
     return loaded
+
+
+def check_position(method: Any, layout: str) -> None:
+    """Refuse positions that the programs of this layout would not compute: the weights would be read wrongly."""
+    known = POSITIONS.get((layout, type(method).__name__), POSITIONS.get((layout, None)))
+    kind = method.encoder.positions.kind
+    if known and kind not in known:
+        raise ValueError(
+            f"this {type(method).__name__} has position = {kind}, and readers of the {layout} layout compute "
+            f"{' or '.join(known)}: convert it to vmae_zoo, which keeps the kind"
+        )
 
 
 def write_foreign(method: Any, made: Path, layout: str) -> None:

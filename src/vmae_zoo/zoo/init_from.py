@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.vjepa import VJEPA
+from vmae_zoo.models.encoder import resized
 from vmae_zoo.models.positions import resize_learnt
-from vmae_zoo.zoo.build import LOG, LoadReport, check_tensors, construct, parts_of, resizing
+from vmae_zoo.models.rotary import RotaryPosEmbed
+from vmae_zoo.zoo.build import LOG, LoadReport, check_tensors, construct, evaluated_part, parts_of, resizing
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
-from vmae_zoo.zoo.load import read
+from vmae_zoo.zoo.load import load_pretrained, read
 from vmae_zoo.zoo.resolve import locate
 
 AFRESH = ("encoder.fc_norm.", "head.")  # a classifier's own, where the weights have none
@@ -45,15 +48,19 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
     expected, given, positions = model.state_dict(), described.tensors, None
     if before.grid.cube == model.grid.cube and before.grid != model.grid:
         given, positions = resize_learnt(given, before.grid, model.grid), resizing(before.grid, model.grid)
-    trained = before.hparams["trained_image_size"] or before.grid.pixels[1]
-    if trained != model.grid.pixels[1]:
-        model.resize_positions(trained)
+    check_positions(before, model, located.name)
+    side = before.hparams["trained_image_size"] or before.grid.pixels[1]
+    frames = before.hparams["trained_frames"] or before.grid.pixels[0]
+    if (frames, side) != model.grid.pixels[:2]:
+        model.resize_positions(side, frames)
     if model.encoder.attention == "divided":
         given = with_time(given)
     heads = {weights["head.weight"].shape for weights in (given, expected) if "head.weight" in weights}
     if len(heads) == 2:  # of other classes
         given = {name: value for name, value in given.items() if not name.startswith("head.")}
-    same = described.method == type(model).__name__
+    same, part = described.method == type(model).__name__, evaluated_part(described)
+    if not same and part != "encoder.":
+        given = {f"encoder.{name.removeprefix(part)}": v for name, v in given.items() if name.startswith(part)}
     wanted = [name for name in expected if same or name.startswith("encoder.")]
     used = [name for name in wanted if name in given]
     lacking = [n for n in wanted if n not in given and not n.startswith(AFRESH) and ".temporal_fc." not in n]
@@ -67,6 +74,7 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
     with torch.no_grad():
         for name in used:
             expected[name].copy_(given[name])
+    model.weights_loaded(used)
     fresh = tuple(name for name in expected if name not in used)
     left_out = tuple(name for name in described.tensors if name not in used)
     loaded = LoadReport(
@@ -84,6 +92,37 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
     )
     LOG.info("%s; fresh: %s", loaded.line(), ", ".join(parts_of(fresh)) or "nothing")
     return loaded
+
+
+def load_teacher(model: VJEPA, **where: Any) -> LoadReport:
+    """Put the frozen teacher that ``model.hparams`` names into a V-JEPA, with positions for the model's clips.
+
+    Args:
+        model: as constructed with ``target="frozen"``.
+        **where: endpoint and revision.
+    """
+    frames, height, width = model.grid.pixels
+    teacher: Any = load_pretrained(model.hparams["teacher"], **where)
+    if teacher.grid.pixels != model.grid.pixels:
+        loaded, teacher = teacher.loaded, resized(teacher, frames, height, width)
+        teacher.loaded = loaded
+    model.set_teacher(teacher)
+    return teacher.loaded
+
+
+def check_positions(before: Method, model: Method, where: str) -> None:
+    """Refuse weights whose positions are of another kind than the model's: they would mean other places."""
+    old, new = before.encoder.positions, model.encoder.positions
+    if old.kind != new.kind:
+        raise ValueError(
+            f"{where} was trained with position = {old.kind}, this {type(model).__name__} has {new.kind}: "
+            f"set model.position={old.kind}"
+        )
+    if isinstance(old, RotaryPosEmbed) and isinstance(new, RotaryPosEmbed) and old.frequencies != new.frequencies:
+        raise ValueError(
+            f"{where} was trained with rope_frequencies = {old.frequencies}, this {type(model).__name__} has "
+            f"{new.frequencies}: set model.rope_frequencies={old.frequencies}"
+        )
 
 
 def to_meta(described: ModelSpec, where: str) -> Method:

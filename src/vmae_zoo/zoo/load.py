@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 from vmae_zoo.models.encoder import resized
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LOG, TASKS, build, resizing
+from vmae_zoo.zoo.build import LOG, TASKS, build, evaluated_part, resizing
 from vmae_zoo.zoo.convert import layout_of
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.resolve import ResolvedFile, locate
@@ -100,7 +100,7 @@ def read(located: ResolvedFile, told: LoadHints) -> tuple[ModelSpec, str, str | 
             raise ValueError(
                 f"{located.file} holds a {described.method}, {entry.name} is a {entry.model}: it is not that file"
             )
-        part = "encoder." if entry.task == "encoder" else ""
+        part = evaluated_part(described) if entry.task == "encoder" else ""
         count = sum(value.numel() for name, value in described.tensors.items() if name.startswith(part))
         if count != entry.parameters:
             raise ValueError(

@@ -18,7 +18,7 @@ import vmae_zoo
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LoadReport, SkipInit, build, construct
+from vmae_zoo.zoo.build import LoadReport, SkipInit, build, construct, evaluated_part
 from vmae_zoo.zoo.card import CardData, model_card
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.hub_errors import explained
@@ -139,7 +139,7 @@ def whole(checkpoint: str | Path, **told: Any) -> nn.Module:
     """All that a file holds: a classifier, a method, or an encoder; ``told`` as for `load_pretrained`."""
     located = locate(checkpoint)
     described, layout, licence = read(located, LoadHints(located.name, **told))
-    outside = [name for name in described.tensors if not name.startswith("encoder.")]
+    outside = [name for name in described.tensors if not name.startswith(evaluated_part(described))]
     task = "classify" if described.method == "Classifier" and outside else "pretrain" if outside else "encoder"
     return build(
         described,
@@ -161,8 +161,9 @@ def method_of(model: nn.Module) -> tuple[Method, str]:
         described = ModelSpec(loaded.method, loaded.hparams, dict(model.named_parameters()))
         with SkipInit():
             method = construct(described, loaded.source)
-        method.encoder = model
-        return method, "encoder."
+        part = method.evaluated_part(method.hparams)
+        setattr(method, part, model)
+        return method, f"{part}."
     raise ValueError(
         f"a {type(model).__name__} cannot be pushed: give a method, a classifier, an encoder from load_pretrained, or "
         "a checkpoint"
@@ -191,8 +192,9 @@ def licence_of(method: Method, model: nn.Module, given: str | None) -> str | Non
 def plain_record(method: Method) -> dict[str, Any]:
     """The method's record, fit for others' eyes: a path that it started from loses its folders."""
     record = method.export_config()
-    start = record["hparams"].get("init_from")
-    return {**record, "hparams": {**record["hparams"], "init_from": public(str(start)) if start else None}}
+    paths = {name: record["hparams"].get(name) for name in ("init_from", "teacher")}
+    plain = {name: public(str(path)) for name, path in paths.items() if path}
+    return {**record, "hparams": record["hparams"] | plain}
 
 
 def save_weights(weights: dict[str, Tensor], record: Mapping[str, Any], path: Path) -> None:

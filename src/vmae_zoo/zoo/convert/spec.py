@@ -48,12 +48,14 @@ class ModelSpec:
         hparams: plain arguments of its constructor.
         tensors: weights under this package's names.
         preprocessing: what differs from the method's own, by name.
+        note: what whoever loads it should know, for example which of two encoders was read.
     """
 
     method: str
     hparams: dict[str, Any]
     tensors: dict[str, Tensor]
     preprocessing: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 def depth_of(names: Iterable[str], prefix: str) -> int:

@@ -1,0 +1,75 @@
+"""The predictor of V-JEPA: from the features of visible tokens to those of hidden ones.
+
+As in V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 3) and V-JEPA 2 (Assran et al., 2025, arXiv 2506.09985): a
+narrow transformer over the context tokens and, for each hidden token, a learnt mask token, which starts at zero.
+V-JEPA 2 sorts both by position, with the same result: positions carry the order.
+
+Shapes: B clips, N tokens of the grid, V visible, M hidden; E = width of the encoder, D = width of the predictor.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.masking.split import TokenSplit
+from vmae_zoo.models.blocks import Block, BlockStack
+from vmae_zoo.models.positions import Trained, positions
+
+
+class Predictor(BlockStack):
+    """Blocks over context and mask tokens; features are predicted for the mask tokens only.
+
+    Args:
+        grid: the tokens of a clip.
+        encoder_width: E, of the context tokens.
+        target_width: width of the features that are predicted.
+        width: D (384 in both papers).
+        depth: blocks (12 in both papers).
+        num_heads: attention heads (those of the encoder in V-JEPA, 12 in V-JEPA 2).
+        mask_tokens: how many there are: one per mask set (V-JEPA) or one for all (V-JEPA 2, in effect).
+        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        rope_frequencies: see `vmae_zoo.models.rotary`.
+        mlp_ratio: hidden width of each MLP over D.
+        eps: of the layer norms.
+        trained: see `vmae_zoo.models.encoder.Encoder`.
+    """
+
+    def __init__(
+        self,
+        grid: TokenGrid,
+        encoder_width: int,
+        target_width: int,
+        width: int,
+        depth: int,
+        num_heads: int,
+        *,
+        mask_tokens: int = 1,
+        position: str = "rope",
+        rope_frequencies: str = "paired",
+        mlp_ratio: float = 4.0,
+        eps: float = 1e-6,
+        trained: Trained = (None, None),
+    ):
+        super().__init__()
+        self.embed = nn.Linear(encoder_width, width)
+        self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens))
+        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv", eps=eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.proj = nn.Linear(width, target_width)
+
+    def forward(self, context_BVE: Tensor, split: TokenSplit, mask_set: int = 0) -> Tensor:
+        """Predict the features of ``split.predicted``: (B, M, target width), rows in that order.
+
+        Args:
+            context_BVE: the encoder's features of ``split.visible``.
+            split: which tokens are context and which are hidden.
+            mask_set: number of the set of masks, from 0; it chooses the mask token where there are several.
+        """
+        mask_token_11D = self.mask_tokens[mask_set if len(self.mask_tokens) > 1 else 0]
+        context_BVD = self.positions.add_to(self.embed(context_BVE), split.visible)
+        hidden_BMD = self.positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
+        tokens = torch.cat([context_BVD, hidden_BMD.to(context_BVD.dtype)], dim=1)
+        rotation = self.positions.rotation(torch.cat([split.visible, split.predicted], dim=1))
+        tokens = self.run_blocks(tokens, None, rotation)
+        return self.proj(self.norm(tokens[:, -split.predicted.shape[1] :]))

@@ -1,0 +1,98 @@
+"""Encoders that follow the trained one by an exponential moving average of its weights.
+
+As the momentum encoder of MoCo (He et al., CVPR 2020, arXiv 1911.05722) and the target encoder of V-JEPA (Bardes et
+al., 2024, arXiv 2404.08471): ``average = momentum * average + (1 - momentum) * online`` after every optimizer step.
+
+Different from the official programs: a step that was skipped, because a loss or gradient was not finite, leaves the
+average where it is. Whether it was skipped is read on the device, so that nothing waits for the host.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class MomentumEncoder:
+    """Moves the parameters of some modules towards those of others.
+
+    The averages are submodules of the method like any other: they are saved, resumed and sharded with it. Buffers
+    (running statistics of batch norms) are not averaged: those of the averages stay their own.
+
+    Args:
+        online: modules that are trained.
+        average: modules of the same structure, for example from `frozen_copy`, that follow them.
+    """
+
+    def __init__(self, online: Sequence[nn.Module], average: Sequence[nn.Module]):
+        self.online, self.average = tuple(online), tuple(average)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Set the averages to the online weights."""
+        for average, online in self._pairs():
+            average.copy_(online)
+
+    @torch.no_grad()
+    def update(self, momentum: float, skipped: Tensor | None = None) -> None:
+        """Average once.
+
+        Args:
+            momentum: share of the average that is kept, in [0, 1].
+            skipped: float tensor (), above 0 where the optimizer step was skipped and the averages are to stay; None:
+                it was made.
+        """
+        averages, online = (list(each) for each in zip(*self._pairs(), strict=True))
+        if skipped is None:
+            torch._foreach_lerp_(averages, online, 1 - momentum)
+            return
+        weight = (1 - momentum) * (skipped == 0).float()
+        for average, value in zip(averages, online, strict=True):
+            average.lerp_(value, weight.to(average.dtype))
+
+    def attach(self, optimizer: Optimizer, momentum: Callable[[], float]) -> None:
+        """Update after each step that ``optimizer`` makes from now on.
+
+        Args:
+            optimizer: of the online weights.
+            momentum: called after each step for its momentum.
+
+        Raises:
+            ValueError: weights of 16 bits, in which an average with a momentum near 1 would never move.
+        """
+        if any(average.dtype in (torch.bfloat16, torch.float16) for average, _ in self._pairs()):
+            raise ValueError(
+                "trainer.precision keeps weights in 16 bits, and a moving average of them rounds to no change: "
+                "use bf16-mixed"
+            )
+
+        def follow(made: Optimizer, *_: Any) -> None:
+            if any(parameter.grad is not None for group in made.param_groups for parameter in group["params"]):
+                self.update(momentum(), getattr(made, "found_inf", None))  # PyTorch's name: a fused step was skipped
+
+        optimizer.register_step_post_hook(follow)
+
+    def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Average and online weights; of sharded ones the parts that lie on this process, which match."""
+        for average, online in zip(self.average, self.online, strict=True):
+            for one, other in zip(average.parameters(), online.parameters(), strict=True):
+                yield _local(one), _local(other)
+
+
+def frozen_copy(module: M) -> M:
+    """A copy with weights of its own that take no gradient."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+def _local(parameter: Tensor) -> Tensor:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        from torch.distributed.tensor import DTensor
+
+        if isinstance(parameter, DTensor):
+            return parameter.to_local()
+    return parameter
