@@ -12,12 +12,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
-        choices=("vmae_zoo", "videomae", "transformers", "mae", "mae_st", "timesformer", "timm"),
+        choices=("vmae_zoo", "videomae", "transformers", "mae", "mae_st", "vjepa", "timesformer", "timm"),
         help="the layout to write",
     )
-    for name in ("num-heads", "decoder-num-heads", "image-size", "frames"):
+    for name in ("num-heads", "decoder-num-heads", "predictor-num-heads", "image-size", "frames"):
         parser.add_argument(f"--{name}", type=int, metavar="N", help="where the file does not say")
-    parser.add_argument("--method", help="whose weights they are: videomae, videomae_v2 or mgmae")
+    parser.add_argument("--method", help="whose weights they are: videomae, videomae_v2, mgmae, vjepa or vjepa2")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write what was done here")
     parser.epilog = (
         "example: vmae-zoo convert runs/videomae/20260101-120000/checkpoints/last.ckpt hub_folder --to transformers"
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert; the last line is the target."""
     from vmae_zoo.zoo.convert_checkpoint import rewrite
 
-    keys = ("num_heads", "decoder_num_heads", "image_size", "frames", "method")
+    keys = ("num_heads", "decoder_num_heads", "predictor_num_heads", "image_size", "frames", "method")
     told = {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
     loaded = rewrite(args.source, args.target, args.to, **told)
     print(loaded.line())

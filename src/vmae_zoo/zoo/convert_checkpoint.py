@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 
 import vmae_zoo
 from vmae_zoo.zoo.build import LoadReport
-from vmae_zoo.zoo.convert import LAYOUTS, hugging_face
+from vmae_zoo.zoo.convert import LAYOUTS, hugging_face, jepa
 from vmae_zoo.zoo.upload import method_of, plain_record, save_weights, whole
 
 FITS = {  # layout: classes that it can hold
     "videomae": ("VideoMAE", "VideoMAEv2", "MGMAE", "Classifier"),
-    "transformers": ("VideoMAE", "VideoMAEv2", "MGMAE", "MAE", "Classifier"),
+    "transformers": ("VideoMAE", "VideoMAEv2", "MGMAE", "MAE", "VJEPA", "Classifier"),
+    "vjepa": ("VJEPA",),
     "mae": ("MAE",),
     "mae_st": ("MAEST", "Classifier"),
     "timesformer": ("Classifier",),
@@ -24,6 +25,7 @@ FITS = {  # layout: classes that it can hold
 
 POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what the programs of a layout compute, not in the file
     ("videomae", None): ("sincos_1d",),
+    ("vjepa", None): ("sincos_3d", "rope"),
     ("transformers", "VideoMAE"): ("sincos_1d",),
     ("transformers", "VideoMAEv2"): ("sincos_1d",),
     ("transformers", "MGMAE"): ("sincos_1d",),
@@ -100,4 +102,4 @@ def write_foreign(method: Any, made: Path, layout: str) -> None:
     elif made.suffix == ".safetensors":
         save_file(weights, made, {"format": "pt"})
     else:
-        torch.save({"model": weights}, made)
+        torch.save(jepa.packed(weights) if layout == "vjepa" else {"model": weights}, made)

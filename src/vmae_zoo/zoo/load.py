@@ -26,6 +26,7 @@ def load_pretrained(
     method: str | None = None,
     num_heads: int | None = None,
     decoder_num_heads: int | None = None,
+    predictor_num_heads: int | None = None,
     image_size: int | None = None,
     frames: int | None = None,
     clip: tuple[int, int, int] | None = None,
@@ -39,9 +40,10 @@ def load_pretrained(
     Args:
         name_or_path: a name in the table of checkpoints; a file or folder; or "hf://org/repo[/file][@revision]".
         task: "encoder"; "pretrain" for the whole method, encoder and decoder; "classify" for a classifier.
-        method: whose weights they are, where a file fits several: videomae, videomae_v2 or mgmae.
+        method: whose weights they are, where a file fits several: videomae, videomae_v2 or mgmae; vjepa or vjepa2.
         num_heads: attention heads of the encoder, where its width is not a published one.
         decoder_num_heads: of the decoder, likewise.
+        predictor_num_heads: of V-JEPA's predictor, likewise.
         image_size: rows and columns in pixels of the clips it was trained on, where the file does not say; 224 without
             it.
         frames: frames of those clips, likewise; 16 without it.
@@ -62,10 +64,11 @@ def load_pretrained(
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
     if clip and task != "encoder":
         raise ValueError(f"clip = {clip} is for an encoder alone: a {task} model is trained anew for another size")
-    if method is not None and method not in METHODS:
-        raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}")
+    if method is not None and method not in (*METHODS, "vjepa2"):
+        raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}, vjepa2")
     located = locate(name_or_path, task=task, endpoint=endpoint, revision=revision)
-    told = LoadHints(located.name, task, method, num_heads, decoder_num_heads, image_size, frames)
+    heads = decoder_num_heads or predictor_num_heads
+    told = LoadHints(located.name, task, method, num_heads, heads, image_size, frames)
     described, layout, licence = read(located, told)
     model: Any = build(
         described,
@@ -117,7 +120,7 @@ def with_entry(told: LoadHints, entry: registry.Entry) -> LoadHints:
     """What the table says where the caller says nothing."""
     encoder, decoder = entry.heads
     return told.but(
-        method=told.method or (entry.method if entry.method in METHODS else None),
+        method=told.method or (entry.method if entry.method in (*METHODS, "vjepa2") else None),
         num_heads=told.num_heads or encoder,
         decoder_num_heads=told.decoder_num_heads or decoder,
         image_size=told.image_size or entry.architecture.get("image_size"),

@@ -28,6 +28,9 @@ LONGEST_JSON = 10_000_000  # bytes
 # Where training programs keep the weights inside their file, in the order of preference.
 _WEIGHTS_KEYS = ("state_dict", "model", "module", "model_state", "model_state_dict")
 
+# V-JEPA's programs save each network of a checkpoint by itself; the rest is the state of training.
+_NETWORKS = ("encoder", "predictor", "target_encoder")
+
 
 @dataclass(frozen=True)
 class CheckpointData:
@@ -142,6 +145,9 @@ def _weights_in(found: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
             break
+    if isinstance(found, Mapping) and any(isinstance(found.get(part), Mapping) for part in _NETWORKS):
+        parts = {part: found[part] for part in _NETWORKS if isinstance(found.get(part), Mapping)}
+        found = {f"{part}.{name}": value for part, weights in parts.items() for name, value in weights.items()}
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} holds a {type(found).__name__}, not weights by name")
     strangers = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]

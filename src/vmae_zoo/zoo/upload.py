@@ -138,6 +138,8 @@ def prepare(
 def whole(checkpoint: str | Path, **told: Any) -> nn.Module:
     """All that a file holds: a classifier, a method, or an encoder; ``told`` as for `load_pretrained`."""
     located = locate(checkpoint)
+    heads = told.pop("predictor_num_heads", None)  # a predictor takes the place of a decoder
+    told = {**told, "decoder_num_heads": told.get("decoder_num_heads") or heads}
     described, layout, licence = read(located, LoadHints(located.name, **told))
     outside = [name for name in described.tensors if not name.startswith(evaluated_part(described))]
     task = "classify" if described.method == "Classifier" and outside else "pretrain" if outside else "encoder"

@@ -8,10 +8,10 @@ from types import ModuleType
 
 from torch import Tensor
 
-from vmae_zoo.zoo.convert import hugging_face, mae, mae_st, timesformer, timm_vit, videomae
+from vmae_zoo.zoo.convert import hugging_face, jepa, mae, mae_st, timesformer, timm_vit, videomae
 
 LAYOUTS: dict[str, ModuleType] = {
-    layout.NAME: layout for layout in (videomae, hugging_face, mae_st, timesformer, mae, timm_vit)
+    layout.NAME: layout for layout in (videomae, hugging_face, jepa, mae_st, timesformer, mae, timm_vit)
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vmae_zoo.models.sizes import ENCODERS
+from vmae_zoo.zoo.convert import hugging_face_jepa as jepa
 from vmae_zoo.zoo.convert import mae, timesformer, videomae
 from vmae_zoo.zoo.convert.renames import Pairs, joined_qkv, renamed, split_qkv, turned
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
@@ -67,11 +68,13 @@ QKV = ("query", "key", "value")
 
 def recognises(tensors: dict[str, Tensor]) -> bool:
     """Every model of the library names its patch embedding alike."""
-    return any("embeddings.patch_embeddings.projection." in name for name in tensors)
+    return any("embeddings.patch_embeddings.projection." in name for name in tensors) or jepa.recognises(tensors)
 
 
 def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
     """Any of the models, whole or as a bare ``...Model``."""
+    if jepa.recognises(tensors):
+        return jepa.read(tensors, told)
     kind = detect_type(tensors, told)
     if any(name.startswith("embeddings.") for name in tensors):
         tensors = {f"{kind}.{name}": value for name, value in tensors.items()}
@@ -162,6 +165,8 @@ def read_videomae(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
 
 def write(model: Any) -> dict[str, Tensor]:
     """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with either attention."""
+    if type(model).__name__ == "VJEPA":
+        return jepa.write(model)
     if type(model).__name__ == "MAE":
         return hf_names(mae.write(model), VIT_MAE)
     if model.encoder.attention == "divided":
@@ -184,6 +189,8 @@ def renamed_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor
 
 def config_of(model: Any) -> dict[str, Any]:
     """``config.json`` for the library."""
+    if type(model).__name__ == "VJEPA":
+        return jepa.config_of(model)
     encoder = model.encoder
     block = encoder.blocks[0]
     config = {
