@@ -5,12 +5,14 @@
 `Throughput`            clips/s, step time, data-wait fraction, time left, MFU, memory; a hint if the device waits
 `ReconstructionLogger`  reconstructions of fixed clips, as images and as numbers
 `OnlineProbe`           k-NN or a linear probe on the encoder's features during training
+`CollapseMeter`         whether target features still differ between tokens and clips
 `EMA`                   an exponential moving average of the weights
 `RunFolder`             the folder of the run and its summary
 `LineProgress`          printed lines instead of a progress bar if there is no terminal
 ======================  ===============================================================================================
 """
 
+from vmae_zoo.callbacks.collapse_meter import CollapseMeter
 from vmae_zoo.callbacks.ema import EMA
 from vmae_zoo.callbacks.line_progress import LineProgress
 from vmae_zoo.callbacks.online_probe import OnlineProbe
@@ -21,6 +23,7 @@ from vmae_zoo.callbacks.throughput import Throughput
 
 __all__ = [
     "EMA",
+    "CollapseMeter",
     "DivergedError",
     "LineProgress",
     "OnlineProbe",

@@ -6,6 +6,7 @@ TRAINER = "lightning.pytorch.Trainer"
 
 CALLBACKS = {  # callbacks of every run; the key is the group of their arguments
     "checkpoint": "vmae_zoo.training.checkpointing.LastCheckpoint",
+    "collapse": "vmae_zoo.callbacks.collapse_meter.CollapseMeter",
     "ema": "vmae_zoo.callbacks.ema.EMA",
     "finite": "vmae_zoo.callbacks.skip_nonfinite.SkipNonFiniteSteps",
     "online_probe": "vmae_zoo.callbacks.online_probe.OnlineProbe",

@@ -133,6 +133,15 @@ class Method(lightning.LightningModule, ClipConsumer):
         """Name of the submodule that `encoder_for_evaluation` is, for arguments of the constructor."""
         return "encoder"
 
+    def momentum_branch(self) -> Encoder | None:
+        """The moving average of the encoder that targets come from; None if the method has none."""
+        return None
+
+    def warmup_steps(self, trainer: lightning.Trainer) -> int:
+        """Optimizer steps of the warm-up in this run."""
+        settings = self.training_settings
+        return run_length(trainer, settings["warmup_epochs"], settings["warmup_steps"]).warmup_steps
+
     def weights_loaded(self, names: Collection[str]) -> None:
         """Called after weights with these names were put in as a start for training."""
 

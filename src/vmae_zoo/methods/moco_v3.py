@@ -22,6 +22,7 @@ from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.methods.base import Method, Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.contrastive import head, info_nce
+from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, color_jitter
 from vmae_zoo.training.momentum import MomentumEncoder, frozen_copy
 from vmae_zoo.training.schedules import run_length
@@ -118,6 +119,10 @@ class MoCoV3(Method):
             (self.momentum_encoder, self.momentum_projector) if momentum else (self.encoder, self.projector)
         )
         return projector(encoder(view_BCTHW, return_cls=True)[1])
+
+    def momentum_branch(self) -> Encoder:
+        """The encoder that makes the keys."""
+        return self.momentum_encoder
 
     def momentum_at(self, step: int, steps: int) -> float:
         """The momentum of a 0-based optimiser step: 0.99 at the start, 1 at the end, by a half cosine."""

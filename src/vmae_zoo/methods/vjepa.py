@@ -189,6 +189,10 @@ class VJEPA(MaskedMethod):
         """The target encoder, or the encoder itself where it learnt from a frozen teacher."""
         return "encoder" if hparams.get("target") == "frozen" else "target_encoder"
 
+    def momentum_branch(self) -> Encoder | None:
+        """The target encoder, unless it is a frozen teacher."""
+        return self.target_encoder if self.hparams["target"] == "momentum" else None
+
     def weights_loaded(self, names: Collection[str]) -> None:
         """Start the target encoder from the encoder, unless the weights hold one."""
         if self.hparams["target"] == "momentum" and not any(name.startswith("target_encoder.") for name in names):

@@ -1,4 +1,4 @@
-"""Learning-rate and weight-decay schedules per optimizer step: linear warm-up, then a half cosine, a line, or a constant."""
+"""Learning-rate and weight-decay schedules per optimizer step: warm-up, then a cosine, a line or a constant."""
 
 import math
 from collections.abc import Sequence

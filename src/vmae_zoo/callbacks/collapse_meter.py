@@ -1,0 +1,132 @@
+"""Whether features still tell clips and tokens apart, while a method trains whose loss would not show it.
+
+Methods that predict the output of an average of themselves can agree on one constant output. The loss then goes to
+nearly zero, so that it looks like success. Measured instead, of the encoder that makes the targets:
+
+* the standard deviation of its token features, layer-normed without affine parameters, per channel over clips and
+  tokens, averaged over channels: 0 if all tokens have the same feature;
+* RankMe (Garrido, Balestriero, Najman, LeCun, ICML 2023, arXiv 2210.02885): the exponential of the entropy of the
+  normalized singular values of pooled features, here of the last batches that were measured;
+* the mean cosine between pooled features of the trained encoder and of that one.
+
+A measurement is a forward pass of both encoders over the training batch, every so many steps.
+"""
+
+from collections import deque
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+
+from vmae_zoo.methods.base import Method
+
+FALL = 0.1  # of the deviation after warm-up: below it, features have collapsed
+LOW_RANK = 0.05  # of the width
+
+
+class CollapseMeter(Callback):
+    """Logs three signs of collapse, warns once, and can stop the run.
+
+    Args:
+        every_n_steps: optimizer steps from one measurement to the next; it costs a forward pass of two encoders.
+        window: measured batches whose pooled features the rank is of.
+        active: measure or not; None: if the method's targets come from an average of its encoder.
+        stop: end the run, with its last checkpoint, where it warns.
+    """
+
+    def __init__(self, every_n_steps: int = 25, window: int = 8, active: bool | None = None, stop: bool = False):
+        if every_n_steps < 1 or window < 1:
+            raise ValueError(
+                f"collapse.every_n_steps and collapse.window must be >= 1, got {every_n_steps} and {window}"
+            )
+        self.every_n_steps, self.window = every_n_steps, window
+        self.active, self.stop = active, stop
+        self.reference: float | None = None  # deviation after warm-up
+        self.best_rank = 0.0
+        self.warned = False
+        self._pooled: deque[Tensor] = deque(maxlen=window)
+        self._measured_at = -1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure when it is time."""
+        step = trainer.global_step
+        if not isinstance(pl_module, Method) or step % self.every_n_steps or step == self._measured_at:
+            return
+        wanted = pl_module.momentum_branch() is not None if self.active is None else self.active
+        if not wanted or "video" not in batch:
+            return
+        self._measured_at = step
+        deviation, rank, alignment, width = self._measure(trainer, pl_module, batch["video"])
+        found = {"collapse/std": deviation, "collapse/rank": rank, "collapse/alignment": alignment}
+        pl_module.log_dict(found, prog_bar=False)
+        pl_module.log("std", deviation, prog_bar=True, logger=False)
+        self._judge(trainer, pl_module, deviation, rank, width)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run compares with."""
+        return {"reference": self.reference, "best_rank": self.best_rank, "warned": self.warned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare with the same deviation as before."""
+        self.reference, self.best_rank = state_dict["reference"], state_dict["best_rank"]
+        self.warned = state_dict["warned"]
+
+    @torch.no_grad()
+    def _measure(self, trainer: Trainer, method: Method, video_BCTHW: Tensor) -> tuple[float, float, float, int]:
+        online, target = method.encoder, method.momentum_branch() or method.encoder
+        modes = [(module, module.training) for part in (online, target) for module in part.modules()]
+        online.eval(), target.eval()
+        if isinstance(method, FSDPModule):
+            method.unshard()
+        with trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
+            video = method.normalize(video_BCTHW)
+            tokens_BND = target(video).float()
+            ours_BD = online(video).float().mean(1) if online is not target else tokens_BND.mean(1)
+        if isinstance(method, FSDPModule):
+            method.reshard()
+        for module, mode in modes:
+            module.training = mode
+        alignment = F.cosine_similarity(ours_BD, tokens_BND.mean(1), dim=-1).mean()
+        tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
+        deviation = tokens_BND.flatten(0, 1).std(0).mean()
+        means = torch.stack([deviation, alignment])
+        pooled_BD = tokens_BND.mean(1)
+        if trainer.world_size > 1:
+            means = trainer.strategy.all_gather(means).mean(0)
+            pooled_BD = trainer.strategy.all_gather(pooled_BD).flatten(0, 1)
+        self._pooled.append(pooled_BD.cpu())
+        deviation_now, alignment_now = means.tolist()
+        return deviation_now, rank_me(torch.cat(list(self._pooled))), alignment_now, tokens_BND.shape[-1]
+
+    def _judge(self, trainer: Trainer, method: Method, deviation: float, rank: float, width: int) -> None:
+        """Warn once, and stop if that is wanted; not before the warm-up is over."""
+        if trainer.global_step < method.warmup_steps(trainer):
+            return
+        if self.reference is None:
+            self.reference = deviation
+        low_rank = rank < LOW_RANK * width <= self.best_rank  # features of a fresh encoder have a low rank too
+        self.best_rank = max(self.best_rank, rank)
+        if self.warned or not (deviation < FALL * self.reference or low_rank):
+            return
+        self.warned = True
+        rank_zero_warn(
+            f"step {trainer.global_step}: the target features collapse: their standard deviation is {deviation:.3g} "
+            f"({self.reference:.3g} after warm-up) and their effective rank {rank:.1f} of {width}; the loss does not "
+            "show it. Raise the momentum, lower the learning rate, or use a larger batch"
+        )
+        if self.stop:
+            trainer.should_stop = True
+
+
+def rank_me(features_ND: Tensor, eps: float = 1e-7) -> float:
+    """Effective rank: the exponential of the entropy of the singular values, normalized to sum 1."""
+    values = torch.linalg.svdvals(features_ND.float())
+    shares = values / values.sum().clamp_min(eps) + eps
+    return float((-(shares * shares.log()).sum()).exp())
