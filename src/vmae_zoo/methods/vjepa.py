@@ -245,11 +245,9 @@ class VJEPA(MaskedMethod):
     def momentum_at(self, step: int, steps: int) -> float:
         """The momentum of a 0-based optimizer step of a run."""
         start, end = self.hparams["momentum"], self.hparams["momentum_end"]
-        return (
-            start
-            if end is None
-            else start + (end - start) * step / int(steps * self.training_settings["schedule_stretch"])
-        )
+        if end is None:
+            return start
+        return start + (end - start) * step / int(steps * self.training_settings["schedule_stretch"])
 
     def clipped_parts(self) -> Sequence[nn.Module]:
         """Encoder and predictor are clipped each by its own norm, as in V-JEPA."""
