@@ -4,7 +4,7 @@ A method defines ``forward`` (the arithmetic); a masked one also ``sample_mask``
 Nothing here distinguishes one method from another.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning
@@ -16,10 +16,12 @@ from vmae_zoo.data.clip_spec import ClipConsumer
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import scales_loss
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.methods.record import make_record
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.models.positions import SinCosPosEmbed
-from vmae_zoo.training.fsdp2 import shard, unwrapped_type
+from vmae_zoo.training.fsdp2 import shard
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedules import RunLength, run_length, warmup_cosine
 
@@ -70,10 +72,16 @@ class Method(lightning.LightningModule, ClipConsumer):
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
         compile: compile each block.
         init_from: name or path of weights to start from; put in by the command line.
+
+    Attributes:
+        task: "pretrain" or "classify", as `vmae_zoo.load_pretrained` takes it.
+        loaded: where the weights came from; None if `vmae_zoo.load_pretrained` did not load them.
     """
 
     encoder: Encoder
     grid: TokenGrid
+    task = "pretrain"
+    loaded: LoadReport | None = None
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
     decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
 
@@ -131,6 +139,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def on_fit_start(self) -> None:
         """Keep with the encoder which frames the data makes clips of: it is evaluated on the same."""
+        self.export_config()  # raises before training if no checkpoint can hold it
         clip = data_of(self.trainer).clip
         if clip is not None:
             for encoder in {self.encoder, self.encoder_for_evaluation()}:
@@ -149,12 +158,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def export_config(self) -> dict[str, Any]:
         """What it takes to build this model again, in plain values: it goes into every file of its weights."""
-        hparams = {name: value for name, value in self.hparams.items() if not name.startswith("_")}
-        return {
-            "method": unwrapped_type(self).__name__,
-            "hparams": hparams,
-            "preprocessing": asdict(self.encoder.preprocessing),
-        }
+        return make_record(self)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
