@@ -7,7 +7,7 @@ from tests.methods.small import CASES, SMALL
 from vmae_zoo import load_pretrained, methods
 from vmae_zoo.methods import Classifier, VideoMAE
 from vmae_zoo.zoo import start_from
-from vmae_zoo.zoo.convert_checkpoint import rewrite
+from vmae_zoo.zoo.convert_checkpoint import convert
 
 KINDS = ["sincos_1d", "sincos_3d", "sincos_3d_low", "rope"]
 
@@ -90,4 +90,4 @@ def test_layouts_that_cannot_say_the_kind_refuse_to_hold_it(tmp_path):
     path = save(method_of("VideoMAE", position="rope"), tmp_path / "x.ckpt")
     for layout, target in (("videomae", "x.pth"), ("transformers", "folder")):
         with pytest.raises(ValueError, match="has position = rope"):
-            rewrite(path, tmp_path / target, layout)
+            convert(path, tmp_path / target, layout)

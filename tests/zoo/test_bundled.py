@@ -10,7 +10,7 @@ from vmae_zoo.datasets.synthetic.scene import CLASSES, frames_of
 from vmae_zoo.randomness import hash_text
 from vmae_zoo.zoo import registry
 
-BUNDLED = [entry for entry in registry.table().values() if "bundled" in entry.source]
+BUNDLED = [entry for entry in registry.entries().values() if "bundled" in entry.source]
 
 
 def test_every_file_in_the_package_has_an_entry_and_is_small():

@@ -36,7 +36,7 @@ def test_list_filters_and_writes_json(tmp_path, capsys):
 def test_push_then_pull_over_a_hub(checkpoint, hub, token, tmp_path, capsys):
     path, model = checkpoint
     assert main(["push", str(path), "org/model", "--dry-run"]) == 0
-    assert "would go to org/model" in capsys.readouterr().out
+    assert "model.safetensors" in capsys.readouterr().out
     (tmp_path / "knn.json").write_text(json.dumps({"top1": 50.0, "top1_low": 40.0, "top1_high": 60.0}))
     pushed = ["push", str(path), "org/model", "--endpoint", hub.endpoint, "--metrics", str(tmp_path / "knn.json")]
     assert main([*pushed, "--tag", "v1", "--licence", "MIT"]) == 0
@@ -67,9 +67,9 @@ def test_convert_overwrites_nothing_and_says_what_does_not_fit(checkpoint, tmp_p
     path, _ = checkpoint
     (tmp_path / "taken.pth").write_text("mine")
     for target, layout, said in (
-        ("taken.pth", "videomae", "is there already"),
-        ("new.pth", "mae", "is a VideoMAE: the mae layout holds MAE"),
-        ("new", "videomae", "a name ending in .pth or .safetensors"),
+        ("taken.pth", "videomae", "taken.pth"),
+        ("new.pth", "mae", "VideoMAE"),
+        ("new", "videomae", ".pth or .safetensors"),
     ):
         assert main(["convert", str(path), str(tmp_path / target), "--to", layout]) == 1
         assert said in capsys.readouterr().err

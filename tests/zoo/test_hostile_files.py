@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from vmae_zoo import load_pretrained
 from vmae_zoo.methods import VideoMAE
+from vmae_zoo.zoo.package import save_weights
 from vmae_zoo.zoo.safe_load import read_weights
-from vmae_zoo.zoo.upload import save_weights
 
 TINY = {"num_heads": 2, "decoder_num_heads": 2, "image_size": 32, "frames": 16}
 
@@ -36,30 +36,30 @@ def weights(request):
 
 def pickle_with_code(folder, weights):
     torch.save({"model": weights, "args": Runs(folder / "ran")}, folder / "x.pth")
-    return folder / "x.pth", "to be run or built"
+    return folder / "x.pth", "mkdir"
 
 
 def old_pickle_with_code(folder, weights):
     (folder / "x.bin").write_bytes(pickle.dumps({"model": Runs(folder / "ran")}, protocol=2))
-    return folder / "x.bin", "to be run or built|no file that torch.save wrote"
+    return folder / "x.bin", "mkdir|torch.save"
 
 
 def whole_module(folder, weights):
     torch.save(torch.nn.Linear(2, 2), folder / "x.pt")
-    return folder / "x.pt", "Linear to be run or built"
+    return folder / "x.pt", "Linear"
 
 
 def zip_bomb(folder, weights):
     with zipfile.ZipFile(folder / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", b"\0" * 50_000_000)
-    return folder / "x.pth", "unpacks to more than it is"
+    return folder / "x.pth", "unpacks"
 
 
 def zip_that_leaves(folder, weights):
     torch.save({"model": weights}, folder / "x.pth")
     with zipfile.ZipFile(folder / "x.pth", "a") as archive:
         archive.writestr("../../escaped.txt", b"out")
-    return folder / "x.pth", "names a place outside itself"
+    return folder / "x.pth", r"\.\./\.\./escaped"
 
 
 def truncated(folder, weights):
@@ -113,7 +113,7 @@ def extra_keys(folder, weights):
 
 def shape_lies(folder, weights):
     torch.save({"model": {**weights, "mask_token": torch.ones(1).expand(10**12)}}, folder / "x.pth")
-    return folder / "x.pth", r"claims the shape \(1000000000000,\), more than the file holds"
+    return folder / "x.pth", r"\(1000000000000,\)"
 
 
 def wrong_shape(folder, weights):
@@ -123,7 +123,7 @@ def wrong_shape(folder, weights):
 
 def another_architecture(folder, weights):
     save_file({"conv1.weight": torch.ones(64, 3, 7, 7), "fc.weight": torch.ones(10, 64)}, folder / "x.safetensors")
-    return folder / "x.safetensors", r"weights of another architecture \(conv1\.weight"
+    return folder / "x.safetensors", r"conv1\.weight"
 
 
 def empty(folder, weights):
@@ -139,25 +139,29 @@ def no_tensors(folder, weights):
 def settings_that_would_fill_the_memory(folder, weights):
     model = VideoMAE(size="tiny", depth=1, frames=2, image_size=32, mask_ratio=0.75)
     record = model.export_config()
-    for name, value in (("depth", 10**6), ("frames", 10**5), ("width", 10**9), ("image_size", 2**16)):
-        save_weights(
-            model.state_dict(), {**record, "hparams": {**record["hparams"], name: value}}, folder / "y.safetensors"
-        )
-        with pytest.raises(ValueError, match="that its weights cannot be of"):
+    large = [("hparams", *item) for item in (("depth", 10**6), ("frames", 10**5), ("width", 10**9))]
+    large += [("hparams", "image_size", 2**16), ("encoder", "depth", 10**6), ("encoder", "width", 10**9)]
+    large += [("encoder", "clip", (10**5, 2**16, 2**16)), ("encoder", "num_heads", 0), ("encoder", "backdoor", 1)]
+    large += [("hparams", "trained_image_size", 60_000), ("encoder", "trained", (60_000, 60_000))]
+    large += [("hparams", "mlp_ratio", 10**4), ("encoder", "mlp_ratio", "4"), ("encoder", "clip", 4)]
+    for part, name, value in large:
+        changed = {**record, part: {**record[part], name: value}}
+        save_weights(model.state_dict(), changed, folder / "y.safetensors")
+        with pytest.raises(ValueError, match=r"y\.safetensors"):
             load_pretrained(folder / "y.safetensors")
     save_weights(model.state_dict(), {**record, "method": "os.system"}, folder / "x.safetensors")
-    return folder / "x.safetensors", "which this version does not know"
+    return folder / "x.safetensors", "os.system"
 
 
 def another_kind_of_file(folder, weights):
     (folder / "x.exe").write_bytes(b"MZ")
-    return folder / "x.exe", "a name ends in one of"
+    return folder / "x.exe", ".safetensors"
 
 
 def settings_too_deep_to_read(folder, weights):
     save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text("[" * 100_000)
-    return folder, "not readable as JSON"
+    return folder, "JSON"
 
 
 HOSTILE = [
@@ -184,7 +188,7 @@ def test_a_hostile_file_is_refused_in_one_sentence(tmp_path, weights, make):
 
 def test_names_that_leave_the_repository_are_not_fetched(hub, tmp_path):
     hub.add("org/model", {"../../../escaped.safetensors": b"out", "config.json": b"{}"})
-    with pytest.raises(ValueError, match="org/model names a place outside itself"):
+    with pytest.raises(ValueError, match=r"org/model.*escaped"):
         load_pretrained("hf://org/model", endpoint=hub.endpoint)
     with pytest.raises(ValueError, match="is no address"):
         load_pretrained("hf://org/model/../../../escaped.safetensors", endpoint=hub.endpoint)

@@ -12,7 +12,7 @@ from vmae_zoo import load_pretrained
 from vmae_zoo.masking import TokenSplit
 from vmae_zoo.methods import VJEPA
 from vmae_zoo.zoo import start_from
-from vmae_zoo.zoo.convert_checkpoint import rewrite
+from vmae_zoo.zoo.convert_checkpoint import convert
 
 HINTS = {"num_heads": 2, "predictor_num_heads": 2, "image_size": 64, "frames": 8}
 VERSIONS = ["vjepa", "vjepa2"]
@@ -65,7 +65,7 @@ def test_official_files_give_the_official_numbers(tmp_path, version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_written_is_the_official_file_again(tmp_path, version):
     path, values = official_file(tmp_path, version)
-    rewrite(path, tmp_path / "again.pth", "vjepa", method=version, **HINTS)
+    convert(path, tmp_path / "again.pth", "vjepa", method=version, **HINTS)
     before, after = torch.load(path, weights_only=True), torch.load(tmp_path / "again.pth", weights_only=True)
     for part in ("encoder", "predictor", "target_encoder"):
         assert after[part].keys() == before[part].keys()
@@ -78,7 +78,7 @@ def test_what_is_written_is_the_official_file_again(tmp_path, version):
 
 def test_the_native_folder_keeps_everything(tmp_path):
     path, values = official_file(tmp_path, "vjepa2")
-    rewrite(path, tmp_path / "native", "vmae_zoo", method="vjepa2", **HINTS)
+    convert(path, tmp_path / "native", "vmae_zoo", method="vjepa2", **HINTS)
     check(load_pretrained(tmp_path / "native", task="pretrain"), values)
 
 
@@ -107,7 +107,7 @@ def test_versions_that_names_do_not_tell_apart_are_asked_for(tmp_path):
 
 def test_another_method_starts_from_the_target_encoder(tmp_path):
     path, _ = official_file(tmp_path, "vjepa2")
-    rewrite(path, tmp_path / "native", "vmae_zoo", method="vjepa2", **HINTS)
+    convert(path, tmp_path / "native", "vmae_zoo", method="vjepa2", **HINTS)
     settings = {"frames": 8, "image_size": 64, "width": 64, "depth": 3, "num_heads": 2}
     settings |= {"predictor_width": 48, "predictor_depth": 2, "predictor_num_heads": 2}
     target = load_pretrained(tmp_path / "native").state_dict()
@@ -178,7 +178,7 @@ def test_folders_of_transformers_give_its_features_and_predictions_and_go_back(t
     with torch.no_grad():
         torch.testing.assert_close(load_pretrained(tmp_path / "first")(clip), target, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(ours(clip, [split]).prediction[0], prediction, atol=1e-5, rtol=1e-5)
-    rewrite(tmp_path / "first", tmp_path / "again", "transformers")
+    convert(tmp_path / "first", tmp_path / "again", "transformers")
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "again"))
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[name]) for name, value in first.items())
@@ -189,7 +189,7 @@ def test_folders_of_transformers_give_its_features_and_predictions_and_go_back(t
 
 def test_official_weights_reach_transformers(tmp_path):
     path, values = official_file(tmp_path, "vjepa2")
-    rewrite(path, tmp_path / "folder", "transformers", method="vjepa2", **HINTS)
+    convert(path, tmp_path / "folder", "transformers", method="vjepa2", **HINTS)
     model = transformers.VJEPA2Model.from_pretrained(tmp_path / "folder").eval()
     target, _ = their_outputs(model, values["in.clip"], masks_of(values)[0])
     torch.testing.assert_close(layer_norm(target, (64,)), values["out.target_tokens"], atol=1e-5, rtol=1e-5)
@@ -198,12 +198,12 @@ def test_official_weights_reach_transformers(tmp_path):
 def test_models_that_transformers_has_no_network_for_are_refused(tmp_path):
     path, _ = official_file(tmp_path, "vjepa")
     with pytest.raises(ValueError, match="tiled frequencies"):
-        rewrite(path, tmp_path / "folder", "transformers", method="vjepa", **HINTS)
+        convert(path, tmp_path / "folder", "transformers", method="vjepa", **HINTS)
 
 
 def test_safetensors_with_both_encoders_load(tmp_path):
     path, values = official_file(tmp_path, "vjepa2")
-    rewrite(path, tmp_path / "x.safetensors", "vjepa", method="vjepa2", **HINTS)
+    convert(path, tmp_path / "x.safetensors", "vjepa", method="vjepa2", **HINTS)
     assert any(name.startswith("target_encoder.module.backbone.") for name in load_file(tmp_path / "x.safetensors"))
     check(load_pretrained(tmp_path / "x.safetensors", task="pretrain", method="vjepa2", **HINTS), values)
     weights = load_file(tmp_path / "x.safetensors")

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from vmae_zoo import load_pretrained
 from vmae_zoo.masking import TokenSplit
-from vmae_zoo.zoo.convert import LAYOUTS
+from vmae_zoo.zoo.convert import layout as layout_module
 
 HEADS = {"num_heads": 2, "decoder_num_heads": 2}
 
@@ -33,7 +33,7 @@ def test_a_pretraining_file_gives_the_official_numbers(tmp_path, golden):
 def test_it_is_written_back_equal(tmp_path, golden):
     layout, _, weights = golden
     torch.save(weights, tmp_path / "x.pth")
-    back = LAYOUTS[layout].write(load_pretrained(tmp_path / "x.pth", task="pretrain", **HEADS))
+    back = layout_module(layout).write(load_pretrained(tmp_path / "x.pth", task="pretrain", **HEADS))
     assert back.keys() == weights.keys()
     for name, value in weights.items():
         assert torch.allclose(back[name], value, atol=0 if not name.endswith("pos_embed") else 1e-6), name
@@ -53,5 +53,5 @@ def test_other_positions_than_maes_are_not_taken_for_maes(tmp_path, golden):
     if layout == "mae":
         weights = {**weights, "decoder_pos_embed": weights["decoder_pos_embed"] + 1}
         torch.save(weights, tmp_path / "x.pth")
-        with pytest.raises(ValueError, match="decoder_pos_embed is not the table"):
+        with pytest.raises(ValueError, match="decoder_pos_embed"):
             load_pretrained(tmp_path / "x.pth", **HEADS)

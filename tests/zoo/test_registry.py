@@ -12,11 +12,11 @@ from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
 from vmae_zoo.resources import resource
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import construct
+from vmae_zoo.zoo.build import build_method
 from vmae_zoo.zoo.convert.spec import ModelSpec
-from vmae_zoo.zoo.upload import save_weights
+from vmae_zoo.zoo.package import save_weights
 
-ENTRIES = registry.table()
+ENTRIES = registry.entries()
 MCG_NJU = [
     *("base", "base-short", "large", "base-ssv2", "base-short-ssv2"),
     *("base-finetuned-kinetics", "base-short-finetuned-kinetics", "large-finetuned-kinetics"),
@@ -29,7 +29,7 @@ def parameters(entry):
     """Counted on the meta device, which holds no numbers."""
     with torch.device("meta"):
         stand_ins = {str(number): None for number in range(999)}
-        model = construct(ModelSpec(entry.model, dict(entry.architecture), stand_ins), entry.name)
+        model = build_method(ModelSpec(entry.model, dict(entry.architecture), stand_ins), entry.name)
     part = model.encoder if entry.task == "encoder" else model
     return sum(parameter.numel() for parameter in part.parameters())
 
@@ -85,15 +85,15 @@ BAD = {
 def test_an_entry_that_does_not_fit_the_schema_is_refused(key):
     name = "videomae_base.k400-1600"
     raw = raw_of(name)
-    registry.checked(name, raw)
+    registry.validated(name, raw)
     value, said = BAD[key]
     with pytest.raises(ValueError, match=said):
-        registry.checked(name, {**raw, key: value})
+        registry.validated(name, {**raw, key: value})
     if key in raw and key not in registry.OPTIONAL:
         with pytest.raises(ValueError, match=f"{key} is missing"):
-            registry.checked(name, {k: v for k, v in raw.items() if k != key})
+            registry.validated(name, {k: v for k, v in raw.items() if k != key})
     with pytest.raises(ValueError, match="its name is not"):
-        registry.checked("my model", raw)
+        registry.validated("my model", raw)
 
 
 def test_a_wrong_name_is_answered_with_the_closest():
@@ -180,11 +180,11 @@ def test_a_file_that_was_downloaded_by_hand_is_adopted_by_its_name(table, tmp_pa
     given.unlink()
     encoder = vmae_zoo.load_pretrained(name)
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, table.encoder.blocks[0].attn.qkv.weight)
-    (tmp_path / "zoo_cache" / "manual_dir" / name / "weights.pth").write_bytes(b"changed")
+    (tmp_path / "zoo_cache" / "by_hand" / name / "weights.pth").write_bytes(b"changed")
     with pytest.raises(ValueError, match="has changed since it was pulled"):
         vmae_zoo.load_pretrained(name)
     assert main(["pull", "videomae_tiny.demo-1", "--from", str(tmp_path / "official.safetensors")]) == 1
-    assert "is not downloaded by hand" in capsys.readouterr().err
+    assert "videomae_tiny.demo-1" in capsys.readouterr().err
 
 
 def test_another_model_does_not_pass_for_the_entrys(table, tmp_path):

@@ -9,6 +9,11 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", required=True, metavar="NAME_OR_PATH", help="a name of `vmae-zoo list`, a file or a folder"
     )
+    add_method(parser)
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Add ``--method``."""
     parser.add_argument(
         "--method", metavar="CLASS", help="class of the checkpoint, if it is your own: my_package.MyMAE"
     )

@@ -1,24 +1,30 @@
-"""``vmae-zoo convert``: weights into another program's layout, or into this package's."""
+"""``vmae-zoo convert``: write weights in the layout of another program, or of this package."""
 
 import argparse
 import json
 from pathlib import Path
 
+from vmae_zoo.zoo.convert import LAYOUTS
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("source", help="a file, a folder, a name from `vmae-zoo list` or hf://org/repo")
-    parser.add_argument("target", type=Path, help="a folder for vmae_zoo and transformers, else a .pth or .safetensors")
+    parser.add_argument("target", type=Path, help="a folder (vmae_zoo, transformers), or a .pth or .safetensors file")
     parser.add_argument(
         "--to",
         required=True,
-        choices=("vmae_zoo", "videomae", "transformers", "mae", "mae_st", "vjepa", "timesformer", "timm"),
-        help="the layout to write",
+        choices=("vmae_zoo", *LAYOUTS),
+        help="layout to write",
     )
     for name in ("num-heads", "decoder-num-heads", "predictor-num-heads", "image-size", "frames"):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help="where the file does not say")
-    parser.add_argument("--method", help="whose weights they are: videomae, videomae_v2, mgmae, vjepa or vjepa2")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write what was done here")
+        parser.add_argument(f"--{name}", type=int, metavar="N", help="if the file does not state it")
+    parser.add_argument(
+        "--method",
+        metavar="NAME",
+        help="videomae, videomae_v2 or mgmae, which share a layout; vjepa or vjepa2; or a class of your own",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result to this file")
     parser.epilog = (
         "example: vmae-zoo convert runs/videomae/20260101-120000/checkpoints/last.ckpt hub_folder --to transformers"
     )
@@ -26,11 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the last line is the target."""
-    from vmae_zoo.zoo.convert_checkpoint import rewrite
+    from vmae_zoo.zoo.convert_checkpoint import convert
 
     keys = ("num_heads", "decoder_num_heads", "predictor_num_heads", "image_size", "frames", "method")
-    told = {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
-    loaded = rewrite(args.source, args.target, args.to, **told)
+    hints = {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
+    loaded = convert(args.source, args.target, args.to, **hints)
     print(loaded.line())
     print(args.target)
     if args.json:

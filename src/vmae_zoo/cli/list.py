@@ -9,10 +9,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("pattern", nargs="?", default="*", help="names to list, such as 'videomae*' or '*.ssv2-*'")
     for name, what in (("method", "videomae, mgmae, ..."), ("size", "small, base, ..."), ("data", "k400, ssv2, ...")):
-        parser.add_argument(f"--{name}", metavar=name.upper(), help=f"only this one: {what}")
-    parser.add_argument("--task", choices=("pretrain", "classify", "encoder"), help="only these")
+        parser.add_argument(f"--{name}", metavar=name.upper(), help=f"only this {name}: {what}")
+    parser.add_argument("--task", choices=("pretrain", "classify", "encoder"), help="only checkpoints for this task")
     parser.add_argument("--commercial", action="store_true", help="only licences that allow commercial use")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the entries, with all they say, here")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the complete entries to this file")
     parser.epilog = "example: vmae-zoo list 'videomae*' --size base --task pretrain"
 
 
@@ -27,14 +27,14 @@ def run(args: argparse.Namespace) -> int:
         found = [entry for entry in found if getattr(args, key) in (None, getattr(entry, key))]
     if args.commercial:
         found = [entry for entry in found if entry.commercial]
-    rows = [("NAME", "TASK", "PARAMETERS", "TOP-1", "LICENCE", "WHERE")]
+    rows = [("NAME", "TASK", "PARAMETERS", "TOP-1", "LICENCE", "SOURCE")]
     for entry in found:
         best = next((f"{metric['top1']:g} {metric['data']}" for metric in entry.metrics if "top1" in metric), "")
-        rows.append((entry.name, entry.task, f"{entry.parameters / 1e6:.1f} M", best, entry.licence, entry.place))
+        rows.append((entry.name, entry.task, f"{entry.parameters / 1e6:.1f} M", best, entry.licence, entry.location))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(f"{len(found)} checkpoints; numbers as published, in per cent")
+    print(f"{len(found)} checkpoints; metrics as published, in percent")
     if args.json:
         args.json.write_text(json.dumps([asdict(entry) for entry in found], indent=2) + "\n")
     return 0

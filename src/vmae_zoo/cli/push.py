@@ -1,31 +1,34 @@
-"""``vmae-zoo push``: a checkpoint to a repository on the Hub, with a card."""
+"""``vmae-zoo push``: upload a checkpoint to a repository on the Hub, with a model card."""
 
 import argparse
 import json
 from pathlib import Path
 
+from vmae_zoo.cli.checkpoint_option import add_method
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("checkpoint", help="a file, a run's checkpoint, a folder or a name")
-    parser.add_argument("repo", metavar="ORG/REPO", help="made where there is none")
-    parser.add_argument("--dry-run", action="store_true", help="show what would go, and send nothing")
+    parser.add_argument("checkpoint", help="a name of `vmae-zoo list`, a file, a run folder or hf://org/repo")
+    add_method(parser)
+    parser.add_argument("repo", metavar="ORG/REPO", help="repository, created if it does not exist")
+    parser.add_argument("--dry-run", action="store_true", help="print the contents and upload nothing")
     parser.add_argument("--private", action="store_true", help="a new repository is visible to its owners only")
-    parser.add_argument("--tag", help="name this state")
-    parser.add_argument("--branch", help="other than the main one")
-    parser.add_argument("--licence", metavar="SPDX", help="of the weights, such as Apache-2.0")
+    parser.add_argument("--tag", help="tag for this commit")
+    parser.add_argument("--branch", help="branch to upload to (default the main branch)")
+    parser.add_argument("--licence", metavar="SPDX", help="licence of the weights, such as Apache-2.0")
     parser.add_argument("--metrics", metavar="FILE", type=Path, nargs="+", default=[], help="JSON files with numbers")
-    parser.add_argument("--recipe", metavar="FILE", type=Path, help="where the checkpoint lies in no run folder")
-    parser.add_argument("--picture", metavar="FILE", type=Path, help="for the card, likewise")
-    parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default huggingface_hub's)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the commit here")
+    parser.add_argument("--recipe", metavar="FILE", type=Path, help="recipe of the training, outside a run folder")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="image for the card, outside a run folder")
+    parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default: that of huggingface_hub)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the commit to this file")
     parser.epilog = (
         "example: vmae-zoo push runs/videomae/20260101-120000/checkpoints/last.ckpt me/my-videomae --dry-run"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Push, and print the commit."""
+    """Upload, and print the commit."""
     from vmae_zoo.zoo.safe_load import read_json
     from vmae_zoo.zoo.upload import push
 
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         metrics={file.stem: read_json(file) for file in args.metrics},
         recipe=args.recipe,
         picture=args.picture,
+        method=args.method,
     )
     if commit:
         print(commit)

@@ -4,8 +4,8 @@ A method defines ``forward`` (the arithmetic); a masked one also ``sample_mask``
 Nothing here distinguishes one method from another.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning
@@ -17,10 +17,12 @@ from vmae_zoo.data.clip_spec import ClipConsumer
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import scales_loss
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.methods.record import make_record
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
-from vmae_zoo.training.fsdp2 import shard, unwrapped_type
+from vmae_zoo.training.fsdp2 import shard
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedules import RunLength, Schedule, run_length
 
@@ -79,10 +81,16 @@ class Method(lightning.LightningModule, ClipConsumer):
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
         compile: compile each block.
         init_from: name or path of weights to start from; put in by the command line.
+
+    Attributes:
+        task: "pretrain" or "classify", as `vmae_zoo.load_pretrained` takes it.
+        loaded: where the weights came from; None if `vmae_zoo.load_pretrained` did not load them.
     """
 
     encoder: Encoder
     grid: TokenGrid
+    task = "pretrain"
+    loaded: LoadReport | None = None
     no_decay: frozenset[str] = frozenset()  # last parts of parameter names
     first_step = 0  # number of the first optimizer step in schedules
     decay_all = False  # True: weight decay on biases, norms and other 1-D parameters too
@@ -124,14 +132,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def encoder_for_evaluation(self) -> Encoder:
         """The encoder that probes, `load_pretrained` and exports take."""
-        encoder = self.get_submodule(self.evaluated_part(self.hparams))
-        assert isinstance(encoder, Encoder)
-        return encoder
-
-    @classmethod
-    def evaluated_part(cls, hparams: Mapping[str, Any]) -> str:
-        """Name of the submodule that `encoder_for_evaluation` is, for arguments of the constructor."""
-        return "encoder"
+        return self.encoder
 
     def momentum_branch(self) -> Encoder | None:
         """The moving average of the encoder that targets come from; None if the method has none."""
@@ -166,6 +167,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def on_fit_start(self) -> None:
         """Keep with the encoder which frames the data makes clips of: it is evaluated on the same."""
+        self.export_config()  # raises before training if no checkpoint can hold it
         clip = data_of(self.trainer).clip
         if clip is not None:
             for encoder in {self.encoder, self.encoder_for_evaluation()}:
@@ -186,12 +188,7 @@ class Method(lightning.LightningModule, ClipConsumer):
 
     def export_config(self) -> dict[str, Any]:
         """What it takes to build this model again, in plain values: it goes into every file of its weights."""
-        hparams = {name: value for name, value in self.hparams.items() if not name.startswith("_")}
-        return {
-            "method": unwrapped_type(self).__name__,
-            "hparams": hparams,
-            "preprocessing": asdict(self.encoder.preprocessing),
-        }
+        return make_record(self)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -67,6 +67,7 @@ class Classifier(Method):
         **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
     """
 
+    task = "classify"
     no_decay = frozenset({"cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class"})
 
     def __init__(

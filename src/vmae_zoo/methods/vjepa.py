@@ -17,7 +17,7 @@ several and trains the first.
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens, V visible, M hidden; D = width.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,10 +184,9 @@ class VJEPA(MaskedMethod):
             self.predictor.proj = nn.Linear(self.predictor.proj.in_features, teacher.width)
             init_truncated(self.predictor.proj)
 
-    @classmethod
-    def evaluated_part(cls, hparams: Mapping[str, Any]) -> str:
-        """The target encoder, or the encoder itself where it learnt from a frozen teacher."""
-        return "encoder" if hparams.get("target") == "frozen" else "target_encoder"
+    def encoder_for_evaluation(self) -> Encoder:
+        """The target encoder; the encoder itself if it learned from a frozen teacher."""
+        return self.encoder if self.hparams["target"] == "frozen" else self.target_encoder
 
     def momentum_branch(self) -> Encoder | None:
         """The target encoder, unless it is a frozen teacher."""

@@ -5,6 +5,7 @@ Shapes: B clips, C channels, T frames, H rows, W columns; N tokens, D = width.
 
 from torch import Tensor, nn
 
+from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.models.preprocessing import Preprocessing
 
 
@@ -15,9 +16,11 @@ class VideoEncoder(nn.Module):
 
     Attributes:
         preprocessing: which frames to read, and how to normalize them.
+        loaded: where its weights came from; None if `vmae_zoo.load_pretrained` did not load them.
     """
 
     preprocessing: Preprocessing
+    loaded: LoadReport | None = None
 
     @property
     def clip_shape(self) -> tuple[int, int, int]:

@@ -1,29 +1,33 @@
-"""Writing a model's weights into the layout of another program."""
+"""Conversion of a checkpoint to the layout of another program, or to that of this package."""
 
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 
-import vmae_zoo
-from vmae_zoo.zoo.build import LoadReport
-from vmae_zoo.zoo.convert import LAYOUTS, hugging_face, jepa
-from vmae_zoo.zoo.upload import method_of, plain_record, save_weights, whole
+from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.registry import CLASS_NAMES, import_path, resolve_method
+from vmae_zoo.models.load_report import LoadReport
+from vmae_zoo.zoo.build import build_method
+from vmae_zoo.zoo.convert import hugging_face, jepa, layout
+from vmae_zoo.zoo.convert.spec import LoadHints
+from vmae_zoo.zoo.load import load_full
+from vmae_zoo.zoo.package import Package, package
+from vmae_zoo.zoo.upload import public_record
 
-FITS = {  # layout: classes that it can hold
-    "videomae": ("VideoMAE", "VideoMAEv2", "MGMAE", "Classifier"),
-    "transformers": ("VideoMAE", "VideoMAEv2", "MGMAE", "MAE", "VJEPA", "Classifier"),
+CLASSES = {  # layout: methods that it can hold
+    "videomae": ("VideoMAE", "Classifier"),
+    "transformers": ("VideoMAE", "MAE", "VJEPA", "Classifier"),
     "vjepa": ("VJEPA",),
     "mae": ("MAE",),
     "mae_st": ("MAEST", "Classifier"),
     "timesformer": ("Classifier",),
     "timm": ("Classifier",),
 }
-
-POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what the programs of a layout compute, not in the file
+POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what programs of a layout compute; None: of any class
     ("videomae", None): ("sincos_1d",),
     ("vjepa", None): ("sincos_3d", "rope"),
     ("transformers", "VideoMAE"): ("sincos_1d",),
@@ -31,75 +35,88 @@ POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what the program
     ("transformers", "MGMAE"): ("sincos_1d",),
     ("transformers", "Classifier"): ("sincos_1d", "separable"),
 }
+FOLDERS = ("vmae_zoo", "transformers")  # layouts that are a folder
 
 
-def rewrite(source: str | Path, target: Path, layout: str, **told: Any) -> LoadReport:
-    """Read ``source`` and write it as ``layout`` to ``target``; nothing that is there is overwritten.
+def convert(source: str | Path, target: Path, to: str, **hints: Any) -> LoadReport:
+    """Read ``source`` and write it in the layout ``to``; an existing target is never overwritten.
 
     Args:
         source: what `vmae_zoo.load_pretrained` takes.
         target: a folder for "vmae_zoo" and "transformers", a .pth or .safetensors file for the others.
-        layout: "vmae_zoo" or a key of `vmae_zoo.zoo.convert.LAYOUTS`.
-        **told: what the source does not say, as for `vmae_zoo.load_pretrained`.
+        to: "vmae_zoo" or a key of `vmae_zoo.zoo.convert.LAYOUTS`.
+        **hints: what the source does not state, as for `vmae_zoo.load_pretrained`.
 
     Returns:
-        The account of what was read.
+        Report of what was read.
 
     Raises:
-        ValueError: the layout has no place for this model, or the target is taken.
+        ValueError: the layout cannot hold this model, or the target exists.
     """
-    folder = layout in ("vmae_zoo", "transformers")
     if target.exists() or target.is_symlink():
-        raise ValueError(f"{target} is there already: give another target")
-    if not folder and target.suffix not in (".pth", ".safetensors"):
-        raise ValueError(f"{target}: the {layout} layout is one file, a name ending in .pth or .safetensors")
-    model = whole(source, **told)
-    method, part = method_of(model)
-    loaded: Any = model.loaded
-    kind = type(method).__name__
-    if layout != "vmae_zoo" and (part or kind not in FITS[layout]):
-        what = "an encoder alone" if part else f"a {kind}"
-        raise ValueError(f"{source} is {what}: the {layout} layout holds {', '.join(FITS[layout])}")
-    check_position(method, layout)
+        raise ValueError(f"{target} exists already: give another target")
+    if to not in FOLDERS and target.suffix not in (".pth", ".safetensors"):
+        raise ValueError(f"{target}: the {to} layout is one file, a name ending in .pth or .safetensors")
+    model = load_full(source, **hints)
+    assert model.loaded is not None
+    if to != "vmae_zoo":
+        check_class(model, to, str(source))
+        check_position(model, to)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        made = Path(temporary) / target.name
-        if folder:
-            made.mkdir()
-        if layout == "vmae_zoo":
-            record = {"vmae_zoo": vmae_zoo.__version__, **plain_record(method), "part": part}
-            record["licence"] = loaded.licence
-            weights = {name: value for name, value in method.state_dict().items() if name.startswith(part)}
-            save_weights(weights, record, made / "model.safetensors")
-            (made / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+        partial = Path(temporary) / target.name
+        if to in FOLDERS:
+            partial.mkdir()
+        if to == "vmae_zoo":
+            made = package(model)
+            Package(made.weights, public_record(made.record)).save(partial, model.loaded.licence)
         else:
-            write_foreign(method, made, layout)
-        made.rename(target)
-    return loaded
+            write_foreign(model, partial, to)
+        partial.rename(target)
+    return model.loaded
 
 
-def check_position(method: Any, layout: str) -> None:
-    """Refuse positions that the programs of this layout would not compute: the weights would be read wrongly."""
-    known = POSITIONS.get((layout, type(method).__name__), POSITIONS.get((layout, None)))
-    kind = method.encoder.positions.kind
+def check_class(model: Any, to: str, source: str) -> None:
+    """``ValueError`` unless the layout can hold this model."""
+    known = tuple(resolve_method(name) for name in CLASSES[to])
+    if not isinstance(model, known):
+        what = f"a {type(model).__name__}" if isinstance(model, Method) else "an encoder alone"
+        raise ValueError(f"{source} is {what}: the {to} layout holds {', '.join(CLASSES[to])}")
+    if import_path(type(model)) in CLASS_NAMES:
+        return
+    hints = LoadHints(source, num_heads=model.encoder.settings["num_heads"])
+    spec = layout(to).read(layout(to).write(model), hints)
+    with torch.device("meta"):
+        other = build_method(spec, source).state_dict().keys() ^ spec.tensors.keys()
+    if other:
+        raise ValueError(
+            f"{source}: a {type(model).__name__} has weights that the {to} layout does not hold ({sorted(other)[0]}): "
+            "convert it to vmae_zoo"
+        )
+
+
+def check_position(model: Any, to: str) -> None:
+    """Refuse positions that programs of this layout would not compute: they would read the weights wrongly."""
+    known = POSITIONS.get((to, type(model).__name__), POSITIONS.get((to, None)))
+    kind = model.encoder.positions.kind
     if known and kind not in known:
         raise ValueError(
-            f"this {type(method).__name__} has position = {kind}, and readers of the {layout} layout compute "
+            f"this {type(model).__name__} has position = {kind}, and readers of the {to} layout compute "
             f"{' or '.join(known)}: convert it to vmae_zoo, which keeps the kind"
         )
 
 
-def write_foreign(method: Any, made: Path, layout: str) -> None:
-    """Write a file, or for transformers a folder."""
-    weights = {name: value.detach().contiguous().clone() for name, value in LAYOUTS[layout].write(method).items()}
-    if layout == "transformers":
-        expects = method.encoder.preprocessing
+def write_foreign(model: Any, path: Path, to: str) -> None:
+    """Write a file, or a folder for transformers."""
+    weights = {name: value.detach().contiguous().clone() for name, value in layout(to).write(model).items()}
+    if to == "transformers":
+        expects = model.encoder.preprocessing
         side = {"height": expects.size, "width": expects.size}
         processor = {"image_mean": expects.mean, "image_std": expects.std, "do_normalize": True, "crop_size": side}
-        save_file(weights, made / "model.safetensors", {"format": "pt"})
-        (made / "config.json").write_text(json.dumps(hugging_face.config_of(method), indent=2) + "\n")
-        (made / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
-    elif made.suffix == ".safetensors":
-        save_file(weights, made, {"format": "pt"})
+        safetensors.torch.save_file(weights, path / "model.safetensors", {"format": "pt"})
+        (path / "config.json").write_text(json.dumps(hugging_face.config_of(model), indent=2) + "\n")
+        (path / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+    elif path.suffix == ".safetensors":
+        safetensors.torch.save_file(weights, path, {"format": "pt"})
     else:
-        torch.save(jepa.packed(weights) if layout == "vjepa" else {"model": weights}, made)
+        torch.save(jepa.packed(weights) if to == jepa.NAME else {"model": weights}, path)

@@ -1,4 +1,4 @@
-"""What goes wrong with a Hugging Face Hub, in one sentence each."""
+"""Errors of a Hugging Face Hub, in one sentence each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,59 +16,59 @@ from huggingface_hub.errors import (
 )
 
 
-class OutOfReachError(ValueError):
-    """The Hub does not answer, and the cache has not what was asked for."""
+class HubUnreachableError(ValueError):
+    """The Hub does not answer, and the file is not in the cache."""
 
 
 @contextmanager
-def explained(repo: str, endpoint: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what the client raises into one sentence; a token is in none of them."""
-    place = f"{repo} at {plain(endpoint)}"
+def friendly_errors(repo: str, endpoint: str, revision: str | None = None) -> Iterator[None]:
+    """Turn exceptions of the client into a ``ValueError`` of one sentence, which contains no token."""
+    where = f"{repo} at {redact(endpoint)}"
     try:
         yield
     except GatedRepoError:
         raise ValueError(
-            f"{place} is gated: ask for access on its page, then log in with `hf auth login` or set HF_TOKEN"
+            f"{where} is gated: ask for access on its page, then log in with `hf auth login` or set HF_TOKEN"
         ) from None
     except RepositoryNotFoundError:
         raise ValueError(
-            f"{place} does not exist, or is private and no token with access to it was given: check the name, "
+            f"{where} does not exist, or is private and no token with access to it was given: check the name, "
             "log in with `hf auth login` or set HF_TOKEN"
         ) from None
     except RevisionNotFoundError:
-        raise ValueError(f"{place} has no revision {revision!r}: give a branch, a tag or a full commit sha") from None
+        raise ValueError(f"{where} has no revision {revision!r}: give a branch, a tag or a full commit sha") from None
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise _out_of_reach(place, error) from None
+        raise _unreachable(where, error) from None
     except EntryNotFoundError:
-        raise ValueError(f"{place} lacks a file that its own listing names: try again, or another revision") from None
+        raise ValueError(f"{where} has no file that its listing contains: try again, or another revision") from None
     except HFValidationError:
-        raise ValueError(f"{repo!r} is no name of a repository: write org/name") from None
+        raise ValueError(f"{repo!r} is not the name of a repository: write org/name") from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         cure = {
             401: "the token is not valid: log in with `hf auth login` or set HF_TOKEN",
-            403: "the token may not do this: give one that may write to it",
+            403: "the token has no permission for this: use one with write access",
         }.get(status, "try again later")
-        raise ValueError(f"{place} answers with status {status}: {cure}") from None
+        raise ValueError(f"{where} answers with status {status}: {cure}") from None
     except Exception as error:
-        if not is_network(error):
+        if not is_network_error(error):
             raise
-        raise _out_of_reach(place, error) from None
+        raise _unreachable(where, error) from None
 
 
-def is_network(error: Exception) -> bool:
-    """Whether it is the connection that failed."""
+def is_network_error(error: Exception) -> bool:
+    """Whether the connection failed."""
     return isinstance(error, ConnectionError) or type(error).__module__.startswith("httpx")
 
 
-def _out_of_reach(place: str, error: Exception) -> OutOfReachError:
-    return OutOfReachError(
-        f"{place} cannot be reached ({type(error).__name__}) and the cache does not have it: "
-        "connect once and pull it, or give a local file"
+def _unreachable(where: str, error: Exception) -> HubUnreachableError:
+    return HubUnreachableError(
+        f"{where} cannot be reached ({type(error).__name__}) and is not in the cache: connect once and pull it, or "
+        "give a local file"
     )
 
 
-def plain(endpoint: str) -> str:
-    """An address without a user and password in it."""
+def redact(endpoint: str) -> str:
+    """An address without user name and password."""
     parts = urlsplit(endpoint)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,6 +1,7 @@
-"""``start_from``: weights put into a model that is about to be trained."""
+"""``start_from``: weights to start a training from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,131 +9,162 @@ import torch
 from torch import Tensor
 
 from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.registry import import_path
 from vmae_zoo.methods.vjepa import VJEPA
-from vmae_zoo.models.encoder import resized
-from vmae_zoo.models.positions import resize_learnt
+from vmae_zoo.models.encoder import Encoder, resized
+from vmae_zoo.models.load_report import LoadReport, part_names
+from vmae_zoo.models.positions import SeparablePosEmbed, SinCosPosEmbed, resize_learnt
 from vmae_zoo.models.rotary import RotaryPosEmbed
-from vmae_zoo.zoo.build import LOG, LoadReport, check_tensors, construct, evaluated_part, parts_of, resizing
+from vmae_zoo.training.fsdp2 import unwrapped_type
+from vmae_zoo.zoo.build import LOG, build_encoder, check_tensors, copy_tensors
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
-from vmae_zoo.zoo.load import load_pretrained, read
-from vmae_zoo.zoo.resolve import locate
+from vmae_zoo.zoo.load import describe_resize, load_pretrained, read_source
 
-AFRESH = ("encoder.fc_norm.", "head.")  # a classifier's own, where the weights have none
+NEW_PARTS = ("encoder.fc_norm.", "head.")  # of a classifier: initialized if the file has none
 
 
 def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadReport:
-    """Put weights into a model that is about to be trained: what fits by name is taken, the rest keeps its start.
+    """Copy weights into a model that is about to be trained; parts that the file does not hold stay as initialized.
 
-    The same method takes everything, a classifier of other classes all but the head. Another takes the encoder, without
-    the final norm where it has none of its own: a classifier starts its norm, as the official fine-tuning does, and its
-    head afresh. Where the model takes clips of another size than the weights did, positions are resized by the policy
-    of `vmae_zoo.models.positions`. Divided attention over time starts as that over space, behind a map that starts at
-    zero, as TimeSformer does from an image transformer.
+    The same method takes everything, a classifier of other classes everything but the head. Another method takes the
+    encoder, without the final norm if it has none: a classifier initializes its norm, as the official fine-tuning does,
+    and its head. If the clips of the file have another size, positions are resized, see `vmae_zoo.models.positions`;
+    learned positions are left out by a model whose positions are fixed. Divided attention over time starts as a copy of
+    that over space, behind a linear map that starts at zero, as TimeSformer does from an image transformer.
 
     Args:
         model: as constructed.
-        name_or_path: see `load_pretrained`.
+        name_or_path: see `vmae_zoo.load_pretrained`.
         **where: endpoint and revision.
 
     Raises:
-        ValueError: a tensor of the encoder has no place in the model, or one of the model's encoder is not in the file.
+        ValueError: the encoder in the file is not that of the model.
     """
-    located = locate(name_or_path, task="encoder", **where)
-    block: Any = model.encoder.blocks[0]
-    told = LoadHints(located.name, num_heads=block.attn.heads, image_size=model.hparams["trained_image_size"])
-    described, layout, licence = read(located, told)
-    before = to_meta(described, located.name)
-    if before.grid.cube != model.grid.cube and before.grid.time == 1:  # an image encoder is inflated to clips
-        described, layout, licence = read(located, told.but(frames=model.grid.pixels[0]))
-        before = to_meta(described, located.name)
-    expected, given, positions = model.state_dict(), described.tensors, None
-    if before.grid.cube == model.grid.cube and before.grid != model.grid:
-        given, positions = resize_learnt(given, before.grid, model.grid), resizing(before.grid, model.grid)
-    check_positions(before, model, located.name)
-    side = before.hparams["trained_image_size"] or before.grid.pixels[1]
-    frames = before.hparams["trained_frames"] or before.grid.pixels[0]
-    if (frames, side) != model.grid.pixels[:2]:
-        model.resize_positions(side, frames)
-    if model.encoder.attention == "divided":
-        given = with_time(given)
+    spec, origin, before = _read(model, name_or_path, where)
+    source, kind = origin["source"], unwrapped_type(model)
+    same = spec.method == import_path(kind)
+    given, positions = spec.tensors, None
+    if not same:  # its encoder takes the place of ours
+        prefix = f"{spec.encoder_name}."
+        given = {f"encoder.{name.removeprefix(prefix)}": v for name, v in given.items() if name.startswith(prefix)}
+    if before is not None:
+        check_positions(before, model, source)
+        given, positions = _adapt_positions(model, before, given)
+        if model.encoder.attention == "divided":
+            given = copy_space_to_time(given)
+    expected = model.state_dict()
     heads = {weights["head.weight"].shape for weights in (given, expected) if "head.weight" in weights}
     if len(heads) == 2:  # of other classes
         given = {name: value for name, value in given.items() if not name.startswith("head.")}
-    same, part = described.method == type(model).__name__, evaluated_part(described)
-    if not same and part != "encoder.":
-        given = {f"encoder.{name.removeprefix(part)}": v for name, v in given.items() if name.startswith(part)}
     wanted = [name for name in expected if same or name.startswith("encoder.")]
     used = [name for name in wanted if name in given]
-    lacking = [n for n in wanted if n not in given and not n.startswith(AFRESH) and ".temporal_fc." not in n]
+    lacking = [n for n in wanted if n not in given and not n.startswith(NEW_PARTS) and ".temporal_fc." not in n]
     astray = [n for n in given if n.startswith("encoder.") and n not in expected and not n.startswith("encoder.norm.")]
     if lacking or astray or not used:
         raise ValueError(
-            f"{located.name} ({described.method}) does not start this {type(model).__name__}: "
-            f"{'its weights lack ' + lacking[0] if lacking else 'the model has no place for ' + (astray or ['any'])[0]}"
+            f"{source} ({spec.method}) does not start this {kind.__name__}: "
+            f"{'its weights lack ' + lacking[0] if lacking else 'the model has no ' + (astray or ['such weights'])[0]}"
         )
-    check_tensors({name: given[name] for name in used}, expected, located.name, type(model).__name__)
-    with torch.no_grad():
-        for name in used:
-            expected[name].copy_(given[name])
+    check_tensors({name: given[name] for name in used}, expected, source, kind.__name__)
+    copy_tensors(given, expected, used)
     model.weights_loaded(used)
-    fresh = tuple(name for name in expected if name not in used)
-    left_out = tuple(name for name in described.tensors if name not in used)
-    loaded = LoadReport(
-        located.name,
-        layout,
-        described.method,
-        described.hparams,
-        tuple(used),
-        left_out,
-        fresh,
-        (),
-        licence,
-        located.commit,
+    new = tuple(name for name in expected if name not in used)
+    report = LoadReport(
+        method=spec.method,
+        hparams=spec.hparams,
+        used=tuple(used),
+        left_out=tuple(name for name in spec.tensors if name not in used),
+        missing=new,
+        unexpected=(),
+        task=spec.task,
+        encoder_name=spec.encoder_name,
         positions=positions,
+        **origin,
     )
-    LOG.info("%s; fresh: %s", loaded.line(), ", ".join(parts_of(fresh)) or "nothing")
-    return loaded
+    LOG.info("%s; initialized: %s", report.line(), ", ".join(part_names(new)) or "nothing")
+    return report
+
+
+def _read(model: Method, name_or_path: str | Path, where: dict[str, Any]) -> tuple[ModelSpec, dict[str, Any], Any]:
+    """The weights, their origin, and their encoder with shapes only; None if either encoder is not of this package."""
+    encoder = model.encoder
+    if type(encoder) is not Encoder:
+        spec, origin = read_source(name_or_path, LoadHints(str(name_or_path)), **where)
+        return spec, origin, None
+    hints = LoadHints(
+        str(name_or_path), num_heads=encoder.settings["num_heads"], image_size=model.hparams["trained_image_size"]
+    )
+    spec, origin = read_source(name_or_path, hints, **where)
+    before = encoder_on_meta(spec, origin["source"])
+    if before is not None and before.grid.time == 1 and before.grid.cube != encoder.grid.cube:
+        spec, origin = read_source(name_or_path, hints.but(frames=encoder.grid.pixels[0]), **where)  # inflated to clips
+        before = encoder_on_meta(spec, origin["source"])
+    return spec, origin, before
+
+
+def encoder_on_meta(spec: ModelSpec, source: str) -> Encoder | None:
+    """The encoder of a file, shapes only; None if it is of a class outside this package."""
+    with torch.device("meta"):
+        encoder = build_encoder(replace(spec, preprocessing={}), source)
+    return encoder if type(encoder) is Encoder else None
+
+
+def _adapt_positions(
+    model: Method, before: Encoder, given: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], str | None]:
+    """The weights with positions for the clips of the model, and how they were adapted."""
+    grid, notes, given = model.grid, [], dict(given)
+    learned = [name for name in given if ".positions." in name]
+    if (
+        learned
+        and isinstance(model.encoder.positions, SinCosPosEmbed)
+        and not isinstance(before.positions, SinCosPosEmbed)
+    ):
+        given = {name: value for name, value in given.items() if name not in learned}
+        notes.append("its learned positions are left out: this model's are fixed")
+    elif before.grid.cube == grid.cube and before.grid != grid:
+        given = resize_learnt(given, before.grid, grid)
+        notes.append(describe_resize(before.grid.pixels, grid.pixels))
+    trained_frames, trained_side = before.settings["trained"]
+    frames, side = trained_frames or before.grid.pixels[0], trained_side or before.grid.pixels[1]
+    if (frames, side) != grid.pixels[:2] and isinstance(before.positions, SinCosPosEmbed):
+        model.resize_positions(side, frames)
+    return given, ", ".join(notes) or None
 
 
 def load_teacher(model: VJEPA, **where: Any) -> LoadReport:
-    """Put the frozen teacher that ``model.hparams`` names into a V-JEPA, with positions for the model's clips.
+    """Load the frozen teacher that ``model.hparams`` names into a V-JEPA, with positions for the model's clips.
 
     Args:
         model: as constructed with ``target="frozen"``.
         **where: endpoint and revision.
     """
-    frames, height, width = model.grid.pixels
     teacher: Any = load_pretrained(model.hparams["teacher"], **where)
+    report = teacher.loaded
     if teacher.grid.pixels != model.grid.pixels:
-        loaded, teacher = teacher.loaded, resized(teacher, frames, height, width)
-        teacher.loaded = loaded
+        teacher = resized(teacher, *model.grid.pixels)
     model.set_teacher(teacher)
-    return teacher.loaded
+    return report
 
 
-def check_positions(before: Method, model: Method, where: str) -> None:
-    """Refuse weights whose positions are of another kind than the model's: they would mean other places."""
-    old, new = before.encoder.positions, model.encoder.positions
-    if old.kind != new.kind:
+def check_positions(before: Encoder, model: Method, source: str) -> None:
+    """Refuse weights whose fixed positions are of another kind than the model's: they would mean other places."""
+    old, new = before.positions, model.encoder.positions
+    learned = isinstance(old, SeparablePosEmbed)
+    if old.kind != new.kind and not learned:
         raise ValueError(
-            f"{where} was trained with position = {old.kind}, this {type(model).__name__} has {new.kind}: "
+            f"{source} was trained with position = {old.kind}, this {type(model).__name__} has {new.kind}: "
             f"set model.position={old.kind}"
         )
     if isinstance(old, RotaryPosEmbed) and isinstance(new, RotaryPosEmbed) and old.frequencies != new.frequencies:
         raise ValueError(
-            f"{where} was trained with rope_frequencies = {old.frequencies}, this {type(model).__name__} has "
+            f"{source} was trained with rope_frequencies = {old.frequencies}, this {type(model).__name__} has "
             f"{new.frequencies}: set model.rope_frequencies={old.frequencies}"
         )
 
 
-def to_meta(described: ModelSpec, where: str) -> Method:
-    """The model that a file is of, shapes only."""
-    with torch.device("meta"):
-        return construct(described, where)
-
-
-def with_time(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of an encoder, with attention over time like that over space where they have none over time."""
+def copy_space_to_time(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of an encoder; attention over time is a copy of that over space if the file has none over time."""
     renames = ((".norm1.", ".temporal_norm1."), (".attn.", ".temporal_attn."))
     copies = {
         name.replace(space, time): value

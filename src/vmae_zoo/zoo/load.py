@@ -1,21 +1,30 @@
-"""``load_pretrained``: from a name, a path or an address to a model that is ready to use."""
+"""``load_pretrained``: from a name, path or address to a model.
+
+An encoder is loaded without importing Lightning or a method.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
-from vmae_zoo.models.encoder import resized
+from vmae_zoo.methods.registry import CLASS_NAMES, METHODS, find_imported, import_path, resolve_method
+from vmae_zoo.models.encoder import Encoder, resized
+from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LOG, TASKS, build, evaluated_part, resizing
-from vmae_zoo.zoo.convert import layout_of
+from vmae_zoo.zoo.build import LOG, build
+from vmae_zoo.zoo.convert import find_layout, layout
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
-from vmae_zoo.zoo.resolve import ResolvedFile, locate
+from vmae_zoo.zoo.resolve import TIMM, ResolvedFile, resolve
 from vmae_zoo.zoo.safe_load import CheckpointData, read_json, read_weights
 
+if TYPE_CHECKING:
+    from vmae_zoo.methods.base import Method
+
+TASKS = ("encoder", "pretrain", "classify")
+VJEPA_2 = "vjepa2"  # names a file of the second version; the method is one
 WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
 
 
@@ -23,7 +32,7 @@ def load_pretrained(
     name_or_path: str | Path,
     *,
     task: str = "encoder",
-    method: str | None = None,
+    method: "str | type[Method] | None" = None,
     num_heads: int | None = None,
     decoder_num_heads: int | None = None,
     predictor_num_heads: int | None = None,
@@ -35,130 +44,225 @@ def load_pretrained(
     allow_missing: Sequence[str] = (),
     allow_unexpected: Sequence[str] = (),
 ) -> nn.Module:
-    """Load weights into the model they belong to.
+    """Load weights into the model that they belong to.
 
     Args:
-        name_or_path: a name in the table of checkpoints; a file or folder; or "hf://org/repo[/file][@revision]".
+        name_or_path: a name in the table of checkpoints; a file or folder; "hf://org/repo[/file][@revision]"; or
+            "timm:NAME", an image transformer of timm.
         task: "encoder"; "pretrain" for the whole method, encoder and decoder; "classify" for a classifier.
-        method: whose weights they are, where a file fits several: videomae, videomae_v2 or mgmae; vjepa or vjepa2.
-        num_heads: attention heads of the encoder, where its width is not a published one.
-        decoder_num_heads: of the decoder, likewise.
-        predictor_num_heads: of V-JEPA's predictor, likewise.
-        image_size: rows and columns in pixels of the clips it was trained on, where the file does not say; 224 without
-            it.
-        frames: frames of those clips, likewise; 16 without it.
-        clip: (frames, rows, columns) of the clips that the encoder shall take, where they are others: its positions are
-            resized by the policy of `vmae_zoo.models.positions`.
-        endpoint: address of the Hub; None: the usual one.
+        method: method that the weights belong to: a class of your own or its import path ("my_package.MyMAE"), which is
+            imported; or videomae, videomae_v2 or mgmae for a file of their common layout, vjepa or vjepa2 for theirs. A
+            class that a file names is used if it is imported already.
+        num_heads: attention heads of the encoder, if its width is not a published one.
+        decoder_num_heads: attention heads of the decoder, if its width is not a published one.
+        predictor_num_heads: attention heads of V-JEPA's predictor, if its width is not a published one.
+        image_size: rows and columns in pixels of the clips it was trained on, if the file does not state them (224).
+        frames: frames of those clips, if the file does not state them (16).
+        clip: (frames, rows, columns) of the clips that the encoder will be given, if they differ: its positions are
+            resized, see `vmae_zoo.models.positions`.
+        endpoint: address of the Hub; None: that of huggingface_hub.
         revision: branch, tag or commit on the Hub.
-        allow_missing: patterns of names that the file may lack, for example ["decoder.*"]; they keep a random start.
-        allow_unexpected: patterns of names that the file may have beyond the model.
+        allow_missing: patterns of names that the file may lack, for example ["decoder.*"]; they keep a random
+            initialization.
+        allow_unexpected: patterns of names that the file may hold in excess of the model.
 
     Returns:
-        The model in eval mode, gradients on; ``.loaded`` tells what became of each tensor of the file.
+        The model in eval mode with gradients enabled; its attribute ``loaded``, a
+        `vmae_zoo.models.load_report.LoadReport`, lists what became of each tensor.
 
     Raises:
-        ValueError: in one sentence, why this file does not make this model.
+        ValueError: the file does not exist, is damaged, or does not hold this model.
     """
     if task not in TASKS:
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
     if clip and task != "encoder":
-        raise ValueError(f"clip = {clip} is for an encoder alone: a {task} model is trained anew for another size")
-    if method is not None and method not in (*METHODS, "vjepa2"):
-        raise ValueError(f"method = {method!r} is not known: choose one of {', '.join(METHODS)}, vjepa2")
-    located = locate(name_or_path, task=task, endpoint=endpoint, revision=revision)
-    heads = decoder_num_heads or predictor_num_heads
-    told = LoadHints(located.name, task, method, num_heads, heads, image_size, frames)
-    described, layout, licence = read(located, told)
-    model: Any = build(
-        described,
-        task=task,
-        source=located.name,
-        layout=layout,
-        allow_missing=allow_missing,
-        allow_unexpected=allow_unexpected,
-        licence=licence,
-        revision=located.commit,
-        sha256=located.sha256,
+        raise ValueError(f"clip = {clip} is for an encoder alone: train a {task} model for another clip size")
+    hints = LoadHints(
+        str(name_or_path),
+        task,
+        **_named_method(method),
+        num_heads=num_heads,
+        decoder_num_heads=decoder_num_heads or predictor_num_heads,
+        image_size=image_size,
+        frames=frames,
     )
+    spec, origin = read_source(name_or_path, hints, endpoint=endpoint, revision=revision)
+    model = build(spec, task=task, allow_missing=allow_missing, allow_unexpected=allow_unexpected, **origin)
     if clip is None:
         return model
-    other: Any = resized(model, *clip)
-    other.loaded = replace(model.loaded, positions=resizing(model.grid, other.grid))
+    if not isinstance(model, Encoder):
+        raise ValueError(f"clip = {clip}: {type(model).__name__} is not an encoder of this package, which it resizes")
+    other, report = resized(model, *clip), model.loaded
+    assert report is not None
+    other.loaded = replace(report, positions=describe_resize(model.grid.pixels, other.grid.pixels))
     return other
 
 
-def read(located: ResolvedFile, told: LoadHints) -> tuple[ModelSpec, str, str | None]:
-    """What a file is, the name of its layout, and its licence where something says it."""
-    config = read_json(located.file.parent / "config.json")
-    processor = read_json(located.file.parent / "preprocessor_config.json")
-    told = told.but(config=config | {"processor": processor})
-    entry = located.entry
+def load_full(
+    name_or_path: str | Path, method: "str | type[Method] | None" = None, **hints: Any
+) -> "VideoEncoder | Method":
+    """Everything that a file holds: a method, a classifier, or an encoder; arguments as for `load_pretrained`."""
+    heads = hints.pop("predictor_num_heads", None)
+    hints["decoder_num_heads"] = hints.get("decoder_num_heads") or heads
+    settings = LoadHints(str(name_or_path), "pretrain", **_named_method(method), **hints)
+    spec, origin = read_source(name_or_path, settings)
+    return build(spec, task="encoder" if spec.encoder_only else spec.task, **origin)
+
+
+def _named_method(method: "str | type[Method] | None") -> dict[str, Any]:
+    """The hint about the method; a class of this package is not imported before it is needed."""
+    if method == VJEPA_2:
+        return {"method": VJEPA_2}
+    if isinstance(method, str) and CLASS_NAMES.get(method, method) in METHODS:
+        return {"method": CLASS_NAMES.get(method, method)}
+    return {} if method is None else {"method_class": resolve_method(method)}
+
+
+def describe_resize(old: tuple[int, int, int], new: tuple[int, int, int]) -> str:
+    """How positions were adapted from one clip size to another, for a report."""
+    sizes = (" x ".join(map(str, size)) for size in (old, new))
+    return "positions resized from clips of {} to {}".format(*sizes)
+
+
+def read_source(
+    name_or_path: str | Path, hints: LoadHints, *, endpoint: str | None = None, revision: str | None = None
+) -> tuple[ModelSpec, dict[str, Any]]:
+    """Find and read weights.
+
+    Returns:
+        What they are, and their origin: source, layout, licence, revision and sha256.
+    """
+    if str(name_or_path).startswith(TIMM):
+        from vmae_zoo.zoo.timm_models import read_timm
+
+        if endpoint or revision:
+            raise ValueError(f"{name_or_path}: timm chooses the address and revision: set HF_ENDPOINT to change it")
+        return read_timm(str(name_or_path), hints)
+    resolved = resolve(name_or_path, task=hints.task, endpoint=endpoint, revision=revision)
+    spec, layout_name, licence = read(resolved, hints.but(where=resolved.name))
+    origin = {
+        "source": resolved.name,
+        "layout": layout_name,
+        "licence": licence,
+        "revision": resolved.commit,
+        "sha256": resolved.sha256,
+    }
+    return spec, origin
+
+
+def read(resolved: ResolvedFile, hints: LoadHints) -> tuple[ModelSpec, str, str | None]:
+    """Contents of a file, the name of its layout, and its licence if it is stated."""
+    config = read_json(resolved.file.parent / "config.json")
+    processor = read_json(resolved.file.parent / "preprocessor_config.json")
+    hints = hints.but(config=config | {"processor": processor})
+    data, entry = read_weights(resolved.file), resolved.entry
     if entry:
-        told = with_entry(told, entry)
-    contents = read_weights(located.file)
-    described, layout = describe(contents, told)
+        hints = with_entry(hints, entry)
+    spec, layout_name = describe_weights(data, hints)
     if entry:
-        if described.method != entry.model:
-            raise ValueError(
-                f"{located.file} holds a {described.method}, {entry.name} is a {entry.model}: it is not that file"
-            )
-        part = evaluated_part(described) if entry.task == "encoder" else ""
-        count = sum(value.numel() for name, value in described.tensors.items() if name.startswith(part))
-        if count != entry.parameters:
-            raise ValueError(
-                f"{located.file} holds {count:,} parameters, {entry.name} has {entry.parameters:,}: it is not that file"
-            )
-        described = replace(described, preprocessing={**described.preprocessing, **entry.preprocessing})
-    licence = entry.licence if entry else contents.record.get("licence") or config.get("licence")
+        _check_entry(spec, entry, resolved.file)
+        spec = replace(spec, preprocessing={**spec.preprocessing, **entry.preprocessing})
+    licence = entry.licence if entry else data.record.get("licence") or config.get("licence")
     if isinstance(licence, str) and registry.is_non_commercial(licence):
-        LOG.warning("%s: licence %s, not for commercial use", located.name, licence)
-    return described, layout, licence if isinstance(licence, str) else None
+        LOG.warning("%s: licence %s, not for commercial use", resolved.name, licence)
+    return spec, layout_name, licence if isinstance(licence, str) else None
 
 
-def with_entry(told: LoadHints, entry: registry.Entry) -> LoadHints:
-    """What the table says where the caller says nothing."""
-    encoder, decoder = entry.heads
-    return told.but(
-        method=told.method or (entry.method if entry.method in (*METHODS, "vjepa2") else None),
-        num_heads=told.num_heads or encoder,
-        decoder_num_heads=told.decoder_num_heads or decoder,
-        image_size=told.image_size or entry.architecture.get("image_size"),
-        frames=told.frames or entry.architecture.get("frames"),
+def with_entry(hints: LoadHints, entry: registry.Entry) -> LoadHints:
+    """The hints, completed by what the table of checkpoints states."""
+    encoder_heads, decoder_heads = entry.num_heads
+    foreign = entry.layout != "vmae_zoo"
+    return hints.but(
+        method=hints.method or (entry.method if foreign and entry.method in (*METHODS, VJEPA_2) else None),
+        num_heads=hints.num_heads or encoder_heads,
+        decoder_num_heads=hints.decoder_num_heads or decoder_heads,
+        image_size=hints.image_size or entry.architecture.get("image_size"),
+        frames=hints.frames or entry.architecture.get("frames"),
     )
 
 
-def describe(contents: CheckpointData, told: LoadHints) -> tuple[ModelSpec, str]:
-    """What a file is, and the name of its layout."""
-    record = contents.record or (told.config if "vmae_zoo" in told.config else {})
+def _check_entry(spec: ModelSpec, entry: registry.Entry, file: Path) -> None:
+    """``ValueError`` if the file is of another model than its entry in the table."""
+    if spec.method != entry.model:
+        raise ValueError(f"{file} holds a {spec.method}, {entry.name} is a {entry.model}: it is not that file")
+    part = f"{spec.encoder_name}." if entry.task == "encoder" else ""
+    count = sum(value.numel() for name, value in spec.tensors.items() if name.startswith(part))
+    if count != entry.parameters:
+        raise ValueError(
+            f"{file} holds {count:,} parameters, {entry.name} has {entry.parameters:,}: it is not that file"
+        )
+
+
+def describe_weights(data: CheckpointData, hints: LoadHints) -> tuple[ModelSpec, str]:
+    """What weights are, and the name of their layout."""
+    record = data.record or (hints.config if "vmae_zoo" in hints.config else {})
     if "method" in record:
-        return own(record, contents.tensors, told), "vmae_zoo"
-    tensors = unwrapped(contents.tensors, told.where)
-    layout = layout_of(tensors, told.where)
+        return read_native(record, data.tensors, hints), "vmae_zoo"
+    tensors = strip_wrappers(data.tensors, hints.where)
+    name = find_layout(tensors, hints.where)
     try:
-        return layout.read(tensors, told), layout.NAME
+        spec = layout(name).read(tensors, hints)
     except (KeyError, IndexError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"{told.where} looks like the {layout.NAME} layout but is damaged or incomplete: {error!r}"
+            f"{hints.where} looks like the {name} layout but is damaged or incomplete: {error!r}"
         ) from None
+    guest = hints.method_class
+    if guest is None:
+        return spec, name
+    if not issubclass(guest, resolve_method(spec.method)):
+        raise ValueError(f"{hints.where} holds a {spec.method}, from which {guest.__name__} does not derive")
+    return replace(spec, method=import_path(guest), method_class=guest), name
 
 
-def own(record: dict[str, Any], tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
-    """A file that this package wrote: it says itself what it is."""
+def read_native(record: dict[str, Any], tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
+    """A file written by this package, from its record (see `vmae_zoo.methods.record`)."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    if method not in CLASS_NAMES or not isinstance(hparams, dict):
-        raise ValueError(
-            f"{told.where} says it is a {method!r} of vmae_zoo, which this version does not know: upgrade vmae_zoo"
-        )
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in hparams.items()}
-    return ModelSpec(str(method), plain, tensors, preprocessing if isinstance(preprocessing, dict) else {})
+    if (
+        not isinstance(method, str)
+        or not isinstance(hparams, dict)
+        or (method not in CLASS_NAMES and "." not in method)
+    ):
+        raise ValueError(f"{hints.where} holds a method {method!r}, which this version does not know: upgrade vmae_zoo")
+    if hints.method:
+        method = METHODS["vjepa" if hints.method == VJEPA_2 else hints.method].class_name
+    elif hints.method_class:
+        method = import_path(hints.method_class)
+    guest = hints.method_class or (None if method in CLASS_NAMES else find_imported(method))
+    part = record.get("part")
+    return ModelSpec(
+        method,
+        _plain(hparams),
+        tensors,
+        preprocessing if isinstance(preprocessing, dict) else {},
+        task=guest.task if guest else str(record.get("task", "classify" if method == "Classifier" else "pretrain")),
+        encoder_name=str(record.get("encoder_name", "encoder")),
+        encoder=_encoder_settings(record.get("encoder"), hints.where),
+        part=part if isinstance(part, str) else None,
+        method_class=guest,
+    )
 
 
-def unwrapped(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The names without what DistributedDataParallel, torch.compile and wrapper classes put before them."""
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists for the tuples of arguments."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _encoder_settings(settings: Any, where: str) -> dict[str, Any] | None:
+    if not isinstance(settings, dict):
+        return None
+    settings = _plain(settings)
+    for name in ("clip", "cube"):
+        value = settings.get(name)
+        if not isinstance(value, tuple) or len(value) != 3 or not all(isinstance(n, int) and n > 0 for n in value):
+            raise ValueError(f"{where} describes an encoder with {name} = {value!r}: expected three positive numbers")
+    return settings
+
+
+def strip_wrappers(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """The weights without the prefixes of DistributedDataParallel, torch.compile and wrapper classes."""
     names = {name: name.replace("_orig_mod.", "") for name in tensors}
     while wrapper := next((w for w in WRAPPERS if all(name.startswith(w) for name in names.values())), None):
         names = {name: short.removeprefix(wrapper) for name, short in names.items()}
     if len(set(names.values())) < len(names):
-        raise ValueError(f"{where} holds some weights twice, once with a prefix and once without: keep one set")
+        raise ValueError(f"{where} holds some weights twice, with and without a prefix: keep one set")
     return {names[name]: value for name, value in tensors.items()}

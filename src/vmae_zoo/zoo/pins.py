@@ -1,49 +1,34 @@
-"""What was seen on the Hub: which commit a name stood for, and the sha256 of each file.
+"""Commits and digests of files from the Hub, as they were when first downloaded: ``zoo.json`` in the cache folder.
 
-It lies in ``zoo.json`` in the package's cache folder. A file that was seen once is checked against its digest from then
-on, and a name from the table of checkpoints keeps the commit it had when it was first pulled.
+A file that was downloaded once is compared with its digest from then on, and a name of the table of checkpoints stays
+at the commit of its first download.
 """
 
 import hashlib
 import json
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
+from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.cache_folder import cache_folder
 
 
-def recall(key: str) -> str | None:
-    """What was noted under this key; None without a note."""
-    return _notes().get(key)
+def read_pin(key: str) -> str | None:
+    """The value stored under a key; None if there is none."""
+    return _read().get(key)
 
 
-def note(key: str, value: str) -> None:
-    """Note it, so that no reader ever sees half a file; a cache folder that cannot be written is left alone."""
-    try:
-        path = _path()
+def store_pin(key: str, value: str) -> None:
+    """Store a value; nothing happens if the cache folder is not writable."""
+    path = _path()
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            write_atomically(path, json.dumps({**_notes(), key: value}, indent=1, sort_keys=True).encode())
-    except OSError:
-        return
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the place, then rename: a link that lies there is replaced, not followed."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+            pins = {**_read(), key: value}
+            with atomic_write(path) as partial:
+                partial.write_text(json.dumps(pins, indent=1, sort_keys=True))
 
 
 def sha256_of(path: Path) -> str:
@@ -56,9 +41,9 @@ def _path() -> Path:
     return cache_folder() / "zoo.json"
 
 
-def _notes() -> dict[str, str]:
+def _read() -> dict[str, str]:
     try:
-        found = json.loads(_path().read_text())
+        pins = json.loads(_path().read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return pins if isinstance(pins, dict) else {}

@@ -1,6 +1,6 @@
-"""The table of checkpoints: ``checkpoints.yaml``, read and checked.
+"""The table of checkpoints, ``checkpoints.yaml``: read and validated. Importing this module imports no torch.
 
-An entry is data and says where it has its facts from; what nobody knows is written "unknown".
+Each entry states where its facts come from; what is not known is written "unknown".
 """
 
 import difflib
@@ -37,23 +37,23 @@ class Entry:
 
     Args:
         name: method_size.data-epochs[-finetuned[-data]|-encoder].
-        method: whose paper it is.
-        model: class that it is loaded into.
+        method: short name of the method.
+        model: name of the class that it is loaded into.
         task: "pretrain" (encoder and decoder), "classify", or "encoder" alone.
-        source: {hub, file}, {page, file, id} for a download by hand, or {bundled}.
+        source: {hub, file}, {page, file, id} for a manual download, or {bundled}.
         revision: commit on the Hub.
         sha256: of the file.
         layout: a key of `vmae_zoo.zoo.convert.LAYOUTS`, or "vmae_zoo".
-        architecture: plain arguments of the model's constructor.
-        licence: SPDX name where there is one.
-        provenance: what it was trained on, whether labels were seen, what it was distilled from.
-        parameters: calculated.
+        architecture: arguments of the model's constructor.
+        licence: SPDX name if there is one.
+        provenance: what it was trained on, whether labels were used, what it was distilled from.
+        parameters: number of parameters, calculated.
         verified: this project loaded the file and measured it.
-        preprocessing: what the encoder expects, where it is not the model's default.
-        published_parameters: as its authors count them.
-        metrics: as published: data, protocol, numbers in per cent, source.
-        also: other places of the same weights.
-        notes: what one should know before using it.
+        preprocessing: expected input, if it is not the model's default.
+        published_parameters: number of parameters as its authors count them.
+        metrics: as published: data, protocol, numbers in percent, source.
+        also: other sources of the same weights.
+        notes: what to know before using it.
     """
 
     name: str
@@ -77,23 +77,23 @@ class Entry:
 
     @property
     def size(self) -> str:
-        """tiny, small, base, ..."""
-        return self._parts()[1]
+        """Name of the size: tiny, small, base, ..."""
+        return self._name_parts()[1]
 
     @property
     def data(self) -> str:
-        """What it was pre-trained on."""
-        return self._parts()[2]
+        """Name of the data set that it was pre-trained on."""
+        return self._name_parts()[2]
 
     @property
-    def place(self) -> str:
-        """Where it lives, in a few words."""
+    def location(self) -> str:
+        """Short form of the source."""
         kind = next(iter(self.source))
         return {"hub": f"hf://{self.source[kind]}", "page": "by hand", "bundled": "in the package"}[kind]
 
     @property
-    def heads(self) -> tuple[int | None, int | None]:
-        """Attention heads of encoder and decoder; None where the model has no decoder."""
+    def num_heads(self) -> tuple[int | None, int | None]:
+        """Attention heads of encoder and decoder; None if the model has no decoder."""
         encoder = self.architecture.get("num_heads") or ENCODERS[self.size].num_heads
         decoders = DECODERS.get(self.method, {}) if self.task == "pretrain" else {}
         decoder = decoders[self.size].num_heads if self.size in decoders else None
@@ -101,33 +101,32 @@ class Entry:
 
     @property
     def commercial(self) -> bool | None:
-        """Whether the licence allows commercial use; None where it is not known."""
+        """Whether the licence allows commercial use; None if the licence is not known."""
         return None if self.licence == UNKNOWN else not is_non_commercial(self.licence)
 
-    def _parts(self) -> tuple[str, ...]:
-        found = NAME.fullmatch(self.name)
-        assert found is not None, "checked when it was read"
-        return found.groups()
+    def _name_parts(self) -> tuple[str, ...]:
+        match = NAME.fullmatch(self.name)
+        assert match is not None, "validated when the table was read"
+        return match.groups()
 
 
 def list_pretrained(pattern: str = "*") -> list[str]:
-    """Names in the table that fit a pattern such as "videomae*" or "*.ssv2-*"."""
-    return [name for name in table() if fnmatchcase(name, pattern)]
+    """Names in the table that match a pattern such as "videomae*" or "*.ssv2-*"."""
+    return [name for name in entries() if fnmatchcase(name, pattern)]
 
 
 def find(name: str) -> Entry:
-    """The entry of this name; ``ValueError`` names the closest."""
-    entries = table()
-    if name in entries:
-        return entries[name]
-    close = difflib.get_close_matches(name, entries, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`vmae-zoo list` shows them"
+    """The entry of this name; the ``ValueError`` for an unknown one lists similar names."""
+    if name in entries():
+        return entries()[name]
+    close = difflib.get_close_matches(name, entries(), n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`vmae-zoo list` prints the table"
     raise ValueError(f"{name} is neither a file, a folder, an hf:// address nor in the table of checkpoints: {hint}")
 
 
-def of_repository(repo: str) -> list[Entry]:
-    """The entries that live in this Hub repository."""
-    return [entry for entry in table().values() if entry.source.get("hub") == repo]
+def entries_of_repo(repo: str) -> list[Entry]:
+    """The entries whose source is this Hub repository."""
+    return [entry for entry in entries().values() if entry.source.get("hub") == repo]
 
 
 def is_non_commercial(licence: str) -> bool:
@@ -135,56 +134,58 @@ def is_non_commercial(licence: str) -> bool:
     return "nc" in re.split(r"[^a-z]+", licence.lower())
 
 
-def table() -> dict[str, Entry]:
+def entries() -> dict[str, Entry]:
     """All entries by name, in the order of the file."""
     return read_table(resource("checkpoints.yaml"))
 
 
 @cache
 def read_table(path: Path) -> dict[str, Entry]:
-    """Read and check a table.
+    """Read and validate a table.
 
     Raises:
-        ValueError: an entry does not fit the schema; names the file, the entry and the key.
+        ValueError: an entry does not match the schema; the message names file, entry and key.
     """
     try:
-        found = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        table = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path} is no table of entries by name")
-    return {str(name): checked(str(name), raw, str(path)) for name, raw in found.items()}
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{path} must map names to entries")
+    return {str(name): validated(str(name), raw, str(path)) for name, raw in table.items()}
 
 
-def checked(name: str, raw: Any, where: str = "checkpoints.yaml") -> Entry:
-    """One entry; ``ValueError`` says which key does not fit."""
+def validated(name: str, raw: Any, where: str = "checkpoints.yaml") -> Entry:
+    """One entry; ``ValueError`` names the key that does not match the schema."""
 
-    def need(true: bool, key: str, what: str) -> None:
-        if not true:
-            raise ValueError(f"{where}: {name}: {key} {what}")
+    def require(condition: bool, key: str, problem: str) -> None:
+        if not condition:
+            raise ValueError(f"{where}: {name}: {key} {problem}")
 
-    need(NAME.fullmatch(name) is not None, "its name", "is not method_size.data-epochs[-finetuned[-data]|-encoder]")
-    need(isinstance(raw, Mapping), "it", "is no mapping")
+    require(NAME.fullmatch(name) is not None, "its name", "is not method_size.data-epochs[-finetuned[-data]|-encoder]")
+    require(isinstance(raw, Mapping), "the entry", "is no mapping")
     known = set(Entry.__dataclass_fields__) - {"name"}
     for key in raw:
-        need(key in known, str(key), f"is not known: choose from {', '.join(sorted(known))}")
+        require(key in known, str(key), f"is not known: choose from {', '.join(sorted(known))}")
     for key in sorted(known - OPTIONAL):
-        need(key in raw, key, "is missing; what is not known is written unknown")
+        require(key in raw, key, 'is missing; write "unknown" for what is not known')
     for key in ("method", "model", "task", "revision", "sha256", "layout", "licence", "provenance"):
-        need(isinstance(raw[key], str) and raw[key] != "", key, f"is {raw[key]!r}, not text")
-    need(raw["method"] in (*METHODS, "timesformer"), "method", f"is none of {', '.join(METHODS)}, timesformer")
-    need(raw["model"] in CLASS_NAMES, "model", f"is none of {', '.join(CLASS_NAMES)}")
-    need(raw["task"] in TASKS, "task", f"is none of {', '.join(TASKS)}")
-    need(raw["layout"] in (*LAYOUTS, "vmae_zoo"), "layout", f"is none of {', '.join(LAYOUTS)}, vmae_zoo")
-    need(re.fullmatch(r"[0-9a-f]{40}|unknown", raw["revision"]) is not None, "revision", "is no full commit sha")
-    need(re.fullmatch(r"[0-9a-f]{64}|unknown", raw["sha256"]) is not None, "sha256", "is no digest")
-    need(isinstance(raw["parameters"], int) and raw["parameters"] > 0, "parameters", "is no count")
-    need(isinstance(raw["verified"], bool), "verified", "is neither true nor false")
+        require(isinstance(raw[key], str) and raw[key] != "", key, f"is {raw[key]!r}, not text")
+    require(raw["method"] in (*METHODS, "timesformer"), "method", f"is none of {', '.join(METHODS)}, timesformer")
+    require(raw["model"] in CLASS_NAMES, "model", f"is none of {', '.join(CLASS_NAMES)}")
+    require(raw["task"] in TASKS, "task", f"is none of {', '.join(TASKS)}")
+    require(raw["layout"] in (*LAYOUTS, "vmae_zoo"), "layout", f"is none of {', '.join(LAYOUTS)}, vmae_zoo")
+    require(re.fullmatch(r"[0-9a-f]{40}|unknown", raw["revision"]) is not None, "revision", "is no full commit sha")
+    require(re.fullmatch(r"[0-9a-f]{64}|unknown", raw["sha256"]) is not None, "sha256", "is no digest")
+    require(isinstance(raw["parameters"], int) and raw["parameters"] > 0, "parameters", "is no count")
+    require(isinstance(raw["verified"], bool), "verified", "is neither true nor false")
     for key in ("architecture", "preprocessing"):
-        need(isinstance(raw.get(key, {}), Mapping), key, "is no mapping")
-    for place in (raw["source"], *raw.get("also", ())):
-        fits = isinstance(place, Mapping) and any(kind in place and set(place) <= SOURCES[kind] for kind in SOURCES)
-        need(fits and all(isinstance(v, str) for v in place.values()), "source", f"{place!r} is none of {SOURCES}")
+        require(isinstance(raw.get(key, {}), Mapping), key, "is no mapping")
+    for source in (raw["source"], *raw.get("also", ())):
+        valid = isinstance(source, Mapping) and any(kind in source and set(source) <= SOURCES[kind] for kind in SOURCES)
+        require(
+            valid and all(isinstance(v, str) for v in source.values()), "source", f"{source!r} is none of {SOURCES}"
+        )
     for metric in raw.get("metrics", ()):
-        need(isinstance(metric, Mapping) and set(metric) >= METRIC, "metrics", f"{metric!r} lacks one of {METRIC}")
+        require(isinstance(metric, Mapping) and set(metric) >= METRIC, "metrics", f"{metric!r} lacks one of {METRIC}")
     return Entry(**{**raw, "name": name, "metrics": tuple(raw.get("metrics", ())), "also": tuple(raw.get("also", ()))})

@@ -1,9 +1,8 @@
-"""Reading weights from files that nobody vouches for.
+"""Reading weights from untrusted files.
 
-``.safetensors`` is read as it is. Pickles (``.pth``, ``.pt``, ``.bin``, ``.ckpt``, ``.pyth``) are read only through
-``torch.load(weights_only=True)``; beside tensors and plain values they may hold an ``argparse.Namespace``, as released
-training files do, which is built and then ignored. Whatever else a file holds, it is refused in one sentence and
-nothing in it is run.
+Pickles (``.pth``, ``.pt``, ``.bin``, ``.ckpt``, ``.pyth``) are read by ``torch.load(weights_only=True)`` only. Beside
+tensors and plain values they may hold an ``argparse.Namespace``, as released training files do; it is ignored. Any
+other content is refused, and no code from a file is executed.
 """
 
 import argparse
@@ -20,13 +19,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pyth")
-SUFFIXES = (".safetensors", *PICKLES)
-LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
-LONGEST_JSON = 10_000_000  # bytes
+from vmae_zoo.zoo import SUFFIXES
 
-# Where training programs keep the weights inside their file, in the order of preference.
-_WEIGHTS_KEYS = ("state_dict", "model", "module", "model_state", "model_state_dict")
+MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
+MAX_JSON_BYTES = 10_000_000
+
+# Keys under which training programs store the weights, in the order of preference.
+_STATE_DICT_KEYS = ("state_dict", "model", "module", "model_state", "model_state_dict")
 
 # V-JEPA's programs save each network of a checkpoint by itself; the rest is the state of training.
 _NETWORKS = ("encoder", "predictor", "target_encoder")
@@ -34,11 +33,11 @@ _NETWORKS = ("encoder", "predictor", "target_encoder")
 
 @dataclass(frozen=True)
 class CheckpointData:
-    """What a file holds.
+    """Contents of a file of weights.
 
     Args:
-        tensors: weights by name, as the file names them; strided float tensors on the CPU.
-        record: what this package stored beside them ({} for a foreign file).
+        tensors: weights by the names in the file; strided tensors on the CPU.
+        record: record of this package, see `vmae_zoo.methods.record`; {} for a file of another program.
     """
 
     tensors: dict[str, Tensor]
@@ -49,21 +48,21 @@ def read_weights(path: Path) -> CheckpointData:
     """Read a file of weights.
 
     Raises:
-        ValueError: it is missing, damaged, of another kind, or holds what weights do not need.
+        ValueError: it is missing, damaged, of another kind, or holds anything but weights and plain values.
     """
-    check_place(path)
+    check_link(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no file of weights: a name ends in one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path} is no file of weights: expected a name that ends in one of {', '.join(SUFFIXES)}")
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty: download or save it again")
     return _read_safetensors(path, size) if path.suffix == ".safetensors" else _read_pickle(path, size)
 
 
-def check_place(path: Path) -> None:
-    """Refuse a path that leads elsewhere: a link out of its folder; in the Hub's cache links lead to ``blobs``."""
+def check_link(path: Path) -> None:
+    """Refuse a link out of its folder; in the cache of the Hub, links lead to ``blobs``."""
     if not path.is_file():
-        raise ValueError(f"{path}: no such file" if not path.is_symlink() else f"{path} is a link to nothing")
+        raise ValueError(f"{path}: no such file" if not path.is_symlink() else f"{path} is a broken link")
     folder, target = path.parent.resolve(), path.resolve()
     homes = [folder]
     for snapshot in (folder, *folder.parents):
@@ -74,36 +73,36 @@ def check_place(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A small JSON object from a file; {} when there is none."""
+    """A small JSON object from a file; {} if there is no file."""
     if not path.exists() and not path.is_symlink():
         return {}
-    check_place(path)
-    if path.stat().st_size > LONGEST_JSON:
-        raise ValueError(f"{path} is longer than settings are ({LONGEST_JSON:,} bytes): download or save it again")
-    return _object(path.read_text(encoding="utf-8", errors="replace"), path)
+    check_link(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path} is longer than {MAX_JSON_BYTES:,} bytes: download or save it again")
+    return _parse_json(path.read_text(encoding="utf-8", errors="replace"), path)
 
 
 def _read_safetensors(path: Path, size: int) -> CheckpointData:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
-    if header > min(size - 8, LONGEST_HEADER):
+    if header > min(size - 8, MAX_HEADER_BYTES):
         raise ValueError(
             f"{path} is damaged: its header claims {header:,} bytes, the file has {size:,}: download or save it again"
         )
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            noted = (file.metadata() or {}).get("vmae_zoo", "{}")
+            text = (file.metadata() or {}).get("vmae_zoo", "{}")
     except (SafetensorError, RuntimeError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({_first_line(error)}): download or save it again") from None
-    return CheckpointData(_checked(tensors, path), _object(noted, path))
+    return CheckpointData(_validated(tensors, path), _parse_json(text, path))
 
 
-def _object(text: str, path: Path) -> dict[str, Any]:
+def _parse_json(text: str, path: Path) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not readable as JSON ({error}): download or save it again") from None
+        raise ValueError(f"{path} is not JSON ({error}): download or save it again") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds a {type(found).__name__}, not settings by name: download or save it again")
     return found
@@ -116,10 +115,10 @@ def _read_pickle(path: Path, size: int) -> CheckpointData:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile file makes the reader stumble over, it is the file's fault
-        raise ValueError(_refusal(path, str(error))) from None
+    except Exception as error:  # a hostile file can make the reader raise anything
+        raise ValueError(_unpickling_error(path, str(error))) from None
     record = found.get("vmae_zoo") if isinstance(found, Mapping) else None
-    return CheckpointData(_checked(_weights_in(found, path), path), record if isinstance(record, dict) else {})
+    return CheckpointData(_validated(_find_state_dict(found, path), path), record if isinstance(record, dict) else {})
 
 
 def _check_zip(path: Path, size: int) -> None:
@@ -132,16 +131,16 @@ def _check_zip(path: Path, size: int) -> None:
         any(member.compress_type != zipfile.ZIP_STORED for member in members)
         or sum(m.file_size for m in members) > size
     ):
-        raise ValueError(f"{path} unpacks to more than it is, which no file that torch.save wrote does: do not use it")
+        raise ValueError(f"{path} unpacks to more than its own size, unlike any file of torch.save: do not use it")
     for member in members:
         inside = PurePosixPath(member.filename)
         if inside.is_absolute() or ".." in inside.parts:
-            raise ValueError(f"{path} names a place outside itself ({member.filename!r}): do not use it")
+            raise ValueError(f"{path} holds a path outside itself ({member.filename!r}): do not use it")
 
 
-def _weights_in(found: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors by name in what a pickle held."""
-    for key in _WEIGHTS_KEYS:
+def _find_state_dict(found: Any, path: Path) -> dict[str, Tensor]:
+    """The weights by name among the contents of a pickle."""
+    for key in _STATE_DICT_KEYS:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
             break
@@ -150,17 +149,17 @@ def _weights_in(found: Any, path: Path) -> dict[str, Tensor]:
         found = {f"{part}.{name}": value for part, weights in parts.items() for name, value in weights.items()}
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} holds a {type(found).__name__}, not weights by name")
-    strangers = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
-    if strangers or not found:
+    others = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
+    if others or not found:
         raise ValueError(
-            f"{path} holds no weights by name (looked under {', '.join(_WEIGHTS_KEYS)})"
-            + (f": {strangers[0]!r} is no tensor" if strangers else "")
+            f"{path} holds no weights by name (looked under {', '.join(_STATE_DICT_KEYS)})"
+            + (f": {others[0]!r} is not a tensor" if others else "")
         )
     return {str(name): value for name, value in found.items()}
 
 
-def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors, detached, after a look at what each claims to be."""
+def _validated(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors, detached; ``ValueError`` if one is not an ordinary tensor or exceeds its storage."""
     if not tensors:
         raise ValueError(f"{path} holds no tensors: download or save it again")
     for name, tensor in tensors.items():
@@ -168,20 +167,20 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         if not plain or tensor.device.type != "cpu" or tensor.is_quantized:
             raise ValueError(f"{path}: {name!r} is not a plain tensor: only those are read")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{path}: {name!r} claims the shape {tuple(tensor.shape)}, more than the file holds of it")
+            raise ValueError(f"{path}: {name!r} has the shape {tuple(tensor.shape)}, larger than its data in the file")
     return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
-def _refusal(path: Path, reason: str) -> str:
+def _unpickling_error(path: Path, reason: str) -> str:
     unknown = re.search(r"(?:GLOBAL|class|global:?) ([\w.]+\.[\w.]+)", reason)
     if unknown:
         return (
-            f"{path} asks for {unknown[1]} to be run or built, and a file of weights needs no such thing: "
-            "nothing of it was run; ask for the weights as .safetensors"
+            f"{path} refers to {unknown[1]}, which a file of weights does not need: nothing was executed; "
+            "ask its author for a .safetensors file"
         )
     noise = reason.startswith("Weights only load failed")
     detail = "" if noise or not reason else f" ({_first_line(reason)[:80]})"
-    return f"{path} is damaged or no file that torch.save wrote{detail}: download or save it again"
+    return f"{path} is damaged or was not written by torch.save{detail}: download or save it again"
 
 
 def _first_line(error: object) -> str:

@@ -1,4 +1,4 @@
-"""``push``: weights, settings, recipe, numbers and a card, to a repository on a Hugging Face Hub."""
+"""``push``: weights, record, recipe, results and a model card to a repository on a Hugging Face Hub."""
 
 import json
 import re
@@ -11,21 +11,17 @@ from typing import Any
 import yaml
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 import vmae_zoo
-from vmae_zoo.methods.base import Method
-from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LoadReport, SkipInit, build, construct, evaluated_part
 from vmae_zoo.zoo.card import CardData, model_card
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
-from vmae_zoo.zoo.hub_errors import explained
-from vmae_zoo.zoo.load import read
-from vmae_zoo.zoo.resolve import locate
+from vmae_zoo.zoo.hub_errors import friendly_errors
+from vmae_zoo.zoo.load import load_full
+from vmae_zoo.zoo.package import Package, package
+from vmae_zoo.zoo.resolve import resolve
 
-SCORES = ("loss", "top1", "top5")  # what of a run's numbers is a result; the rest is speed and settings
+RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
 PATHS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s:'\",\[\]{}]+/)*(?=[^\s:'\",\[\]{}/])")
 
 
@@ -42,175 +38,132 @@ def push(
     metrics: Mapping[str, Any] | None = None,
     recipe: str | Path | None = None,
     picture: str | Path | None = None,
+    method: Any = None,
 ) -> str | None:
-    """Put a model on the Hub, readable by `load_pretrained` and by people.
+    """Upload a model to the Hub; `vmae_zoo.load_pretrained` loads it from there.
 
     Args:
         model_or_checkpoint: a method, a classifier, an encoder from `load_pretrained`, or what `load_pretrained` takes.
-            The checkpoint of a run brings the run's recipe, summary and newest picture along.
-        repo: "org/repo"; it is made where there is none.
-        endpoint: address of the Hub; None: the usual one.
+            The checkpoint of a run is uploaded with the run's recipe, summary and newest picture.
+        repo: "org/repo"; created if it does not exist.
+        endpoint: address of the Hub; None: that of huggingface_hub.
         private: a new repository is visible to its owners only.
-        tag: name this state.
-        dry_run: show what would go, and send nothing.
-        branch: other than the main one.
+        tag: tag for this commit.
+        dry_run: print the contents and upload nothing.
+        branch: branch to upload to; None: the main branch.
         licence: of the weights, an SPDX name; None: that of the weights it started from.
-        metrics: numbers by name for the card; ``name_low`` and ``name_high`` beside a ``name`` make an interval.
-        recipe: a recipe file, where the checkpoint lies in no run folder.
-        picture: an image for the card, likewise.
+        metrics: numbers by name for the card; ``name_low`` and ``name_high`` are the bounds of an interval.
+        recipe: a recipe file, if the checkpoint is in no run folder.
+        picture: an image for the card, if the checkpoint is in no run folder.
+        method: class of the checkpoint, if it is your own, see `load_pretrained`.
 
     Returns:
-        The commit's sha; None after a dry run.
+        The sha of the commit; None after a dry run.
 
     Raises:
-        ValueError: in one sentence, why nothing was sent.
+        ValueError: the model, the repository or the licence prevents the upload.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(model_or_checkpoint, repo, folder, licence, metrics, recipe, picture)
+        run = None
+        if not isinstance(model_or_checkpoint, nn.Module):
+            file = resolve(model_or_checkpoint).file
+            run = file.parent.parent if file.parent.name == "checkpoints" else None
+            model_or_checkpoint = load_full(model_or_checkpoint, method=method)
+        write_repo(package(model_or_checkpoint), repo, folder, run, licence, metrics, recipe, picture)
         if dry_run:
             print(preview(folder, repo))
             return None
         endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-        with explained(repo, endpoint, branch):
+        with friendly_errors(repo, endpoint, branch):
             api = HfApi(endpoint)
             try:
                 api.create_repo(repo, private=private)
-            except HfHubHTTPError as error:  # it may be there; exist_ok fails on other hubs than Hugging Face's
+            except HfHubHTTPError as error:  # exists already: exist_ok fails on hubs other than Hugging Face's
                 if error.response.status_code != 409:
                     raise
             if branch:
                 api.create_branch(repo, branch=branch, exist_ok=True)
-            sent = api.upload_folder(
+            commit = api.upload_folder(
                 repo_id=repo, folder_path=folder, revision=branch, commit_message=f"vmae_zoo {vmae_zoo.__version__}"
             )
             if tag:
-                api.create_tag(repo, tag=tag, revision=sent.oid, exist_ok=False)
-        return sent.oid
+                api.create_tag(repo, tag=tag, revision=commit.oid, exist_ok=False)
+        return commit.oid
 
 
-def prepare(
-    model_or_checkpoint: nn.Module | str | Path,
+def write_repo(
+    model: Package,
     repo: str,
     folder: Path,
+    run: Path | None = None,
     licence: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     recipe: str | Path | None = None,
     picture: str | Path | None = None,
 ) -> None:
-    """Write everything that goes into ``folder``."""
-    run = None
-    if not isinstance(model_or_checkpoint, nn.Module):
-        file = locate(model_or_checkpoint).file
-        run = file.parent.parent if file.parent.name == "checkpoints" else None
-        model_or_checkpoint = whole(model_or_checkpoint)
-    method, part = method_of(model_or_checkpoint)
-    licence = licence_of(method, model_or_checkpoint, licence)
-    record = {"vmae_zoo": vmae_zoo.__version__, **plain_record(method), "part": part, "licence": licence}
-    weights = {name: value for name, value in method.state_dict().items() if name.startswith(part)}
-    save_weights(weights, record, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
-
+    """Write the contents of the repository to ``folder``; arguments as for `push`, ``run`` is the run's folder."""
+    record = public_record(model.record)
+    licence = choose_licence(model, licence)
+    Package(model.weights, record).save(folder, licence)
     recipe = Path(recipe) if recipe else run / "recipe.yaml" if run and (run / "recipe.yaml").is_file() else None
-    told = public(recipe.read_text()) if recipe else None
-    if told:
-        (folder / "recipe.yaml").write_text(told)
+    recipe_text = strip_paths(recipe.read_text()) if recipe else ""
+    if recipe_text:
+        (folder / "recipe.yaml").write_text(recipe_text)
     summary = json.loads((run / "summary.json").read_text()) if run and (run / "summary.json").is_file() else {}
-    measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in SCORES}
+    measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in RESULTS}
     results = {**measured, **(metrics or {})}
-    (folder / "metrics.json").write_text(json.dumps({"summary": summary, "results": results}, indent=2) + "\n")
+    summary_text = strip_paths(json.dumps({"summary": summary, "results": results}, indent=2))
+    (folder / "metrics.json").write_text(summary_text + "\n")
     pictures = sorted((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime) if run else []
     picture = Path(picture) if picture else pictures[-1] if pictures else None
     if picture:
         shutil.copyfile(picture, folder / f"picture{picture.suffix}")
-    story = CardData(
+    card = CardData(
         repo=repo,
-        part=part.rstrip("."),
+        record=record,
+        paper=model.paper,
+        parameters=sum(value.numel() for value in model.weights.values()),
+        encoder_only=model.encoder_only,
         licence=licence,
-        recipe=yaml.safe_load(told) if told else {},
+        recipe=yaml.safe_load(recipe_text) if recipe_text else {},
         summary=summary,
         results=results,
         picture=f"picture{picture.suffix}" if picture else None,
     )
-    (folder / "README.md").write_text(model_card(method, story))
+    (folder / "README.md").write_text(model_card(card))
 
 
-def whole(checkpoint: str | Path, **told: Any) -> nn.Module:
-    """All that a file holds: a classifier, a method, or an encoder; ``told`` as for `load_pretrained`."""
-    located = locate(checkpoint)
-    heads = told.pop("predictor_num_heads", None)  # a predictor takes the place of a decoder
-    told = {**told, "decoder_num_heads": told.get("decoder_num_heads") or heads}
-    described, layout, licence = read(located, LoadHints(located.name, **told))
-    outside = [name for name in described.tensors if not name.startswith(evaluated_part(described))]
-    task = "classify" if described.method == "Classifier" and outside else "pretrain" if outside else "encoder"
-    return build(
-        described,
-        task=task,
-        source=located.name,
-        layout=layout,
-        licence=licence,
-        revision=located.commit,
-        sha256=located.sha256,
-    )
-
-
-def method_of(model: nn.Module) -> tuple[Method, str]:
-    """The method that a model is, or is the encoder of, and the beginning of the names that go: "" or "encoder."."""
-    if isinstance(model, Method):
-        return model, ""
-    loaded = getattr(model, "loaded", None)
-    if isinstance(model, Encoder) and isinstance(loaded, LoadReport):
-        described = ModelSpec(loaded.method, loaded.hparams, dict(model.named_parameters()))
-        with SkipInit():
-            method = construct(described, loaded.source)
-        part = method.evaluated_part(method.hparams)
-        setattr(method, part, model)
-        return method, f"{part}."
-    raise ValueError(
-        f"a {type(model).__name__} cannot be pushed: give a method, a classifier, an encoder from load_pretrained, or "
-        "a checkpoint"
-    )
-
-
-def licence_of(method: Method, model: nn.Module, given: str | None) -> str | None:
-    """The licence to state: as given, else that of the weights it was made from.
+def choose_licence(model: Package, given: str | None) -> str | None:
+    """The licence to state: the given one, or that of the weights it started from.
 
     Raises:
-        ValueError: those forbid commercial use and the given one does not.
+        ValueError: the weights it started from forbid commercial use, and the given licence does not.
     """
-    inherited = getattr(getattr(model, "loaded", None), "licence", None)
-    start = method.hparams.get("init_from")
-    if start in registry.table():
-        inherited = registry.table()[start].licence
+    start = registry.entries().get(model.record["hparams"].get("init_from") or "")
+    inherited = start.licence if start else model.inherited_licence
     if inherited == registry.UNKNOWN:
         inherited = None
     if given and inherited and registry.is_non_commercial(inherited) and not registry.is_non_commercial(given):
         raise ValueError(
-            f"these weights come from ones under {inherited}, not for commercial use: licence cannot be {given}"
+            f"these weights derive from weights under {inherited}, not for commercial use: licence cannot be {given}"
         )
     return given or inherited
 
 
-def plain_record(method: Method) -> dict[str, Any]:
-    """The method's record, fit for others' eyes: a path that it started from loses its folders."""
-    record = method.export_config()
+def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without the folders of this machine: of a path that training started from, the file name is kept."""
     paths = {name: record["hparams"].get(name) for name in ("init_from", "teacher")}
-    plain = {name: public(str(path)) for name, path in paths.items() if path}
-    return {**record, "hparams": record["hparams"] | plain}
+    stripped = {name: strip_paths(str(path)) for name, path in paths.items() if path}
+    return {**record, "hparams": {**record["hparams"], **stripped}}
 
 
-def save_weights(weights: dict[str, Tensor], record: Mapping[str, Any], path: Path) -> None:
-    """Write a file that says itself what it is."""
-    plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    save_file(plain, path, {"format": "pt", "vmae_zoo": json.dumps(record)})
-
-
-def public(recipe: str) -> str:
-    """A recipe without the folders of the machine it ran on: of a path only the last part stays."""
-    return PATHS.sub("", recipe)
+def strip_paths(text: str) -> str:
+    """A text with every path cut to its last part."""
+    return PATHS.sub("", text)
 
 
 def preview(folder: Path, repo: str) -> str:
-    """What would go, file by file, and the card."""
+    """The list of files and the card."""
     files = [f"  {path.name:<20} {path.stat().st_size:>14,} bytes" for path in sorted(folder.iterdir())]
-    return "\n".join([f"would go to {repo}:", *files, "", (folder / "README.md").read_text()])
+    return "\n".join([f"contents of {repo}:", *files, "", (folder / "README.md").read_text()])

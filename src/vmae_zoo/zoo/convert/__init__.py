@@ -1,34 +1,46 @@
-"""Foreign layouts of weights, one file each: how to know one, how to read it, how to write it.
+"""Weights of other programs: one module per layout, which recognizes, reads and writes it.
 
-A layout is a module with ``NAME``, ``recognises(tensors)`` and ``read(tensors, told)``; one that can also be written
-has ``write(model)``.
+A layout is a module with ``matches(tensors)`` and ``read(tensors, hints)``, and ``write(model)`` if it can be written.
+Importing this package imports none of them, nor torch.
 """
 
+from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from vmae_zoo.zoo.convert import hugging_face, jepa, mae, mae_st, timesformer, timm_vit, videomae
-
-LAYOUTS: dict[str, ModuleType] = {
-    layout.NAME: layout for layout in (videomae, hugging_face, jepa, mae_st, timesformer, mae, timm_vit)
+LAYOUTS = {  # in the order in which they are tried
+    "videomae": "vmae_zoo.zoo.convert.videomae",
+    "transformers": "vmae_zoo.zoo.convert.hugging_face",
+    "vjepa": "vmae_zoo.zoo.convert.jepa",
+    "mae_st": "vmae_zoo.zoo.convert.mae_st",
+    "timesformer": "vmae_zoo.zoo.convert.timesformer",
+    "mae": "vmae_zoo.zoo.convert.mae",
+    "timm": "vmae_zoo.zoo.convert.timm_vit",
 }
 
 
-def layout_of(tensors: dict[str, Tensor], where: str) -> ModuleType:
-    """The layout that these names belong to.
+def layout(name: str) -> ModuleType:
+    """The module of a layout."""
+    return import_module(LAYOUTS[name])
+
+
+def find_layout(tensors: "dict[str, Tensor]", where: str) -> str:
+    """The name of the layout that these weights have.
 
     Args:
-        tensors: weights by name, wrapper prefixes stripped.
+        tensors: weights by name, without prefixes of wrappers.
         where: the file, for the error.
 
     Raises:
-        ValueError: no layout knows them.
+        ValueError: no layout matches.
     """
-    for layout in LAYOUTS.values():
-        if layout.recognises(tensors):
-            return layout
+    for name in LAYOUTS:
+        if layout(name).matches(tensors):
+            return name
     raise ValueError(
-        f"{where} holds the weights of another architecture ({', '.join(list(tensors)[:3])}, ...): "
-        f"layouts read here are {', '.join(LAYOUTS)}"
+        f"{where} holds weights of an unknown architecture ({', '.join(list(tensors)[:3])}, ...): "
+        f"known layouts are {', '.join(LAYOUTS)}"
     )

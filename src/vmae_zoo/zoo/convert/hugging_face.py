@@ -1,28 +1,30 @@
 """The layout of Hugging Face transformers: VideoMAE, ViTMAE and TimeSformer, as version 4 and version 5 write them.
 
-Names are turned into those of the official programs, whose readers do the rest. Query, key and value are three maps
-there. VideoMAE's two biases are called ``q_bias`` and ``v_bias`` on disk in version 4 and again in 5.23, and
+Names are mapped to those of the official programs, whose readers do the rest. The library has separate maps for query,
+key and value. VideoMAE's two biases are called ``q_bias`` and ``v_bias`` in files of version 4 and of 5.23, and
 ``query.bias`` and ``value.bias`` in between. A key bias changes no attention weight (it adds the same number to all
-scores of a query), so VideoMAE has none and one that a file brings is dropped.
+scores of a query): VideoMAE has none, and that of a file is dropped.
 
-Layer norms add 1e-12 to the variance there (1e-5 before decoder head and classifier) and 1e-6 here, as in the official
-programs that the published weights come from.
+The library's layer norms add 1e-12 to the variance (1e-5 before decoder head and classifier); here it is 1e-6, as in
+the official programs that the published weights come from.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from vmae_zoo.methods.registry import import_path
 from vmae_zoo.models.sizes import ENCODERS
 from vmae_zoo.zoo.convert import hugging_face_jepa as jepa
 from vmae_zoo.zoo.convert import mae, timesformer, videomae
-from vmae_zoo.zoo.convert.renames import Pairs, joined_qkv, renamed, split_qkv, turned
+from vmae_zoo.zoo.convert.prefixes import Pairs, inverted, join_qkv, rename_prefixes, split_qkv
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 
-NAME = "transformers"
+if TYPE_CHECKING:
+    from vmae_zoo.methods.base import Method
 
-# (ours, theirs) inside a block; the order matters both ways
+# (ours, theirs) inside a block; the order matters in both directions
 LEAVES = (
     (".temporal_attn.proj.", ".temporal_attention.output.dense."),
     (".temporal_attn.qkv.", ".temporal_attention.attention.qkv."),
@@ -66,132 +68,139 @@ TIMESFORMER = (
 QKV = ("query", "key", "value")
 
 
-def recognises(tensors: dict[str, Tensor]) -> bool:
-    """Every model of the library names its patch embedding alike."""
-    return any("embeddings.patch_embeddings.projection." in name for name in tensors) or jepa.recognises(tensors)
+def matches(tensors: dict[str, Tensor]) -> bool:
+    """All models of the library have the same name for the patch embedding."""
+    return any("embeddings.patch_embeddings.projection." in name for name in tensors) or jepa.matches(tensors)
 
 
-def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
-    """Any of the models, whole or as a bare ``...Model``."""
-    if jepa.recognises(tensors):
-        return jepa.read(tensors, told)
-    kind = detect_type(tensors, told)
+def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
+    """Any of the three models, complete or as a ``...Model`` without its head."""
+    if jepa.matches(tensors):
+        return jepa.read(tensors, hints)
+    kind = detect_type(tensors, hints)
     if any(name.startswith("embeddings.") for name in tensors):
         tensors = {f"{kind}.{name}": value for name, value in tensors.items()}
-    if told.config.get("hidden_act", "gelu") != "gelu":
-        raise ValueError(f"{told.where} has {told.config['hidden_act']} in its MLPs: only gelu is known here")
-    told = with_config(told)
+    for key, supported in (("hidden_act", "gelu"), ("attention_type", "divided_space_time")):
+        if hints.config.get(key, supported) != supported:
+            raise ValueError(f"{hints.where} has {key} = {hints.config[key]}: only {supported} is supported")
+    hints = with_config(hints)
     if kind == "timesformer":
-        if told.config.get("attention_type", "divided_space_time") != "divided_space_time":
-            raise ValueError(f"{told.where} has {told.config['attention_type']} attention: only divided is known here")
-        return with_classes(timesformer.read(official_names(tensors, TIMESFORMER, joined="qkv"), told), told)
+        return with_classes(timesformer.read(official_names(tensors, TIMESFORMER), hints), hints)
     if kind == "vit":
-        return mae.read(official_names(tensors, VIT_MAE, joined="qkv"), told)
-    return with_classes(read_videomae(official_names(tensors, VIDEOMAE, joined="qkv"), told), told)
+        return mae.read(official_names(tensors, VIT_MAE), hints)
+    return with_classes(read_videomae(official_names(tensors, VIDEOMAE), hints), hints)
 
 
-def with_classes(described: ModelSpec, told: LoadHints) -> ModelSpec:
-    """The names of the classes, where the config has them and not the library's stand-ins."""
-    labels = told.config.get("id2label") or {}
-    names = tuple(str(labels.get(str(n))) for n in range(described.hparams.get("num_classes", 0)))
+def with_classes(spec: ModelSpec, hints: LoadHints) -> ModelSpec:
+    """The model with the names of its classes, if the config has any but the library's placeholders."""
+    labels = hints.config.get("id2label") or {}
+    names = tuple(str(labels.get(str(n))) for n in range(spec.hparams.get("num_classes", 0)))
     if len(labels) != len(names) or names == tuple(f"LABEL_{n}" for n in range(len(names))):
-        return described
-    return replace(described, hparams={**described.hparams, "classes": names})
+        return spec
+    return replace(spec, hparams={**spec.hparams, "classes": names})
 
 
-def detect_type(tensors: dict[str, Tensor], told: LoadHints) -> str:
-    """The library's word for the model inside: videomae, vit or timesformer."""
+def detect_type(tensors: dict[str, Tensor], hints: LoadHints) -> str:
+    """The library's name for the model: videomae, vit or timesformer."""
     for kind in ("videomae", "timesformer", "vit"):
         if any(name.startswith(f"{kind}.") for name in tensors):
             return kind
-    return {"vit_mae": "vit", "timesformer": "timesformer"}.get(told.config.get("model_type", ""), "videomae")
+    return {"vit_mae": "vit", "timesformer": "timesformer"}.get(hints.config.get("model_type", ""), "videomae")
 
 
-def with_config(told: LoadHints) -> LoadHints:
-    """What the config says where the caller says nothing.
+def with_config(hints: LoadHints) -> LoadHints:
+    """The hints, completed by the config.
 
     Raises:
-        ValueError: it says another number of heads than the published model of this width and depth has.
+        ValueError: the config has another number of heads than the published model of this width and depth.
     """
-    config = told.config
+    config = hints.config
     heads = config.get("num_attention_heads")
     for size in ENCODERS.values():
         same = (size.width, size.depth) == (config.get("hidden_size"), config.get("num_hidden_layers"))
-        if same and heads and told.num_heads is None and heads != size.num_heads:
+        if same and heads and hints.num_heads is None and heads != size.num_heads:
             raise ValueError(
-                f"{told.where} says {heads} attention heads, and the published model of width {size.width} has "
+                f"{hints.where} has {heads} attention heads, and the published model of width {size.width} has "
                 f"{size.num_heads}: give num_heads={size.num_heads} if it was converted from that, "
-                f"num_heads={heads} if it was trained so"
+                f"num_heads={heads} if it was trained with {heads}"
             )
     return replace(
-        told,
-        num_heads=told.num_heads or heads,
-        decoder_num_heads=told.decoder_num_heads or config.get("decoder_num_attention_heads"),
-        image_size=told.image_size or config.get("image_size"),
-        frames=told.frames or config.get("num_frames"),
+        hints,
+        num_heads=hints.num_heads or heads,
+        decoder_num_heads=hints.decoder_num_heads or config.get("decoder_num_attention_heads"),
+        image_size=hints.image_size or config.get("image_size"),
+        frames=hints.frames or config.get("num_frames"),
     )
 
 
-def official_names(tensors: dict[str, Tensor], roots: Pairs, joined: str) -> dict[str, Tensor]:
-    """The names of the official program; query, key and value in one."""
-    tensors = renamed(joined_qkv(tensors, QKV, joined), turned(roots))
+def official_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
+    """The weights under the names of the official program; query, key and value in one map."""
+    tensors = rename_prefixes(join_qkv(tensors, QKV), inverted(roots))
     for ours, theirs in LEAVES:
         tensors = {name.replace(theirs, ours): value for name, value in tensors.items()}
     return tensors
 
 
-def read_videomae(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
-    """VideoMAE: biases first, then as the official program's."""
-    bias = {".attn.query.bias": ".attn.q_bias", ".attn.value.bias": ".attn.v_bias", ".attn.qkv.bias": ".attn.qkv.bias"}
-    named = {}
+def read_videomae(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
+    """VideoMAE: its biases are renamed, the rest is as in the official program."""
+    bias = {".attn.query.bias": ".attn.q_bias", ".attn.value.bias": ".attn.v_bias"}
+    renamed = {}
     for name, value in tensors.items():
         if name.endswith(".attn.qkv.bias"):
             stem = name.removesuffix("qkv.bias")
-            named[stem + "q_bias"], _, named[stem + "v_bias"] = value.chunk(3)
+            renamed[stem + "q_bias"], _, renamed[stem + "v_bias"] = value.chunk(3)
         elif not name.endswith(".attn.key.bias"):
-            named[next((name.replace(old, new) for old, new in bias.items() if name.endswith(old)), name)] = value
-    described = videomae.read(named, told)
-    hparams = dict(described.hparams)
-    if described.method != "Classifier":
-        hparams["final_norm"] = "encoder.norm.weight" in named
-        hparams["normalise_target"] = told.config.get("norm_pix_loss", True)
+            renamed[next((name.replace(old, new) for old, new in bias.items() if name.endswith(old)), name)] = value
+    spec = videomae.read(renamed, hints)
+    hparams = dict(spec.hparams)
+    if spec.task == "pretrain":
+        hparams["final_norm"] = "encoder.norm.weight" in renamed
+        hparams["normalise_target"] = hints.config.get("norm_pix_loss", True)
+    processor = hints.config.get("processor", {})
     preprocessing = {
-        ours: told.config["processor"][theirs]
+        ours: processor[theirs]
         for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))
-        if theirs in told.config.get("processor", {})
+        if theirs in processor
     }
-    return replace(described, hparams=hparams, preprocessing=preprocessing)
+    return replace(spec, hparams=hparams, preprocessing=preprocessing)
 
 
-def write(model: Any) -> dict[str, Tensor]:
-    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with either attention."""
-    if type(model).__name__ == "VJEPA":
+def write(model: "Method") -> dict[str, Tensor]:
+    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with joint or divided attention."""
+    if import_path(type(model)) == "VJEPA":
         return jepa.write(model)
-    if type(model).__name__ == "MAE":
+    if is_vit_mae(model):
         return hf_names(mae.write(model), VIT_MAE)
     if model.encoder.attention == "divided":
         weights = {name.removeprefix("model."): value for name, value in timesformer.write(model).items()}
-        return renamed_leaves(weights, TIMESFORMER)
+        return rename_leaves(weights, TIMESFORMER)
     return hf_names(dict(model.state_dict()), VIDEOMAE)
 
 
+def is_vit_mae(model: "Method") -> bool:
+    """Whether the library's class for a model is that of image MAEs."""
+    from vmae_zoo.methods.mae import MAE
+
+    return isinstance(model, MAE)
+
+
 def hf_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
-    """The library's names; query, key and value apart."""
-    return split_qkv(renamed_leaves(tensors, roots), QKV)
+    """The weights under the library's names; separate query, key and value."""
+    return split_qkv(rename_leaves(tensors, roots), QKV)
 
 
-def renamed_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
-    """The library's names."""
+def rename_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
+    """The weights under the library's names."""
     for ours, theirs in LEAVES:
         tensors = {name.replace(ours, theirs): value for name, value in tensors.items()}
-    return renamed(tensors, roots)
+    return rename_prefixes(tensors, roots)
 
 
 def config_of(model: Any) -> dict[str, Any]:
     """``config.json`` for the library."""
-    if type(model).__name__ == "VJEPA":
+    if import_path(type(model)) == "VJEPA":
         return jepa.config_of(model)
-    encoder = model.encoder
+    encoder, pretrain = model.encoder, model.task == "pretrain"
     block = encoder.blocks[0]
     config = {
         "hidden_size": encoder.width,
@@ -202,7 +211,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "image_size": encoder.grid.pixels[1],
         "patch_size": encoder.grid.cube[1],
     }
-    if hasattr(model, "decoder"):
+    if pretrain:
         config |= {
             "decoder_hidden_size": model.encoder_to_decoder.out_features,
             "decoder_num_hidden_layers": len(model.decoder.blocks),
@@ -210,9 +219,9 @@ def config_of(model: Any) -> dict[str, Any]:
             "decoder_intermediate_size": model.decoder.blocks[0].mlp.fc1.out_features,
             "norm_pix_loss": model.hparams["normalise_target"],
         }
-    if type(model).__name__ == "MAE":
+    if is_vit_mae(model):
         return config | {"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}
-    labels = {} if hasattr(model, "decoder") else {str(n): name for n, name in enumerate(class_names(model))}
+    labels = {} if pretrain else {str(n): name for n, name in enumerate(class_names(model))}
     config |= {"num_frames": encoder.grid.pixels[0], **({"id2label": labels} if labels else {})}
     if encoder.attention == "divided":
         return config | {"model_type": "timesformer", "architectures": ["TimesformerForVideoClassification"]}
@@ -221,10 +230,9 @@ def config_of(model: Any) -> dict[str, Any]:
         "tubelet_size": encoder.grid.cube[0],
         "use_mean_pooling": not isinstance(encoder.norm, nn.LayerNorm),
     }
-    kind = "VideoMAEForPreTraining" if hasattr(model, "decoder") else "VideoMAEForVideoClassification"
-    return config | {"architectures": [kind]}
+    return config | {"architectures": ["VideoMAEForPreTraining" if pretrain else "VideoMAEForVideoClassification"]}
 
 
 def class_names(model: Any) -> list[str]:
-    """Names of the classes, or the library's stand-ins."""
+    """Names of the classes, or the library's placeholders."""
     return model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]

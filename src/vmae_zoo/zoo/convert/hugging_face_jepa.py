@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmae_zoo.zoo.convert.renames import joined_qkv, renamed, split_qkv, turned
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, depth_of, embedding_of, mlp_ratio_of, size_name
+from vmae_zoo.zoo.convert.prefixes import inverted, join_qkv, rename_prefixes, split_qkv
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, depth_of, mlp_ratio_of, patch_embed_shape, size_name
 
 ROOTS = (  # (ours, theirs)
     ("encoder.patch_embed.proj.", "encoder.embeddings.patch_embeddings.proj."),
@@ -31,7 +31,7 @@ CONFIG = {  # theirs: ours
 }
 
 
-def recognises(tensors: dict[str, Tensor]) -> bool:
+def matches(tensors: dict[str, Tensor]) -> bool:
     """Only V-JEPA 2's patch embedding is called so."""
     return any(name.endswith("encoder.embeddings.patch_embeddings.proj.weight") for name in tensors)
 
@@ -41,12 +41,12 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     tensors = {name.removeprefix("vjepa2."): value for name, value in tensors.items()}
     if any(name.startswith("pooler.") for name in tensors):
         tensors = {name: value for name, value in tensors.items() if not name.startswith(("pooler.", "classifier."))}
-    weights = renamed(joined_qkv(tensors, QKV), turned(ROOTS))
+    weights = rename_prefixes(join_qkv(tensors, QKV), inverted(ROOTS))
     weights = {name.replace(".attention.", ".attn."): value for name, value in weights.items()}
     if MASK_TOKENS in weights:
         weights["predictor.mask_tokens.0"] = weights.pop(MASK_TOKENS)[0]
     said = {ours: hints.config.get(theirs) for theirs, ours in CONFIG.items()}
-    width, patch = embedding_of(weights, "encoder.patch_embed.proj.weight", hints, frames=2)
+    width, patch = patch_embed_shape(weights, "encoder.patch_embed.proj.weight", hints, frames=2)
     depth = depth_of(weights, "encoder.blocks.")
     hparams: dict[str, Any] = {
         "size": size_name(width, depth),
@@ -69,7 +69,14 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
         }
     weights |= {f"target_{name}": value for name, value in weights.items() if name.startswith("encoder.")}
     note = "the file holds one encoder, read as context and target encoder; which of them it was, it does not say"
-    return ModelSpec("VJEPA", hparams, weights, _preprocessing(hints.config.get("processor", {})), note)
+    return ModelSpec(
+        "VJEPA",
+        hparams,
+        weights,
+        _preprocessing(hints.config.get("processor", {})),
+        encoder_name="target_encoder",
+        note=note,
+    )
 
 
 def write(model: Any) -> dict[str, Tensor]:
@@ -88,7 +95,7 @@ def write(model: Any) -> dict[str, Tensor]:
     weights = {name.removeprefix("target_"): value for name, value in weights.items()}
     token_111D = weights.pop("predictor.mask_tokens.0")
     named = {name.replace(".attn.", ".attention."): value for name, value in weights.items()}
-    named = renamed(split_qkv(named, QKV), ROOTS)
+    named = rename_prefixes(split_qkv(named, QKV), ROOTS)
     return named | {MASK_TOKENS: torch.stack([token_111D] * 10)}
 
 

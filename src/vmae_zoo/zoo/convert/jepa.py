@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from vmae_zoo.models.positions import sincos_3d
-from vmae_zoo.zoo.convert.renames import renamed, turned
+from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
 from vmae_zoo.zoo.convert.spec import (
     LoadHints,
     ModelSpec,
     depth_of,
-    embedding_of,
-    heads_of,
     mlp_ratio_of,
+    num_heads_of,
+    patch_embed_shape,
     size_name,
 )
 
@@ -42,7 +42,7 @@ GIANT_HEADS = 22
 V2_PREDICTOR_HEADS = 12
 
 
-def recognises(tensors: dict[str, Tensor]) -> bool:
+def matches(tensors: dict[str, Tensor]) -> bool:
     """One of the encoders, one bias for queries, keys and values, and no class token."""
     names = {_bare(name) for name in tensors}
     return any(f"{part}.blocks.0.attn.qkv.bias" in names for part in ("encoder", "target_encoder")) and not any(
@@ -52,7 +52,7 @@ def recognises(tensors: dict[str, Tensor]) -> bool:
 
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """A pre-training file of either version, or one of its encoders alone."""
-    tensors = renamed({_bare(name): value for name, value in tensors.items()}, PREDICTOR)
+    tensors = rename_prefixes({_bare(name): value for name, value in tensors.items()}, PREDICTOR)
     version = _version(tensors, hints)
     read_from = "target_encoder" if "target_encoder.norm.weight" in tensors else "encoder"
     note = f"features are those of {read_from}"
@@ -64,12 +64,12 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     hparams = {**encoder_hparams(tensors, hints, version), **predictor_hparams(tensors, hints, version)}
     if version == "vjepa":
         _check_tables(tensors, hparams, hints.where)
-    return ModelSpec("VJEPA", hparams, _used(tensors, version), note=note)
+    return ModelSpec("VJEPA", hparams, _used(tensors, version), encoder_name="target_encoder", note=note)
 
 
 def encoder_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: str) -> dict[str, Any]:
     """Dimensions and positions of the encoder."""
-    width, patch = embedding_of(dict(tensors), "encoder.patch_embed.proj.weight", hints, frames=2)
+    width, patch = patch_embed_shape(dict(tensors), "encoder.patch_embed.proj.weight", hints, frames=2)
     depth, hidden = depth_of(tensors, "encoder.blocks."), len(tensors["encoder.blocks.0.mlp.fc1.weight"])
     frames = hints.frames or 16
     side = 224 if version == "vjepa" else 256
@@ -82,7 +82,7 @@ def encoder_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: st
         "image_size": hints.image_size or side,
         "width": width,
         "depth": depth,
-        "num_heads": GIANT_HEADS if giant else heads_of(width, hints),
+        "num_heads": GIANT_HEADS if giant else num_heads_of(width, hints),
         "mlp_ratio": mlp_ratio_of(width, hidden),
         "patch": patch,
         "position": "sincos_3d" if version == "vjepa" else "rope",
@@ -99,7 +99,7 @@ def predictor_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: 
     width, encoder_width = tensors["predictor.embed.weight"].shape
     heads = hints.decoder_num_heads
     if heads is None and width == 384:
-        heads = V2_PREDICTOR_HEADS if version == "vjepa2" else heads_of(encoder_width, hints)
+        heads = V2_PREDICTOR_HEADS if version == "vjepa2" else num_heads_of(encoder_width, hints)
     if heads is None and hints.task != "encoder":
         raise ValueError(
             f"{hints.where} does not say how many attention heads its predictor of width {width} has: "
@@ -117,7 +117,7 @@ def write(model: Any) -> dict[str, Tensor]:
 
     V-JEPA 2's program allots a mask token per set and trains the first for both; here both get the one that there is.
     """
-    weights = renamed(dict(model.state_dict()), turned(PREDICTOR))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(PREDICTOR))
     if model.hparams["mask_tokens"] == "shared":
         weights["predictor.mask_tokens.1"] = weights["predictor.mask_tokens.0"].clone()
     if model.encoder.positions.kind == "sincos_3d":

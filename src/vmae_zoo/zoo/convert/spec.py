@@ -1,33 +1,38 @@
-"""What a reader of a foreign layout is told, and what it answers."""
+"""Input and output of the readers of layouts."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from vmae_zoo.models.sizes import DECODERS, ENCODERS
 
+if TYPE_CHECKING:
+    from vmae_zoo.methods.base import Method
+
 
 @dataclass(frozen=True)
 class LoadHints:
-    """What the caller, or the table of checkpoints, says about a file; None where nothing is said.
+    """What the caller, or the table of checkpoints, states about a file; None if not stated.
 
     Args:
         where: the file, for errors.
-        task: what is wanted of it; for "encoder" nobody asks for the heads of the decoder.
+        task: task to load it for; an encoder alone does not need the heads of the decoder.
         method: a key of `vmae_zoo.methods.registry.METHODS`.
-        num_heads: of the encoder.
-        decoder_num_heads: of the decoder.
+        method_class: class of a method outside this package.
+        num_heads: attention heads of the encoder.
+        decoder_num_heads: attention heads of the decoder.
         image_size: rows and columns of a clip in pixels.
         frames: frames of a clip.
-        config: the ``config.json`` that lay beside the file, {} without one.
+        config: contents of the ``config.json`` beside the file; {} if there is none.
     """
 
     where: str
     task: str = "encoder"
     method: str | None = None
+    method_class: "type[Method] | None" = None
     num_heads: int | None = None
     decoder_num_heads: int | None = None
     image_size: int | None = None
@@ -35,19 +40,25 @@ class LoadHints:
     config: dict[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> "LoadHints":
-        """The same with some answers changed."""
+        """A copy with some values changed."""
         return replace(self, **changes)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A file in this package's words.
+    """A file of weights in the terms of this package.
 
     Args:
-        method: class name; an encoder that belongs to no method is a Classifier without a head.
-        hparams: plain arguments of its constructor.
+        method: name of a class of this package, or import path of another; an encoder that belongs to no method is a
+            Classifier without a head.
+        hparams: arguments of its constructor.
         tensors: weights under this package's names.
-        preprocessing: what differs from the method's own, by name.
+        preprocessing: fields of `vmae_zoo.models.preprocessing.Preprocessing` that differ from the method's.
+        task: "pretrain" or "classify".
+        encoder_name: name of the submodule whose features are evaluated.
+        encoder: what `vmae_zoo.models.encoders.describe` returned for it; None if the file does not state it.
+        part: prefix of all tensors, "encoder." for an encoder alone, "" otherwise; None if the file does not state it.
+        method_class: the class, if the caller named it.
         note: what whoever loads it should know, for example which of two encoders was read.
     """
 
@@ -55,25 +66,44 @@ class ModelSpec:
     hparams: dict[str, Any]
     tensors: dict[str, Tensor]
     preprocessing: dict[str, Any] = field(default_factory=dict)
+    task: str = "pretrain"
+    encoder_name: str = "encoder"
+    encoder: dict[str, Any] | None = None
+    part: str | None = None
+    method_class: "type[Method] | None" = None
     note: str = ""
+
+    @property
+    def encoder_only(self) -> bool:
+        """Whether these are the weights of an encoder alone."""
+        if self.part is not None:
+            return self.part != ""
+        return all(name.startswith(f"{self.encoder_name}.") for name in self.tensors)
+
+
+def classifier_spec(hparams: dict[str, Any], tensors: dict[str, Tensor]) -> ModelSpec:
+    """The weights of a Classifier; its number of classes is that of its head, if the file has one."""
+    classes = {"num_classes": len(tensors["head.weight"])} if "head.weight" in tensors else {}
+    return ModelSpec("Classifier", {**hparams, **classes}, tensors, task="classify")
 
 
 def depth_of(names: Iterable[str], prefix: str) -> int:
-    """How many blocks there are under ``prefix``, for example "encoder.blocks."."""
+    """Number of blocks under ``prefix``, for example "encoder.blocks."."""
     return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
 
 
-def heads_of(width: int, told: LoadHints) -> int:
-    """Heads of an encoder, which no weight tells: as told, else as published for this width, else 64 values a head."""
+def num_heads_of(width: int, hints: LoadHints) -> int:
+    """Attention heads of the encoder, which no weight shows: as stated, as published for this width, or width / 64."""
     published = {size.width: size.num_heads for size in ENCODERS.values()}
-    return told.num_heads or _usual(width, published) or _ask("num_heads", width, told)
+    return hints.num_heads or _usual_heads(width, published) or _require("num_heads", width, hints)
 
 
-def decoder_heads_of(width: int, told: LoadHints, method: str) -> int:
-    """Attention heads of this method's decoder, likewise."""
+def decoder_num_heads_of(width: int, hints: LoadHints, method: str) -> int:
+    """Attention heads of this method's decoder: as stated, as published for this width, or width / 64."""
     published = {size.width: size.num_heads for size in DECODERS[method].values()}
-    unasked = 1 if told.task == "encoder" else None
-    return told.decoder_num_heads or _usual(width, published) or unasked or _ask("decoder_num_heads", width, told)
+    unused = 1 if hints.task == "encoder" else None
+    heads = hints.decoder_num_heads or _usual_heads(width, published) or unused
+    return heads or _require("decoder_num_heads", width, hints)
 
 
 def mlp_ratio_of(width: int, hidden: int) -> float:
@@ -82,13 +112,8 @@ def mlp_ratio_of(width: int, hidden: int) -> float:
     return ratio if int(ratio * width) == hidden else math.nextafter(ratio, math.inf)
 
 
-def classes_of(tensors: dict[str, Tensor]) -> dict[str, int]:
-    """``num_classes`` of a classifier, {} where the file has no head."""
-    return {"num_classes": len(tensors["head.weight"])} if "head.weight" in tensors else {}
-
-
 def size_name(width: int, depth: int, decoder: str | None = None) -> str:
-    """The published size with this encoder; "base", which explicit dimensions then override, where there is none."""
+    """The published size with this encoder; "base" if there is none: explicit dimensions then override it."""
     known = ENCODERS if decoder is None else DECODERS[decoder]
     for name, size in ENCODERS.items():
         if name in known and (size.width, size.depth) == (width, depth):
@@ -96,26 +121,58 @@ def size_name(width: int, depth: int, decoder: str | None = None) -> str:
     return "base"
 
 
-def _usual(width: int, published: dict[int, int]) -> int | None:
-    return published.get(width) or (width // 64 if width % 64 == 0 else None)
-
-
-def _ask(key: str, width: int, told: LoadHints) -> int:
-    raise ValueError(f"{told.where} does not say how many attention heads its width of {width} has: give {key}")
-
-
-def embedding_of(tensors: dict[str, Tensor], name: str, told: LoadHints, frames: int | None = None) -> tuple[int, int]:
-    """Width of the tokens and side of a patch, read off the patch embedding.
+def patch_embed_shape(
+    tensors: dict[str, Tensor], name: str, hints: LoadHints, frames: int | None = None
+) -> tuple[int, int]:
+    """Width of the tokens and side of a patch, from the weight of the patch embedding.
 
     Args:
         tensors: weights by name.
-        name: of the patch embedding's weight: (width, colours, rows, columns), or with frames before the rows.
-        told: the file, for the error.
-        frames: depth of a cube; None: the embedding has no axis for it.
+        name: of the weight: (width, colors, rows, columns), or (width, colors, frames, rows, columns).
+        hints: name the file in the error.
+        frames: frames of a cube; None: the weight has no such axis.
     """
     shape = tuple(tensors[name].shape) if name in tensors else ()
-    depth = () if frames is None else (frames,)
-    if len(shape) != 4 + len(depth) or shape[2:-2] != depth or shape[-1] != shape[-2] or shape[1] != 3:
-        wanted = f"3 colours, {'' if frames is None else f'{frames} frames, '}square patches"
-        raise ValueError(f"{told.where}: the patch embedding is {shape}: known here are {wanted}")
+    cube_frames = () if frames is None else (frames,)
+    if len(shape) != 4 + len(cube_frames) or shape[2:-2] != cube_frames or shape[-1] != shape[-2] or shape[1] != 3:
+        wanted = f"3 colors, {'' if frames is None else f'{frames} frames, '}square patches"
+        raise ValueError(f"{hints.where}: the patch embedding has shape {shape}; supported: {wanted}")
     return shape[0], shape[-1]
+
+
+def encoder_shape(
+    tensors: dict[str, Tensor], hints: LoadHints, prefix: str = "", frames: int | None = None
+) -> dict[str, Any]:
+    """Width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
+
+    Args:
+        tensors: weights by name.
+        hints: the caller's statements.
+        prefix: of the encoder's names.
+        frames: of a cube; None: the patch embedding is a 2-D convolution.
+    """
+    width, patch = patch_embed_shape(tensors, f"{prefix}patch_embed.proj.weight", hints, frames)
+    return {
+        "width": width,
+        "depth": depth_of(tensors, f"{prefix}blocks."),
+        "num_heads": num_heads_of(width, hints),
+        "mlp_ratio": mlp_ratio_of(width, len(tensors[f"{prefix}blocks.0.mlp.fc1.weight"])),
+        "patch": patch,
+    }
+
+
+def decoder_shape(width: int, depth: int, hints: LoadHints, method: str) -> dict[str, int]:
+    """Width, depth and heads of this method's decoder, as arguments of its constructor."""
+    return {
+        "decoder_width": width,
+        "decoder_depth": depth,
+        "decoder_num_heads": decoder_num_heads_of(width, hints, method),
+    }
+
+
+def _usual_heads(width: int, published: dict[int, int]) -> int | None:
+    return published.get(width) or (width // 64 if width % 64 == 0 else None)
+
+
+def _require(key: str, width: int, hints: LoadHints) -> int:
+    raise ValueError(f"{hints.where} does not state the number of attention heads of its width {width}: give {key}")

@@ -1,6 +1,6 @@
 """The layout of the official TimeSformer (facebookresearch/TimeSformer): divided attention, supervised.
 
-Images are cut frame by frame; positions are one table for places (the class token's first) and one for time.
+Each frame is cut into patches; positions are a table for space (the class token's first) and one for time.
 """
 
 import torch
@@ -8,39 +8,36 @@ from torch import Tensor, nn
 
 from vmae_zoo.models.preprocessing import SLOWFAST_MEAN, SLOWFAST_STD
 from vmae_zoo.zoo.convert import timm_vit
-from vmae_zoo.zoo.convert.renames import renamed, turned
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classes_of
-
-NAME = "timesformer"
+from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec
 
 
-def recognises(tensors: dict[str, Tensor]) -> bool:
-    """A second attention in each block, over time."""
+def matches(tensors: dict[str, Tensor]) -> bool:
+    """Each block has a second attention, over time."""
     return {"time_embed", "pos_embed", "blocks.0.temporal_attn.qkv.weight"} <= tensors.keys()
 
 
-def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
-    """The encoder, with its head where the file has one."""
+def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
+    """The encoder, with the head if the file has one."""
     slices = tensors["time_embed"]
-    told = told.but(frames=told.frames or slices.shape[1])
+    hints = hints.but(frames=hints.frames or slices.shape[1])
     image = {name: value for name, value in tensors.items() if name != "time_embed"}
-    hparams, weights = timm_vit.image_encoder(image, told, slices, cube_frames=1)
+    hparams, weights = timm_vit.image_encoder(image, hints, slices, cube_frames=1)
     hparams |= {
         "attention": "divided",
         "pool": "cls",
         "mean": SLOWFAST_MEAN,
         "std": SLOWFAST_STD,
-        **classes_of(tensors),
     }
-    return ModelSpec("Classifier", hparams, renamed(weights, timm_vit.RENAMES))
+    return classifier_spec(hparams, rename_prefixes(weights, timm_vit.RENAMES))
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:
     """The weights of a divided-attention classifier under the official names."""
-    weights = renamed(dict(model.state_dict()), turned(timm_vit.RENAMES))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(timm_vit.RENAMES))
     kernel = weights["patch_embed.proj.weight"]
     if "blocks.0.temporal_attn.qkv.weight" not in weights or kernel.shape[2] != 1:
-        raise ValueError("the TimeSformer has divided attention over single frames: this model has not")
+        raise ValueError("the TimeSformer has divided attention and cubes of one frame, unlike this model")
     table = torch.cat([weights.pop("pos_embed_class"), weights.pop("pos_embed_spatial")], dim=1)
     return {f"model.{name}": value for name, value in weights.items() if name != "pos_embed_temporal"} | {
         "model.patch_embed.proj.weight": kernel[:, :, 0].clone(),

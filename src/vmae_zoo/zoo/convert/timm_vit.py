@@ -1,8 +1,8 @@
 """The layout of timm's image transformers (``vit_*_patch16_*`` with a class token), and of MAEs fine-tuned on images.
 
-Read as an image encoder (clips of one frame), or inflated to clips: with ``frames`` above 1 the patch embedding is
+Read as an image encoder (clips of one frame), or inflated to clips if ``frames`` is above 1: the patch embedding is
 repeated over the two frames of a cube and halved, and every time slice has the image's positions, so that each slice of
-a clip that stands still is embedded as the image is (Carreira, Zisserman, CVPR 2017, arXiv 1705.07750).
+a clip without motion is embedded as the image is (Carreira, Zisserman, CVPR 2017, arXiv 1705.07750).
 """
 
 from math import isqrt
@@ -11,19 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.zoo.convert.renames import renamed, turned
-from vmae_zoo.zoo.convert.spec import (
-    LoadHints,
-    ModelSpec,
-    classes_of,
-    depth_of,
-    embedding_of,
-    heads_of,
-    mlp_ratio_of,
-    size_name,
-)
-
-NAME = "timm"
+from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec, encoder_shape, size_name
 
 RENAMES = (
     ("cls_token", "encoder.cls_token"),
@@ -35,49 +24,44 @@ RENAMES = (
 )
 
 
-def recognises(tensors: dict[str, Tensor]) -> bool:
+def matches(tensors: dict[str, Tensor]) -> bool:
     """A class token, learnt positions, patches of images."""
     wanted = {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"}
     return wanted <= tensors.keys() and tensors["patch_embed.proj.weight"].ndim == 4
 
 
-def read(tensors: dict[str, Tensor], told: LoadHints) -> ModelSpec:
-    """An encoder, with its head where the file has one."""
+def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
+    """An encoder, with the head if the file has one."""
     table_1ND = tensors["pos_embed"]
-    hparams, weights = image_encoder(tensors, told, slices_positions=torch.zeros_like(table_1ND[:, :1]))
-    hparams |= {"pool": "mean" if "fc_norm.weight" in tensors else "cls", **classes_of(tensors)}
-    return ModelSpec("Classifier", hparams, renamed(weights, RENAMES))
+    hparams, weights = image_encoder(tensors, hints, slices_positions=torch.zeros_like(table_1ND[:, :1]))
+    hparams["pool"] = "mean" if "fc_norm.weight" in tensors else "cls"
+    return classifier_spec(hparams, rename_prefixes(weights, RENAMES))
 
 
 def image_encoder(
-    tensors: dict[str, Tensor], told: LoadHints, slices_positions: Tensor, cube_frames: int | None = None
+    tensors: dict[str, Tensor], hints: LoadHints, slices_positions: Tensor, cube_frames: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and weights of a video encoder made of an image encoder.
 
     Args:
         tensors: the image encoder, by timm's names.
-        told: frames above 1 ask for a clip.
-        slices_positions: (1, 1 or time slices, D), what is added to the positions of each slice.
+        hints: the number of frames of a clip, and what the file does not state.
+        slices_positions: (1, 1 or time slices, D), added to the positions of each slice.
         cube_frames: of the video encoder; None: 2 for clips, 1 for images.
     """
-    width, patch = embedding_of(tensors, "patch_embed.proj.weight", told)
-    frames = told.frames or 1
+    shape = encoder_shape(tensors, hints)
+    frames = hints.frames or 1
     cube_frames = cube_frames or min(frames, 2)
     table_1ND = tensors["pos_embed"]
-    depth = depth_of(tensors, "blocks.")
     hparams = {
-        "size": size_name(width, depth),
+        "size": size_name(shape["width"], shape["depth"]),
         "frames": frames,
-        "image_size": told.image_size or isqrt(table_1ND.shape[1] - 1) * patch,
+        "image_size": hints.image_size or isqrt(table_1ND.shape[1] - 1) * shape["patch"],
         "position": "separable",
         "bias": "qkv",
         "cls_token": True,
-        "width": width,
-        "depth": depth,
-        "num_heads": heads_of(width, told),
-        "mlp_ratio": mlp_ratio_of(width, len(tensors["blocks.0.mlp.fc1.weight"])),
-        "patch": patch,
         "cube_frames": cube_frames,
+        **shape,
     }
     kernel = tensors["patch_embed.proj.weight"][:, :, None]
     weights = {name: value for name, value in tensors.items() if name != "pos_embed"} | {
@@ -91,10 +75,10 @@ def image_encoder(
 
 def write(model: nn.Module) -> dict[str, Tensor]:
     """The weights of an image classifier (clips of one frame) under timm's names."""
-    weights = renamed(dict(model.state_dict()), turned(RENAMES))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(RENAMES))
     kernel = weights["patch_embed.proj.weight"]
     places, slices = weights.pop("pos_embed_spatial"), weights.pop("pos_embed_temporal")
     if kernel.shape[2] != 1 or slices.shape[1] != 1:
-        raise ValueError("timm's transformers take images: only an encoder of one frame can be written for it")
+        raise ValueError("timm's transformers take images: only an encoder of clips of one frame can be written")
     table = torch.cat([weights.pop("pos_embed_class"), places + slices], dim=1)
     return weights | {"patch_embed.proj.weight": kernel[:, :, 0].clone(), "pos_embed": table}
