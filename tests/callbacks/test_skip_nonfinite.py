@@ -169,7 +169,7 @@ def test_checks_that_are_not_read_yet_are_counted_in_a_checkpoint(tmp_path):
 def test_its_key_in_checkpoints_is_that_of_version_0_1(tmp_path):
     train(tmp_path, GOOD, SkipNonFiniteSteps(), LastCheckpoint())
     saved = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
-    assert saved["callbacks"]["FiniteSteps"] == {"skipped": 0, "in_a_row": 0, "rolled_back": 0}
+    assert saved["callbacks"]["SkipNonFiniteSteps"] == {"skipped": 0, "in_a_row": 0, "rolled_back": 0}
 
 
 def test_wrong_settings_are_refused():
