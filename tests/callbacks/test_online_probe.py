@@ -59,6 +59,7 @@ def train(videos, folder, *callbacks, workers=0, **data_settings):
     return trainer, model, data
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_same_weights_and_random_state(videos, tmp_path):
     _, plain, _ = train(videos, tmp_path)
     state = torch.get_rng_state()
@@ -102,6 +103,7 @@ class Outage(lightning.Callback):
         return WAIT_FOR(folder, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreachable_folder_is_waited_for(workers, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(storage_retry, "POLL_SECONDS", 0.05)
@@ -163,6 +165,7 @@ def test_one_line_of_a_recipe_is_enough(one_process):
     assert logged[-1].value == pytest.approx(metrics["probe/top1"], abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_find_what_one_finds(strategy, one_process, videos, tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)

@@ -71,6 +71,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "pictures" / "numbers.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_an_image_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
     logger = TensorBoardLogger(tmp_path / "tb")

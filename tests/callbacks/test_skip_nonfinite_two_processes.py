@@ -16,6 +16,8 @@ from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.training.checkpointing import LastCheckpoint
 from vmae_zoo.training.fsdp2 import FSDP2Strategy, shard
 
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 class Line(lightning.LightningModule):
     def __init__(self):
         super().__init__()

@@ -12,6 +12,8 @@ import json, os, signal
 from pathlib import Path
 from lightning import Callback
 
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 
 class Diary(Callback):
     '''Writes down each batch; tells only the last process to end.'''

@@ -220,6 +220,7 @@ def test_without_its_disk_an_index_returns_nothing_and_recovers(small_set, tmp_p
     assert index.lookup(*identity)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_warns_if_the_index_changed(small_set, tmp_path, capfd, monkeypatch):
     root = tmp_path / "videos"
     shutil.copytree(small_set, root)

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 from vmae_zoo.methods import MoCoV3
 from vmae_zoo.training.fsdp2 import FSDP2Strategy
 
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 class Watch(lightning.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         losses.append(outputs["loss"].item())
