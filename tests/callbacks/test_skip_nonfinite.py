@@ -6,6 +6,7 @@ import lightning
 import pytest
 import torch
 from lightning import Callback
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks.skip_nonfinite import FILE, DivergedError, SkipNonFiniteSteps
@@ -48,17 +49,7 @@ class Seen(Callback):
 
 def train(folder, rows, *callbacks, model=None, **settings):
     data = [{"video": torch.tensor(row), "index": torch.tensor(index)} for index, row in enumerate(rows)]
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=any(isinstance(callback, LastCheckpoint) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        **settings,
-    )
+    trainer = quiet_trainer(folder, *callbacks, max_epochs=1, **settings)
     model = model or Line()
     trainer.fit(model, DataLoader(data, batch_size=1))
     return model, trainer
