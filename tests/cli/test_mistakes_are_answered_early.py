@@ -8,6 +8,9 @@ import pytest
 LARGE = {"torch", "lightning", "torchvision", "timm", "torchmetrics", "jsonargparse"}
 
 COMMANDS = [  # arguments, exit code, part of the output
+    (["list"], 0, "videomae_base.k400-1600"),
+    (["pull", "videomae_bas.k400-1600"], 1, "videomae_base.k400-1600"),
+    (["push", "nope.ckpt", "org/model"], 1, "nope.ckpt"),
     (["recipes"], 0, "recipes/videomae.yaml"),
     (["runs", "nope"], 1, "nope"),
     (["index", "nope"], 1, "nope"),
