@@ -7,13 +7,12 @@ import torch
 from tests.small_run import SMALL_RUN
 from tests.two_processes import started
 
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 DIARY = """
 import json, os, signal
 from pathlib import Path
 from lightning import Callback
-
-pytestmark = pytest.mark.slow  # several processes, or thousands of clips
-
 
 class Diary(Callback):
     '''Writes down each batch; tells only the last process to end.'''
