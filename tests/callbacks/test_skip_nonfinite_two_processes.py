@@ -6,6 +6,8 @@ import pytest
 import torch
 from tests.two_processes import started
 
+pytestmark = pytest.mark.slow  # several processes
+
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -15,8 +17,6 @@ from vmae_zoo.callbacks.ema import EMA
 from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 from vmae_zoo.training.checkpointing import LastCheckpoint
 from vmae_zoo.training.fsdp2 import FSDP2Strategy, shard
-
-pytestmark = pytest.mark.slow  # several processes, or thousands of clips
 
 class Line(lightning.LightningModule):
     def __init__(self):

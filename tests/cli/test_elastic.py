@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from tests.small_run import SMALL_RUN
 from tests.two_processes import started
 
-pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+pytestmark = pytest.mark.slow  # several processes
 
 DIARY = """
 import json, os, signal
 from pathlib import Path
 from lightning import Callback
+
 
 class Diary(Callback):
     '''Writes down each batch; tells only the last process to end.'''

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from tests.two_processes import started
+
+pytestmark = pytest.mark.slow  # several processes
 
 SCRIPT = """
 import json, sys
@@ -11,8 +14,6 @@ import lightning, torch
 from torch.utils.data import DataLoader
 from vmae_zoo.methods import MoCoV3
 from vmae_zoo.training.fsdp2 import FSDP2Strategy
-
-pytestmark = pytest.mark.slow  # several processes, or thousands of clips
 
 class Watch(lightning.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
