@@ -190,7 +190,8 @@ def output_order(orders: Sequence[Order | None], held: Sequence[bool]) -> list[i
     """
     if all(order is not None for order in orders):
         return sorted(range(len(orders)), key=lambda number: orders[number] or (0, 0))
-    output, waiting = [], None
+    output: list[int] = []
+    waiting: int | None = None
     for number, wait in enumerate(held):
         if wait:
             output += [] if waiting is None else [waiting]
