@@ -241,7 +241,7 @@ def test_a_resumed_run_warns_if_the_index_changed(small_set, tmp_path, capfd, mo
 HEALTHY = {
     **{f"vfr.{kind}": {"frames": 77, "times": [40 * k for k in range(40)] + [1600 + 280 * k for k in range(1, 38)]}
        for kind in ("mkv", "flv", "m2ts", "mp4")},
-    "recorder.webm": {"codec": "libvpx", "frames": 60, "times": [75 * k + 31 * k % 40 for k in range(60)], "rate": 1000},
+    "recorder.webm": {"codec": "libvpx", "frames": 60, "times": [75 * k + 31 * k % 40 for k in range(60)]},
     "offset.mkv": {"frames": 60, "times": [10_000 + 40 * k for k in range(60)]},
     "program.mpg": {"codec": "mpeg2video", "options": {"bf": "2"}, "frames": 60},
 }  # fmt: skip
