@@ -18,6 +18,8 @@ COMMANDS = [  # arguments, exit code, part of the output
     (["cache", "nope", "copy"], 1, "nope"),
     (["extract", "--checkpoint", "nope", "--root", "nope", "--out", "features"], 1, "nope"),
     (["knn", "--checkpoint", "nope", "--data", "recipes/data/hmdb52.yaml"], 1, "hmdb52.yaml"),
+    (["knn", "--checkpoint", "videomae_base.k401-1600", "--data", "recipes/data/demo.yaml"], 1, "k400-1600"),
+    (["export", "--checkpoint", "nope.ckpt", "--out", "model.pt2"], 1, "nope.ckpt"),
     (["linear-probe", "--checkpoint", "nope", "--data", "nope.yaml", "--clips", "0"], 1, "--clips"),
     (["reconstruct", "--checkpoint", "nope", "--video", "nope.mp4", "--out", "pictures"], 1, "nope.mp4"),
     (["masks", "--recipe", "recipes/videmae.yaml", "--video", "nope.mp4", "--out", "m.png"], 1, "videmae"),

@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     check_videos([args.video])
     from vmae_zoo.cli.lightning_cli import SettingsCLI
     from vmae_zoo.cli.log_filters import filter_logs
+    from vmae_zoo.methods.base import MaskedMethod
     from vmae_zoo.methods.moco_v3 import MoCoV3
     from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_split, token_ids
     from vmae_zoo.viz.picture import contact_sheet
-    from vmae_zoo.viz.reconstruction import check_method
     from vmae_zoo.viz.views import read_views, show_views
 
     filter_logs()
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(cli.model, MoCoV3):
         panel, ids = show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed)), {}
     else:
-        method = check_method(cli.model)
+        method = cli.model
+        if not isinstance(method, MaskedMethod):
+            raise ValueError(f"{type(method).__name__} is not a masked method: it has no masks to draw")
         batch = read_batch(method, [args.video], args.seed)
         split = method.sample_mask(batch)
         panel, ids = show_split(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
