@@ -157,12 +157,6 @@ def test_checks_that_are_not_read_yet_are_counted_in_a_checkpoint(tmp_path):
     assert states.states[-1] == {"skipped": 3, "in_a_row": 2, "rolled_back": 0}
 
 
-def test_its_key_in_checkpoints_is_that_of_version_0_1(tmp_path):
-    train(tmp_path, GOOD, SkipNonFiniteSteps(), LastCheckpoint())
-    saved = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
-    assert saved["callbacks"]["SkipNonFiniteSteps"] == {"skipped": 0, "in_a_row": 0, "rolled_back": 0}
-
-
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="patience"):
         SkipNonFiniteSteps(patience=0)
