@@ -1,4 +1,4 @@
-"""Processes of one run as torchrun starts them, but forked from one that has imported everything already."""
+"""Processes of one run with the environment of torchrun, forked from a process that has the imports."""
 
 import multiprocessing
 import os
@@ -13,14 +13,14 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 
 def started(program: str | Path, *arguments: object, folder: Path, processes: int = 2, code: int = 0) -> str:
-    """What the processes of a run printed; the test fails where one ends otherwise than expected.
+    """Output of the processes of a run; an assertion fails unless all end with the expected exit code.
 
     Args:
-        program: a script's file, or the name of a module.
-        arguments: of the program.
-        folder: to run in.
-        processes: how many; with one, nothing tells it that it is of several.
-        code: that all are to end with.
+        program: file of a script, or name of a module.
+        arguments: arguments of the program.
+        folder: working directory.
+        processes: number of processes; a single one gets no variables of torchrun.
+        code: expected exit code.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -30,29 +30,30 @@ def started(program: str | Path, *arguments: object, folder: Path, processes: in
     logs = [folder / f"log-{port}-{rank}.txt" for rank in range(processes)]
     running = []
     for rank, log in enumerate(logs):
-        told = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": processes}
-        told |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        told |= {"TORCHELASTIC_RUN_ID": port, "TORCHELASTIC_USE_AGENT_STORE": False}
-        given = {name: str(value) for name, value in told.items()} if processes > 1 else {}
-        running.append(context.Process(target=_run, args=(program, list(map(str, arguments)), folder, log, given)))
+        torchrun = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": processes}
+        torchrun |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        torchrun |= {"TORCHELASTIC_RUN_ID": port, "TORCHELASTIC_USE_AGENT_STORE": False}
+        environment = {name: str(value) for name, value in torchrun.items()} if processes > 1 else {}
+        given = (program, list(map(str, arguments)), folder, log, environment)
+        running.append(context.Process(target=_run, args=given))
         running[-1].start()
     for process in running:
         process.join(300)
         if process.exitcode is None:
             process.kill()
-    said = "\n".join(log.read_text() for log in logs)
-    assert [process.exitcode for process in running] == [code] * processes, said[-6000:]
-    return said
+    output = "\n".join(log.read_text() for log in logs)
+    assert [process.exitcode for process in running] == [code] * processes, output[-6000:]
+    return output
 
 
-def _run(program: str | Path, arguments: list[str], folder: Path, log: Path, given: dict[str, str]) -> None:
+def _run(program: str | Path, arguments: list[str], folder: Path, log: Path, environment: dict[str, str]) -> None:
     target = os.open(log, os.O_WRONLY | os.O_CREAT)
     os.dup2(target, 1)
     os.dup2(target, 2)
-    sys.stdout.reconfigure(line_buffering=True)  # in the order of what standard error says
+    sys.stdout.reconfigure(line_buffering=True)  # in the order of standard error
     os.chdir(folder)
-    os.environ.update(given)
-    rank_zero_only.rank = int(given.get("RANK", 0))  # Lightning asks the environment when it is imported
+    os.environ.update(environment)
+    rank_zero_only.rank = int(environment.get("RANK", 0))  # Lightning reads the variable at import
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)

@@ -16,7 +16,7 @@ def resource(name: str) -> Path:
         if (home / name).exists():
             return home / name
     raise FileNotFoundError(
-        f"{name} is not beside the package ({_HOMES[0]}): `pip install --force-reinstall --no-deps vmae-zoo` mends it"
+        f"{name} is missing beside {_HOMES[0]}: repair by `pip install --force-reinstall --no-deps vmae-zoo`"
     )
 
 

@@ -18,6 +18,7 @@ def sources(tmp_path_factory):
     return [write_video(folder / name, moving_pattern(40, 48, 64), **KINDS[name]) for name in SOME]
 
 
+@pytest.mark.slow
 def test_index_and_training_agree_with_a_plain_decode(sources, tmp_path):
     files, growth = examine(sources, tmp_path, 3 * len(WAYS))
     tried = set(WAYS) - ({"no permission"} if os.access("/", os.W_OK) else set())

@@ -10,6 +10,7 @@ from benchmarks.fault_injection import NotPossibleError
 from benchmarks import fault_scenarios, faults
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no kill -9, no fork server")
 def test_two_kills_change_nothing(tmp_path):
     harness = FaultHarness(tmp_path, {"trainer.max_steps": 16, "trainer.limit_val_batches": 0})

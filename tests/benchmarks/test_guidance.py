@@ -89,6 +89,7 @@ def test_scenes_move_their_texture_with_the_person(archive):
     assert np.array_equal(bend.video[3][~bend.person[3]], pictures[1][3][~bend.person[3]])
 
 
+@pytest.mark.slow
 def test_the_command_measures_and_writes(command, tmp_path, archive, videos, capsys):
     out = tmp_path / "guidance.json"
     arguments = ["follow", "cost", "--clips", str(videos), "--silhouettes", str(archive), "--raft-limit", "0"]

@@ -3,10 +3,13 @@
 import json
 import mmap
 
+import pytest
 from benchmarks.memory import grow, resident
 from benchmarks.sample_videos import KINDS, moving_pattern, write_video
 
 from benchmarks import memory
+
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
 
 
 def test_a_worker_does_not_grow_over_200_clips(tmp_path):

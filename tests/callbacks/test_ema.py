@@ -3,6 +3,7 @@
 import lightning
 import pytest
 import torch
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmae_zoo.callbacks.ema import EMA
@@ -34,15 +35,12 @@ class Line(lightning.LightningModule):
 
 
 def train(folder, *callbacks, epochs=1, resume=None, **settings):
-    trainer = lightning.Trainer(
-        accelerator="cpu",
+    trainer = quiet_trainer(
+        folder,
+        *callbacks,
+        LastCheckpoint(every_n_steps=3),
         max_epochs=epochs,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
-        default_root_dir=folder,
-        callbacks=[*callbacks, LastCheckpoint(every_n_steps=3)],
         **settings,
     )
     module = Line()
@@ -125,15 +123,7 @@ def test_load_pretrained_takes_the_average(tmp_path):
     method = VideoMAE(**small, decoder_width=16, decoder_depth=1, decoder_num_heads=2, lr=1e-2, warmup_steps=1)
     clips = [{"video": torch.full((3, 4, 32, 32), n, dtype=torch.uint8), "key": torch.tensor(n)} for n in range(4)]
     ema = EMA(0.5)
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_steps=4,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[ema, LastCheckpoint()],
-    )
+    trainer = quiet_trainer(tmp_path, ema, LastCheckpoint(), max_steps=4)
     trainer.fit(method, DataLoader(clips, batch_size=1))
     encoder = vmae_zoo.load_pretrained(tmp_path / "checkpoints/last.ckpt")
     assert ema._average_model is not None

@@ -9,6 +9,7 @@ import lightning
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.quiet_trainer import quiet_trainer
 from tests.two_processes import started
 
 from vmae_zoo.callbacks import OnlineProbe
@@ -47,18 +48,15 @@ def videos(tmp_path_factory, encode) -> Path:
 def train(videos, folder, *callbacks, workers=0, **data_settings):
     torch.manual_seed(0)
     model = Classifier(**SMALL, **CLIP, image_size=32, drop_path=0.3, head_dropout=0.2)
-    saved = any(isinstance(one, LastCheckpoint) for one in callbacks)
-    trainer = lightning.Trainer(
-        accelerator="cpu", max_steps=4, logger=False, enable_checkpointing=saved, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0, default_root_dir=folder,
-        callbacks=list(callbacks),
-    )  # fmt: skip
+    limits = {"max_steps": 4, "limit_val_batches": 0, "use_distributed_sampler": False}
+    trainer = quiet_trainer(folder, *callbacks, **limits)
     settings = {**CLIP, "size": 32, "batch_size": 4, "max_bad_share": 0.5, **data_settings}
     data = ClipDataModule(str(videos), **settings, workers=workers)
     trainer.fit(model, datamodule=data)
     return trainer, model, data
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_same_weights_and_random_state(videos, tmp_path):
     _, plain, _ = train(videos, tmp_path)
     state = torch.get_rng_state()
@@ -102,6 +100,7 @@ class Outage(lightning.Callback):
         return WAIT_FOR(folder, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreachable_folder_is_waited_for(workers, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(storage_retry, "POLL_SECONDS", 0.05)
@@ -130,10 +129,7 @@ def test_data_without_labels_is_not_probed(videos, tmp_path):
     model = Classifier(classes=["a", "b"], **SMALL, **CLIP, image_size=32)
     model.setup = lambda stage: None
     model.training_step = lambda batch, batch_idx: model(model.normalize(batch["video"])).square().mean()
-    trainer = lightning.Trainer(
-        accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=tmp_path, callbacks=[probe],
-    )  # fmt: skip
+    trainer = quiet_trainer(tmp_path, probe, max_steps=1)
     with pytest.warns(UserWarning, match="online_probe is disabled"):
         trainer.fit(model, datamodule=flat)
     assert "probe/top1" not in trainer.callback_metrics
@@ -163,6 +159,7 @@ def test_one_line_of_a_recipe_is_enough(one_process):
     assert logged[-1].value == pytest.approx(metrics["probe/top1"], abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_find_what_one_finds(strategy, one_process, videos, tmp_path):
     (tmp_path / "small.yaml").write_text(RECIPE)

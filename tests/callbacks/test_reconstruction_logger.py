@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks.reconstruction_logger import ReconstructionLogger, fixed_clips
@@ -50,17 +51,12 @@ def batches(count):
 def train(folder, *callbacks, steps=3, model=None, data=None, **settings):
     torch.manual_seed(0)
     model = model or VideoMAE(**SMALL)
-    trainer = lightning.Trainer(
-        accelerator="cpu",
+    trainer = quiet_trainer(
+        folder,
+        *callbacks,
         max_steps=steps,
-        logger=settings.pop("logger", False),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
         **settings,
     )
     trainer.fit(model, **(data or {"train_dataloaders": DataLoader(batches(steps), batch_size=None)}))
@@ -71,6 +67,7 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "pictures" / "numbers.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_an_image_every_few_steps_and_at_the_end(tmp_path, precision, capsys):
     logger = TensorBoardLogger(tmp_path / "tb")

@@ -6,6 +6,7 @@ import lightning
 import pytest
 import torch
 from lightning import Callback
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks.skip_nonfinite import FILE, DivergedError, SkipNonFiniteSteps
@@ -48,17 +49,7 @@ class Seen(Callback):
 
 def train(folder, rows, *callbacks, model=None, **settings):
     data = [{"video": torch.tensor(row), "index": torch.tensor(index)} for index, row in enumerate(rows)]
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=any(isinstance(callback, LastCheckpoint) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        **settings,
-    )
+    trainer = quiet_trainer(folder, *callbacks, max_epochs=1, **settings)
     model = model or Line()
     trainer.fit(model, DataLoader(data, batch_size=1))
     return model, trainer
@@ -164,12 +155,6 @@ def test_checks_that_are_not_read_yet_are_counted_in_a_checkpoint(tmp_path):
     states = StateAtStepEnd(counter)
     train(tmp_path, [BAD, GOOD[0], BAD, BAD], states, counter)
     assert states.states[-1] == {"skipped": 3, "in_a_row": 2, "rolled_back": 0}
-
-
-def test_its_key_in_checkpoints_is_that_of_version_0_1(tmp_path):
-    train(tmp_path, GOOD, SkipNonFiniteSteps(), LastCheckpoint())
-    saved = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
-    assert saved["callbacks"]["FiniteSteps"] == {"skipped": 0, "in_a_row": 0, "rolled_back": 0}
 
 
 def test_wrong_settings_are_refused():

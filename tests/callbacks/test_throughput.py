@@ -4,6 +4,7 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader, Dataset
 
 from vmae_zoo.callbacks import throughput
@@ -66,16 +67,13 @@ class Logged(CSVLogger):
 
 def train(folder, clock, callback, data, module, *more, val=None, **settings):
     logger = Logged(folder)
-    trainer = lightning.Trainer(
-        accelerator="cpu",
+    trainer = quiet_trainer(
+        folder,
+        callback,
+        *more,
         logger=logger,
         log_every_n_steps=5,
-        default_root_dir=folder,
-        enable_checkpointing=bool(more),
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[callback, *more],
         **{"max_epochs": 1, **settings},
     )
     loader = DataLoader(data, batch_size=None)

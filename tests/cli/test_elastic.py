@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from tests.small_run import SMALL_RUN
 from tests.two_processes import started
+
+pytestmark = pytest.mark.slow  # several processes
 
 DIARY = """
 import json, os, signal

@@ -8,12 +8,22 @@ import pytest
 LARGE = {"torch", "lightning", "torchvision", "timm", "torchmetrics", "jsonargparse"}
 
 COMMANDS = [  # arguments, exit code, part of the output
+    (["list"], 0, "videomae_base.k400-1600"),
+    (["pull", "videomae_bas.k400-1600"], 1, "videomae_base.k400-1600"),
+    (["push", "nope.ckpt", "org/model"], 1, "nope.ckpt"),
     (["recipes"], 0, "recipes/videomae.yaml"),
     (["runs", "nope"], 1, "nope"),
     (["index", "nope"], 1, "nope"),
     (["reencode", "nope", "copy"], 1, "nope"),
     (["cache", "nope", "copy"], 1, "nope"),
     (["extract", "--checkpoint", "nope", "--root", "nope", "--out", "features"], 1, "nope"),
+    (["knn", "--checkpoint", "nope", "--data", "recipes/data/hmdb52.yaml"], 1, "hmdb52.yaml"),
+    (["knn", "--checkpoint", "videomae_base.k401-1600", "--data", "recipes/data/demo.yaml"], 1, "k400-1600"),
+    (["export", "--checkpoint", "nope.ckpt", "--out", "model.pt2"], 1, "nope.ckpt"),
+    (["linear-probe", "--checkpoint", "nope", "--data", "nope.yaml", "--clips", "0"], 1, "--clips"),
+    (["reconstruct", "--checkpoint", "nope", "--video", "nope.mp4", "--out", "pictures"], 1, "nope.mp4"),
+    (["masks", "--recipe", "recipes/videmae.yaml", "--video", "nope.mp4", "--out", "m.png"], 1, "videmae"),
+    (["masks", "--recipe", "recipes/videomae.yaml", "--video", "nope.mp4", "--out", "m.png"], 1, "nope.mp4"),
     (["fit", "-c", "recipes/videmae.yaml"], 1, "recipes/videomae.yaml"),
     (["fit", "-c", "recipes/videomae.yaml", "--model.mask_ratoi", "0.5"], 2, "'mask_ratio'"),
     (["fit", "-c", "recipes/videomae.yaml", "--trainer.max_step=3"], 2, "'trainer.max_steps'"),

@@ -21,6 +21,7 @@ PUBLISHED = {  # millions, as published or as the method descriptions calculate 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_builds_its_model_in_full(name):
     count, _ = count_parameters(RECIPES[name])
@@ -29,6 +30,7 @@ def test_recipe_builds_its_model_in_full(name):
         assert count / 1e6 == pytest.approx(PUBLISHED[name], abs=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["videomae.yaml", "paper/videomae_v2_giant.hybrid-1200.yaml", "paper/arvideo_base.k400-800.yaml"]
 )

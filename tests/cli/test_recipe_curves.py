@@ -11,6 +11,7 @@ from vmae_zoo.resources import resource
 STEPS = 10  # all of them in the warm-up, so that a short run has the rates of the whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mae", "classifier"])  # the quickest; the others go the same way
 def test_the_first_ten_steps_of_a_recipe_end_at_the_loss_on_record(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

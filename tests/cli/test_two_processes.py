@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 
 def test_two_processes_share_one_run_folder(tmp_path, encode):
     for number in range(8):

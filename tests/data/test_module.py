@@ -74,6 +74,7 @@ def test_without_a_global_batch_the_trainers_accumulation_counts(small_set, tmp_
     assert (clips.global_batch, clips.steps_per_epoch, clips.trainer.global_step) == (20, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_workers_change_no_clip(small_set, tmp_path, repeats):
     runs = []

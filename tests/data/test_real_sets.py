@@ -66,6 +66,7 @@ def fit(data: str, root: Path, steps: int, *more: str) -> int:
     return main(["fit", *recipe, *SMALL, *limits, *checks, "--trainer.enable_progress_bar", "false", *more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [hmdb51, ucf101, kinetics400], ids=lambda make: make.__name__)
 def test_a_set_under_its_official_naming_trains_and_validates(make, clips, tmp_path, monkeypatch, caplog):
     line = make(tmp_path / "set", clips / "torchvision")

@@ -87,6 +87,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [{"epochs": 3}, {"epochs": -1, "max_steps": 15}], ids=["epochs", "steps"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_resumed_sees_what_an_uninterrupted_run_sees(small_set, whole, tmp_path, moment, limit):

@@ -80,6 +80,7 @@ def fit(root, tmp_path, *callbacks, checkpoint=None, workers=0, **settings):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("mount_point", [False, True])
 def test_a_run_waits_and_continues_with_the_same_clips(root, tmp_path, workers, mount_point, capfd):

@@ -77,6 +77,7 @@ def test_a_single_frame_does_not_tell_the_class(clips, features, classifier):
     assert accuracy(clips, features, classifier) < 0.22  # chance 0.1, standard error 0.039
 
 
+@pytest.mark.slow
 def test_motion_tells_the_class(clips):
     assert accuracy(clips, motion, LogisticRegression(max_iter=500)) > 0.6
 
@@ -92,6 +93,7 @@ def test_clips_are_quick_to_decode_video_files():
     assert av.video.frame.PictureType.B not in {frame.pict_type for frame in frames}
 
 
+@pytest.mark.slow
 def test_clips_are_the_same_whoever_makes_them(tmp_path):
     make_demo(tmp_path / "one", clips=1, workers=1)
     make_demo(tmp_path / "two", clips=1, workers=4)

@@ -14,7 +14,7 @@ from vmae_zoo.datasets.index import VERSION, find_index
 from vmae_zoo.video.decode import probe
 
 
-def test_an_index_database_of_version_2_is_read(encode, tmp_path):
+def test_an_index_database_of_version_3_is_read(encode, tmp_path):
     video = encode(tmp_path / "a/clip.mp4", frames=6, gop=3)
     status, info = video.stat(), probe(video)
     pts = np.array([0, 512, 1024, 1536, 2048, 2560])
@@ -30,10 +30,10 @@ def test_an_index_database_of_version_2_is_read(encode, tmp_path):
     file = ("a/clip.mp4", status.st_size, status.st_mtime_ns, "0" * 32)
     row = (*file, "odd", '["variable frame rate"]', 0.24, json.dumps(fields), packed)
     connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.commit()
     connection.close()
-    assert VERSION == 2
+    assert VERSION == 3
     index = find_index(tmp_path)
     known, packets = index.lookup(str(video), status.st_size, status.st_mtime_ns)
     assert known == info

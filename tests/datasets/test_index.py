@@ -220,6 +220,7 @@ def test_without_its_disk_an_index_returns_nothing_and_recovers(small_set, tmp_p
     assert index.lookup(*identity)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_warns_if_the_index_changed(small_set, tmp_path, capfd, monkeypatch):
     root = tmp_path / "videos"
     shutil.copytree(small_set, root)
@@ -235,3 +236,26 @@ def test_a_resumed_run_warns_if_the_index_changed(small_set, tmp_path, capfd, mo
     make_index(root, workers=1, progress=False)
     with pytest.warns(UserWarning, match="the videos changed: the checkpoint was made with index"):
         assert main([*fit, "--trainer.max_steps", "4", "--ckpt_path", "last"]) == 0
+
+
+HEALTHY = {
+    **{f"vfr.{kind}": {"frames": 77, "times": [40 * k for k in range(40)] + [1600 + 280 * k for k in range(1, 38)]}
+       for kind in ("mkv", "flv", "m2ts", "mp4")},
+    "recorder.webm": {"codec": "libvpx", "frames": 60, "times": [75 * k + 31 * k % 40 for k in range(60)]},
+    "offset.mkv": {"frames": 60, "times": [10_000 + 40 * k for k in range(60)]},
+    "program.mpg": {"codec": "mpeg2video", "options": {"bf": "2"}, "frames": 60},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_files_of_a_variable_rate_or_a_late_start_are_not_damaged(name, encode, tmp_path):
+    found = audit(encode(tmp_path / name, **HEALTHY[name]))
+    expected = ("odd", ("variable frame rate",)) if name.startswith(("vfr", "recorder")) else ("good", ())
+    assert (found.verdict, found.reasons) == expected
+    assert found.info == probe(tmp_path / name)
+
+
+def test_a_variable_rate_file_that_ends_early_is_damaged(encode, tmp_path):
+    whole = encode(tmp_path / "whole.mkv", **HEALTHY["vfr.mkv"]).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    assert audit(tmp_path / "cut.mkv").verdict == "damaged"

@@ -107,6 +107,7 @@ def test_copies_of_a_row_have_keys_of_their_own_and_epochs_take_turns(roots, tmp
         assert {name: names.count(name) for name in names} == {"one": 22, "two": 44, "mine": 2}
 
 
+@pytest.mark.slow
 def test_resumes_with_other_workers_and_batches(roots, tmp_path):
     def data(**settings):
         return ClipDataModule(str(roots), sources=MIX, global_batch=4, **{**SMALL, **settings})

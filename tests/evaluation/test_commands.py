@@ -35,6 +35,7 @@ def call(place, tmp_path, subcommand, *more):
     return main([subcommand, *common, *data, *more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subcommand", ["linear-probe", "attentive-probe", "knn"])
 def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_path, capsys, monkeypatch):
     more = ["--epochs", "3"] if subcommand == "attentive-probe" else []

@@ -110,6 +110,7 @@ def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):
     assert "c.ckpt is a file: name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pt2", "onnx"])
 @pytest.mark.parametrize("kind", ["encoder", "classifier", "divided"])
 def test_exported_programs_equal_the_model(form, kind, place, tmp_path):

@@ -103,6 +103,7 @@ def expected_probabilities(model, path):
     return logits.double().softmax(1).mean(0).numpy()
 
 
+@pytest.mark.slow
 def test_probabilities_over_clips_and_crops_are_those_of_transformers(place, monkeypatch):
     root, run, state = place
     kept, write = [], VideoPredictions.write_csv
@@ -138,6 +139,7 @@ def test_results_lie_in_the_folder_of_the_run(place, tmp_path, monkeypatch):
     assert json.loads((run / "summary.json").read_text())["state"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["test", "predict"])
 def test_what_is_no_checkpoint_of_a_classifier_is_told(verb, place, tmp_path, capsys):
     root, _, state = place

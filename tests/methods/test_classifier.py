@@ -3,10 +3,10 @@
 import csv
 from pathlib import Path
 
-import lightning
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
@@ -114,19 +114,12 @@ class Data(VideoDataModule):
     predict_dataloader = test_dataloader
 
 
-def trainer(folder, **settings):
-    return lightning.Trainer(
-        accelerator="cpu", default_root_dir=folder, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, **settings,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("run")
     classifier = Classifier(**TINY, lr=3e-3, min_lr=0.0, warmup_steps=2, layer_decay=1.0, erase=0.0)
-    run = trainer(folder, max_epochs=12, max_steps=48)
+    run = quiet_trainer(folder, max_epochs=12, max_steps=48)
     run.fit(classifier, datamodule=Data())
     run.save_checkpoint(folder / "last.ckpt")
     return run, classifier, folder
@@ -149,7 +142,7 @@ def test_it_learns_and_its_checkpoint_has_the_classes(trained, tmp_path):
 def test_probabilities_of_the_views_are_averaged(trained, tmp_path):
     _, classifier, folder = trained
     data = Data()
-    run = trainer(tmp_path)
+    run = quiet_trainer(tmp_path)
     (metrics,) = run.test(Classifier(**TINY), datamodule=data, ckpt_path=folder / "last.ckpt", verbose=False)
     assert metrics["top1/test"] == 100
     assert metrics["videos/test"] == 12
@@ -165,7 +158,7 @@ def test_probabilities_of_the_views_are_averaged(trained, tmp_path):
 
 def test_predictions_are_a_csv_of_path_label_probability(trained, tmp_path):
     _, _, folder = trained
-    run = trainer(tmp_path)
+    run = quiet_trainer(tmp_path)
     data = Data(classes=[])  # unlabelled videos: the classes are the checkpoint's
     run.predict(Classifier(**TINY), datamodule=data, ckpt_path=folder / "last.ckpt", return_predictions=False)
     rows = list(csv.reader((tmp_path / "predictions.csv").open()))
@@ -178,7 +171,7 @@ def test_predictions_are_a_csv_of_path_label_probability(trained, tmp_path):
 def test_other_classes_are_refused(trained, tmp_path):
     _, _, folder = trained
     with pytest.raises(ValueError, match="left, right, still"):
-        trainer(tmp_path).test(
+        quiet_trainer(tmp_path).test(
             Classifier(classes=["left", "right", "still"], **TINY),
             datamodule=Data(classes=["a", "b", "c"]),
             ckpt_path=folder / "last.ckpt",
@@ -186,7 +179,7 @@ def test_other_classes_are_refused(trained, tmp_path):
     with pytest.raises(ValueError, match="3 classes"):
         Classifier(num_classes=3, **TINY).set_classes(["a", "b"])
     with pytest.raises(ValueError, match=r"data\.layout"):
-        trainer(tmp_path, max_steps=1).fit(Classifier(**TINY), datamodule=Data(classes=[]))
+        quiet_trainer(tmp_path, max_steps=1).fit(Classifier(**TINY), datamodule=Data(classes=[]))
     with pytest.raises(ValueError, match="no classes"):
         Classifier(**TINY)(torch.zeros(1, 3, 16, 32, 32))
 

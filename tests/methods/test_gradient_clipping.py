@@ -3,6 +3,7 @@
 import lightning
 import pytest
 import torch
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.methods import VideoMAE
@@ -36,18 +37,8 @@ def test_the_step_uses_clipped_gradients(tmp_path, precision, algorithm):
     video = torch.randint(0, 256, (3, 2, 3, 4, 32, 32), dtype=torch.uint8)
     data = [{"video": clip, "key": torch.arange(2)} for clip in video]
     norms = Norms()
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        precision=precision,
-        max_steps=3,
-        gradient_clip_val=0.001,
-        gradient_clip_algorithm=algorithm,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[norms],
+    trainer = quiet_trainer(
+        tmp_path, norms, precision=precision, max_steps=3, gradient_clip_val=0.001, gradient_clip_algorithm=algorithm
     )
     trainer.fit(method, DataLoader(data, batch_size=None))
     assert min(norms.before) > 0.01

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from tests.two_processes import started
+
+pytestmark = pytest.mark.slow  # several processes
 
 SCRIPT = """
 import json, sys

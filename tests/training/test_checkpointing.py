@@ -10,6 +10,7 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.training import checkpointing, signals
@@ -32,17 +33,7 @@ class Line(lightning.LightningModule):
 
 
 def train(folder, *callbacks, steps=6, **settings):
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_steps=steps,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        plugins=[AtomicCheckpointIO()],
-        **settings,
-    )
+    trainer = quiet_trainer(folder, *callbacks, max_steps=steps, plugins=[AtomicCheckpointIO()], **settings)
     trainer.fit(Line(), DataLoader(torch.randn(64, 4), batch_size=4))
     return trainer
 

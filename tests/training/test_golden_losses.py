@@ -11,6 +11,7 @@ import lightning
 import pytest
 import torch
 from tests.methods.small import CASES, SMALL
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.methods.registry import CLASS_NAMES, resolve_method
@@ -47,16 +48,7 @@ def clips(method, count=8):
 def losses(name, folder):
     torch.manual_seed(0)
     method, seen = resolve_method(name)(**SMALL, **CASES[name], lr=RATES[name], warmup_steps=3), Losses()
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_steps=STEPS,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=[seen],
-    )
+    trainer = quiet_trainer(folder, seen, max_steps=STEPS)
     trainer.fit(method, DataLoader(list(clips(method)), batch_size=4))
     return seen.values
 

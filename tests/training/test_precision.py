@@ -3,6 +3,7 @@
 import lightning
 import pytest
 import torch
+from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
@@ -26,17 +27,7 @@ def losses(folder, precision):
     clips = [{"video": wave.expand(3, 4, 32, 32).clone(), "key": torch.tensor(n)} for n, wave in enumerate(waves)]
     torch.manual_seed(0)
     method, seen = VideoMAE(**SETTINGS, lr=2e-3, warmup_steps=2), Losses()
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        precision=precision,
-        max_steps=40,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-        callbacks=[seen, SkipNonFiniteSteps()],
-    )
+    trainer = quiet_trainer(folder, seen, SkipNonFiniteSteps(), precision=precision, max_steps=40)
     trainer.fit(method, DataLoader(clips, batch_size=4))
     return torch.tensor(seen.values), method
 

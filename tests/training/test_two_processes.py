@@ -9,6 +9,8 @@ import torch
 from tests.small_run import SMALL_RUN
 from tests.two_processes import started
 
+pytestmark = pytest.mark.slow  # several processes, or thousands of clips
+
 SETTINGS = SMALL_RUN | {
     "trainer.max_epochs": 2,
     "trainer.logger": "false",

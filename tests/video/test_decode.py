@@ -325,3 +325,34 @@ def test_only_the_packets_that_wanted_frames_need_are_decoded(plain):
     sent = [k for k in range(packets.first, packets.last + 1) if not index.disposable[k]]
     assert len(sent) < 12
     assert index.disposable.any()  # B-frames that nothing refers to
+
+
+def swap_times(source: Path, target: Path, pairs: Iterable[int]) -> Path:
+    """Copy a file with the presentation times of these frames and their successors exchanged."""
+    with av.open(str(source)) as old:
+        times = sorted(packet.pts for packet in old.demux(video=0) if packet.pts is not None)
+    new_times = {times[k]: times[k + 1] for k in pairs} | {times[k + 1]: times[k] for k in pairs}
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        copy = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            if packet.pts is not None:
+                packet.pts = new_times.get(packet.pts, packet.pts) + 10_000
+                packet.dts, packet.stream = number, copy  # Matroska does not store it
+                new.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", {"bf": "0"}), ("libx264", {"bf": "2"}), ("libx265", {"x265-params": X265}), ("mpeg4", {"bf": "2"})],
+)
+def test_frames_with_exchanged_times_do_not_depend_on_earlier_reads(codec, options, encode, tmp_path):
+    source = encode(tmp_path / "source.mkv", codec=codec, frames=40, options=options)
+    assert probe(source).seekable
+    path = swap_times(source, tmp_path / "swapped.mkv", [5, 14, 21, 32])
+    count, frames = decode_from_start(path)
+    for position in (6, 5, 14, 15, 21, 22, 32, 33):
+        decode._info.cache_clear()
+        decode._facts.cache_clear()
+        assert_reads(path, [position], frames)
+    assert (probe(path).frames, probe(path).seekable) == (count, False)

@@ -73,11 +73,6 @@ class SkipNonFiniteSteps(Callback, StepFilter):
         self._checks: list[StepCheck] = []
         self._read_at = 0
 
-    @property
-    def state_key(self) -> str:
-        """Key in checkpoints: the name of this class in version 0.1."""
-        return "FiniteSteps"
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Store which clips the step uses."""
         if isinstance(batch, dict) and "index" in batch:

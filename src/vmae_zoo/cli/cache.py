@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     part, parts = part_of(args.shard)
     if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:
-        raise ValueError("--short-side, --workers and --per-shard count from 1, --quality from 1 to 100")
+        raise ValueError("--short-side, --workers and --per-shard must be >= 1, --quality from 1 to 100")
     source, target = args.source.expanduser().absolute(), as_path(args.target)
     if not is_remote(target) and source.is_dir() and target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")

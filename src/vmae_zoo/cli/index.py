@@ -1,11 +1,11 @@
-"""``vmae-zoo index``: what is wrong with the videos of a data set, and where their frames lie."""
+"""``vmae-zoo index``: damage in the videos of a data set, and the positions of their frames."""
 
 import argparse
 import json
 from collections import Counter
 from pathlib import Path
 
-SHOWN = 20  # damaged files named on the screen
+SHOWN = 20  # damaged files printed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit, and print a table of what was found."""
+    """Check the videos and print a table of the results."""
     from vmae_zoo.datasets.index import excluded_verdicts
     from vmae_zoo.datasets.make_index import make_index
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if not root.exists():
         raise ValueError(f"{root} does not exist: give the folder of the videos")
     if args.workers is not None and args.workers < 1:
-        raise ValueError(f"--workers {args.workers}: it counts from 1")
+        raise ValueError(f"--workers {args.workers}: must be >= 1")
     index, read = make_index(root, args.workers)
     verdicts = index.verdicts()
     counts = Counter(verdict for verdict, *_ in verdicts.values())

@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_masks, token_ids
     from vmae_zoo.viz.picture import contact_sheet
-    from vmae_zoo.viz.reconstruction import check_method
     from vmae_zoo.viz.views import read_views, show_views
 
     filter_logs()
@@ -56,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(cli.model, MoCoV3):
         panels, ids = [show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed))], {}
     else:
-        method = cli.model if isinstance(cli.model, MaskedMethod) else check_method(cli.model)
+        method = cli.model
+        if not isinstance(method, MaskedMethod):
+            raise ValueError(f"{type(method).__name__} is not a masked method: it has no masks to draw")
         batch = read_batch(method, [args.video], args.seed)
         split = method.sample_mask(batch)
         panels, ids = show_masks(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)

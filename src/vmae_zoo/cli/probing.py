@@ -114,10 +114,13 @@ class ProbeInputs(NamedTuple):
 
 
 def open_inputs(args: argparse.Namespace) -> ProbeInputs:
-    """Check the arguments, cheap ones first, then load the encoder."""
+    """Check the arguments, first those that need no large imports, then load the encoder."""
+    from vmae_zoo.resources import find_recipe
+
     check_counts(args)
-    catalogs = [open_data(args, split) for split in args.splits or [None]]
+    find_recipe(args.data)
     check_checkpoint(args)
+    catalogs = [open_data(args, split) for split in args.splits or [None]]
     return ProbeInputs(catalogs, load_checkpoint(args), device_of(args))
 
 

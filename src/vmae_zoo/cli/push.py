@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmae_zoo.cli.checkpoint_option import add_method
+from vmae_zoo.cli.checkpoint_option import add_method, check_checkpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upload, and print the commit."""
-    from vmae_zoo.zoo.safe_load import read_json
-    from vmae_zoo.zoo.upload import push
-
     for file in (*args.metrics, *filter(None, (args.recipe, args.picture))):
         if not file.is_file():
             raise ValueError(f"{file}: no such file")
+    check_checkpoint(args)
+    from vmae_zoo.zoo.safe_load import read_json
+    from vmae_zoo.zoo.upload import push
+
     commit = push(
         args.checkpoint,
         args.repo,

@@ -1,6 +1,6 @@
 """``vmae-zoo recipes``.
 
-What can be run without writing a file, and ``vmae-zoo recipes check``, whether all of it works.
+Lists the recipes of the package; ``vmae-zoo recipes check`` builds each and takes a step.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each recipe with what it is and what was published about it, or check them."""
+    """Print each recipe with its description and published result, or check the recipes."""
     if args.action == "check":
         return run_check(args)
     folder = resource("recipes")
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Check recipes, one line each; 1 where one fails."""
+    """Check recipes, one line each; 1 if one fails."""
     from vmae_zoo.cli.recipe_check import check
 
     rows = []

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
     if min(args.short_side, args.workers or 1) < 1:
-        raise ValueError("--short-side and --workers count from 1")
+        raise ValueError("--short-side and --workers must be >= 1")
     part, parts = part_of(args.shard)
     todo, done = jobs_of(source, target, part, parts)
     gains = []

@@ -1,4 +1,4 @@
-"""``vmae-zoo runs``: the runs below a folder, newest last, and where each stands."""
+"""``vmae-zoo runs``: the runs below a folder with their state, newest last."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read(summary: Path) -> dict[str, Any]:
-    """What a run's summary says of it."""
+    """State, steps, losses and checkpoint of a run, from its summary."""
     keys = json.loads(summary.read_text())
     losses = {name: value for name, value in keys.get("metrics", {}).items() if name.startswith("loss/")}
     checkpoint = summary.parent / LAST

@@ -6,7 +6,7 @@ import re
 
 def add_shard(parser: argparse.ArgumentParser) -> None:
     """Add the argument."""
-    parser.add_argument("--shard", metavar="I/N", help="do part I (from 0) of N: a job array does all of them")
+    parser.add_argument("--shard", metavar="I/N", help="process part I of N only, I from 0 to N - 1 (for job arrays)")
 
 
 def part_of(given: str | None) -> tuple[int, int]:

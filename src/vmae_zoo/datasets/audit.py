@@ -10,9 +10,12 @@ import numpy as np
 
 from vmae_zoo.video.decode import VideoError, VideoInfo, open_video
 from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
+from vmae_zoo.video.frame_conversion import display_matrix, is_mirrored, rotation_of, swaps_axes
 from vmae_zoo.video.packet_index import PacketIndex, read_packet_index
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
+
+FIXED_RATE = ("mpeg1video", "mpeg2video")  # codecs; in MPEG streams, all others may have a variable rate
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class _Decoded:
     times: list[int | None]  # presentation time of each frame
     sizes: Counter[tuple[int, int]]
     corrupt_frames: int
-    rotation: int
+    matrix: np.ndarray | None  # of the display
+    corrupt_packets: int
     error: str
     messages: list[str]  # of FFmpeg, about damage
     seconds: float
@@ -88,13 +92,15 @@ def _decode(path: Path) -> _Decoded:
     with capture_damage() as messages, open_video(str(path)) as (container, stream):
         times: list[int | None] = []
         sizes: Counter[tuple[int, int]] = Counter()
-        corrupt, rotation, reason = 0, 0, ""
+        corrupt, corrupt_packets, matrix, reason = 0, 0, None, ""
         try:
-            for frame in container.decode(stream):
-                rotation = rotation if times else frame.rotation
-                times.append(frame.pts)
-                sizes[frame.height, frame.width] += 1
-                corrupt += frame.is_corrupt
+            for packet in container.demux(stream):
+                corrupt_packets += packet.is_corrupt
+                for frame in packet.decode():
+                    matrix = matrix if times else display_matrix(frame)
+                    times.append(frame.pts)
+                    sizes[frame.height, frame.width] += 1
+                    corrupt += frame.is_corrupt
         except av.FFmpegError as error:
             reason = error.strerror or str(error)
         if not times and not reason:
@@ -107,7 +113,8 @@ def _decode(path: Path) -> _Decoded:
             times=times,
             sizes=sizes,
             corrupt_frames=corrupt,
-            rotation=rotation,
+            matrix=matrix,
+            corrupt_packets=corrupt_packets,
             error=reason,
             messages=messages,
             seconds=seconds,
@@ -134,9 +141,9 @@ def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditRe
     info = None
     if found.times:
         height, width = next(iter(found.sizes))
-        if found.rotation % 180:
+        if swaps_axes(found.matrix):
             height, width = width, height
-        frames, rotation = len(found.times), found.rotation
+        frames, rotation = len(found.times), rotation_of(found.matrix)
         info = VideoInfo(frames, height, width, found.rate, found.codec, rotation, index is not None)
     verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
     reasons = (*damaged, *concealed, *odd)
@@ -159,18 +166,32 @@ def _damage(found: _Decoded, packets: int | None, index: PacketIndex | None) -> 
         reasons.append(f"the frame size changes ({len(found.sizes)} sizes)")
     if packets is not None:
         reasons.append(f"the file ends early ({packets} of {found.header_frames} packets are there)")
-    elif not found.header_frames and found.only_stream and frames < 0.9 * found.seconds * found.rate - 2:
-        seconds = f"{found.seconds:.1f} s at {found.rate:.4g} a second"
-        reasons.append(f"the file ends early ({frames} frames of {seconds})")
-    if found.container.startswith("mpeg") and _uneven(found.times, found.time_step) and _gap(found.times):
-        reasons.append("frames are lost (a gap in time)")  # MPEG program streams have a fixed rate
+    elif not found.header_frames and found.only_stream and _ends_early(found):
+        reasons.append(f"the file ends early ({found.seconds:.1f} s are stated)")
+    if _fixed_rate(found) and _gap(found.times):
+        reasons.append("frames are lost (a gap in time)")
     return reasons
+
+
+def _fixed_rate(found: _Decoded) -> bool:
+    return found.codec in FIXED_RATE and found.container.startswith("mpeg")
+
+
+def _ends_early(found: _Decoded) -> bool:
+    """Whether the last frame is well before the end that the header states, counted from 0 or from the first frame."""
+    times = np.sort(_known(found.times)) * found.time_step
+    if len(times) < 2 or not found.time_step:
+        return False
+    reach = max(times[-1], times[-1] - times[0]) + np.diff(times).max()  # the last frame may last as long as any
+    return bool(reach < 0.9 * found.seconds - 2 * np.median(np.diff(times)))
 
 
 def _concealment(found: _Decoded) -> list[str]:
     """Reasons to say that the decoder concealed damage."""
     if found.corrupt_frames:
         return [f"concealed frames ({found.corrupt_frames} of {len(found.times)} are made up in part)"]
+    if found.corrupt_packets:
+        return [f"concealed frames ({found.corrupt_packets} packets are damaged or follow a loss)"]
     return [f"concealed frames (FFmpeg: {found.messages[0]})"] if found.messages else []
 
 
@@ -183,10 +204,13 @@ def _oddities(path: Path, found: _Decoded, hidden: int, incomplete: bool) -> lis
         reasons.append(f"an edit list hides frames ({hidden})")
     if found.container == "avi" and found.b_frames:
         reasons.append("B-frames in AVI (no presentation times: read from the start)")
-    elif _uneven(found.times, found.time_step) and not (found.container.startswith("mpeg") and _gap(found.times)):
+    elif not _fixed_rate(found) and _uneven(found.times, found.time_step):
         reasons.append("variable frame rate")
-    if found.rotation:
-        reasons.append(f"display rotation ({found.rotation} degrees)")
+    if rotation := rotation_of(found.matrix):
+        nearest = "" if rotation % 90 == 0 else f", read as {round(rotation / 90) * 90}"
+        reasons.append(f"display rotation ({rotation} degrees{nearest})")
+    if is_mirrored(found.matrix):
+        reasons.append("display mirror")
     expected = FORMATS.get(path.suffix.lower())
     if expected and expected not in found.container.split(","):
         reasons.append(f"wrong extension ({path.suffix} holds {found.container.split(',')[0]})")
@@ -209,22 +233,39 @@ def _packets(path: Path) -> tuple[int, int, PacketIndex | None]:
 
 def _lost(times: list[int | None], index: PacketIndex | None) -> int:
     """Number of indexed frames after the first decoded one that the decoder did not output."""
-    known = [time for time in times if time is not None]
-    if index is None or not known:
+    known = _known(times)
+    if index is None or not known.size:
         return 0
     return int((~np.isin(index.times[index.times > known[0]], known)).sum())
 
 
+def _known(times: list[int | None]) -> np.ndarray:
+    return np.array([time for time in times if time is not None])
+
+
+def _distances(times: list[int | None]) -> np.ndarray:
+    """Distances in time of neighboring frames; over frames without a time they are taken as equal."""
+    return np.diff(_known(times)) / np.diff(_places(times))
+
+
+def _places(times: list[int | None]) -> np.ndarray:
+    return np.flatnonzero([time is not None for time in times])
+
+
 def _gap(times: list[int | None]) -> bool:
-    gaps = np.diff([time for time in times if time is not None])
-    return bool(gaps.max() > 2.5 * np.median(gaps))
+    """Whether frames at a fixed rate have a gap in time and take longer than their number at that rate."""
+    gaps = _distances(times)
+    if not gaps.size:
+        return False
+    places, known, step = _places(times), _known(times), np.median(gaps)
+    longer = np.ptp(known) - np.ptp(places) * step
+    return bool(gaps.max() > 2.5 * step and longer > 0.5 * step)
 
 
 def _uneven(times: list[int | None], step: float) -> bool:
     """Whether the distances of frames in time vary by more than the container's rounding."""
-    known = np.array([time for time in times if time is not None])
-    if len(known) < 3:
+    gaps = _distances(times)
+    if len(gaps) < 2:
         return False
-    gaps = np.diff(known)
     allowed = max(2, 0.1 * float(np.median(gaps)), 0.0015 / step if step else 0)
     return bool(gaps.max() - gaps.min() > allowed)

@@ -18,7 +18,7 @@ from vmae_zoo.datasets.layouts import Catalog
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
-VERSION = 2  # of the audit's rules: an index of another version is not used
+VERSION = 3  # of the audit's rules: an index of another version is not used
 
 
 class Index:

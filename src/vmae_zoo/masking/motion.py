@@ -64,8 +64,8 @@ class MotionGuidedScorer:
     def __post_init__(self):
         num_hidden(self.grid.per_slice, self.mask_ratio)
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} = {getattr(self, name)!r} is not known: choose one of {', '.join(known)}")
+            if vars(self)[name] not in known:
+                raise ValueError(f"{name} = {vars(self)[name]!r} is not known: choose one of {', '.join(known)}")
 
     def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
         """Scores of one clip in a data worker, float32 (N,); equal to those of `scores`.

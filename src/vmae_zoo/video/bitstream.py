@@ -9,6 +9,8 @@ anything else: fields, packed frames, layers, damage. Bitstream syntax: ITU-T H.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from vmae_zoo.video.picture_order import H264Order, HEVCOrder, Order
+
 
 class Packet(NamedTuple):
     """Frame type of one packet.
@@ -17,13 +19,16 @@ class Packet(NamedTuple):
         shown: the packet outputs a frame; hidden reference frames do not.
         random_access: decoding can start here: no later shown frame depends on an earlier packet.
         disposable: no other packet depends on this one.
+        order: place of its frame in the decoder's output; None for codecs without a picture order count.
     """
 
     shown: bool
     random_access: bool
     disposable: bool
+    order: Order | None = None
 
 
+HEADER_BYTES = 48  # of a slice, more than the part of its header that is read
 PacketParser = Callable[[memoryview], Packet | None]
 
 
@@ -44,10 +49,15 @@ def packet_parser(codec: str, extradata: bytes, container: str) -> PacketParser 
         return _mpeg4_in_avi if in_avi else _mpeg4
     if in_avi:
         return None
-    if codec == "h264" and extradata[:1] == b"\x01" and len(extradata) > 4:
-        return lambda data: _h264(data, (extradata[4] & 3) + 1)
-    if codec == "hevc" and extradata[:1] == b"\x01" and len(extradata) > 21:
-        return lambda data: _hevc(data, (extradata[21] & 3) + 1)
+    try:
+        if codec == "h264" and extradata[:1] == b"\x01" and len(extradata) > 8:
+            avc = H264Order(extradata)
+            return lambda data: _h264(data, (extradata[4] & 3) + 1, avc)
+        if codec == "hevc" and extradata[:1] == b"\x01" and len(extradata) > 22:
+            hevc = HEVCOrder(extradata)
+            return lambda data: _hevc(data, (extradata[21] & 3) + 1, hevc)
+    except (ValueError, IndexError):
+        return None
     return {"vp8": _vp8, "vp9": _vp9, "av1": _av1}.get(codec)
 
 
@@ -55,34 +65,40 @@ def _still(data: memoryview) -> Packet | None:
     return Packet(shown=True, random_access=True, disposable=True)
 
 
-def _nal_units(data: memoryview, prefix: int) -> list[bytes] | None:
-    """First three bytes of each length-prefixed NAL unit of an H.264 or H.265 packet; None if a length is invalid."""
-    position, end, heads = 0, len(data), []
+def _nal_units(data: memoryview, prefix: int) -> list[memoryview] | None:
+    """The length-prefixed NAL units of an H.264 or H.265 packet; None if a length is invalid."""
+    position, end, units = 0, len(data), []
     while position < end:
         size = int.from_bytes(data[position : position + prefix], "big")
         position += prefix
-        heads.append(bytes(data[position : min(position + 3, position + size)]))
+        units.append(data[position : position + size])
         if not size:
             return None
         position += size
-    return heads if position == end else None
+    return units if position == end else None
 
 
-def _h264(data: memoryview, prefix: int) -> Packet | None:
-    pictures, random_access, disposable = 0, False, False
-    for unit in _nal_units(data, prefix) or [b"\x80"]:
+def _h264(data: memoryview, prefix: int, orders: H264Order) -> Packet | None:
+    pictures, random_access, disposable, order = 0, False, False, None
+    for unit in _nal_units(data, prefix) or [memoryview(b"\x80")]:
         kind = unit[0] & 31
-        if kind in (1, 5) and len(unit) > 1:
-            pictures += unit[1] >> 7  # the slice with macroblock 0 begins a picture (or a field)
-            random_access, disposable = kind == 5, unit[0] & 0x60 == 0
         if unit[0] & 0x80 or kind in (2, 3, 4, 20, 21):  # not a NAL unit; partitioned slices, layers
             return None
-    return Packet(True, random_access, disposable) if pictures == 1 else None
+        try:
+            if kind == 7:
+                orders.read_parameters(bytes(unit))
+            if kind in (1, 5) and len(unit) > 1:
+                if unit[1] >> 7:  # the slice with macroblock 0 begins a picture (or a field)
+                    pictures, order = pictures + 1, orders.of(bytes(unit[:HEADER_BYTES]))
+                random_access, disposable = kind == 5, unit[0] & 0x60 == 0
+        except (ValueError, IndexError):
+            return None
+    return Packet(True, random_access, disposable, order) if pictures == 1 else None
 
 
-def _hevc(data: memoryview, prefix: int) -> Packet | None:
-    pictures, random_access = 0, False
-    for unit in _nal_units(data, prefix) or [b"\x80"]:
+def _hevc(data: memoryview, prefix: int, orders: HEVCOrder) -> Packet | None:
+    pictures, random_access, order = 0, False, None
+    for unit in _nal_units(data, prefix) or [memoryview(b"\x80")]:
         if unit[0] & 0x80 or len(unit) < 3:
             return None
         kind = unit[0] >> 1 & 63
@@ -90,9 +106,14 @@ def _hevc(data: memoryview, prefix: int) -> Packet | None:
         if layered or kind in (16, 17, 18, 36, 37):  # decoders drop pictures at broken links and ends of sequence
             return None
         if kind < 32:
-            pictures += unit[2] >> 7
             random_access = kind in (19, 20, 21)
-    return Packet(True, random_access, disposable=False) if pictures == 1 else None
+            if unit[2] >> 7:
+                pictures += 1
+                try:
+                    order = orders.of(bytes(unit[:HEADER_BYTES]))
+                except ValueError:
+                    return None
+    return Packet(True, random_access, disposable=False, order=order) if pictures == 1 else None
 
 
 def _mpeg4(data: memoryview) -> Packet | None:

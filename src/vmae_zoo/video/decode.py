@@ -20,12 +20,14 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
+from vmae_zoo.video.frame_conversion import display_matrix, rotation_of, swaps_axes, to_rgb
 from vmae_zoo.video.jpeg_shards import ShardEntry, read_frames, read_header
 from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_range, read_packet_index
 from vmae_zoo.video.video_info import VideoError, VideoInfo
 
 __all__ = ["IndexLookup", "VideoError", "VideoInfo", "open_video", "probe", "read_clip"]
+
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 IndexLookup = Callable[[str, int, int], tuple[VideoInfo, PacketIndex | None] | None]
 """Returns what an index of the data set stores about a file of this path, size and modification time (ns)."""
@@ -103,16 +105,19 @@ def read_clip(
 
 @contextmanager
 def open_video(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its first video stream for decoding with one thread; `VideoError` if there is none."""
+    """Open a file and its default video stream for decoding with one thread; `VideoError` if there is none.
+
+    Without a default it is the first one. Cover art and thumbnails are no videos.
+    """
     try:
         container = av.open(f"file:{name}", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{name} is not a video that FFmpeg can open: {error.strerror}") from None
     with container:
-        videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        videos = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
         if not videos:
             raise VideoError(f"{name} has no video stream")
-        stream = videos[0]
+        stream = next((stream for stream in videos if stream.disposition & Disposition.default), videos[0])
         if stream.codec_context is None:
             raise VideoError(f"{name} uses a codec that this FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
@@ -156,9 +161,9 @@ def _facts(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> _
 def _describe(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], index: PacketIndex | None) -> VideoInfo:
     """Metadata from the header and the first frame; without a packet index all frames are counted."""
     _, first = next(frames)
-    height, width, rotation = first.height, first.width, first.rotation
+    height, width, matrix = first.height, first.width, display_matrix(first)
     del first
-    if rotation % 180:
+    if swaps_axes(matrix):
         height, width = width, height
     return VideoInfo(
         frames=1 + sum(1 for _ in frames) if index is None else index.frames,
@@ -166,7 +171,7 @@ def _describe(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], ind
         width=width,
         fps=float(stream.average_rate or stream.guessed_rate or 0),
         codec=stream.codec_context.codec.canonical_name,
-        rotation=rotation,
+        rotation=rotation_of(matrix),
         seekable=index is not None,
     )
 

@@ -1,5 +1,6 @@
 """A decoded frame as an upright RGB array."""
 
+import math
 import threading
 from typing import Any
 
@@ -47,14 +48,16 @@ def to_rgb(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None)
 
 
 def display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """The nine numbers of the frame's display matrix; None without a rotation.
+    """The nine numbers of the frame's display matrix; None without one, and for the identity and a singular matrix.
 
     Call it once per clip: a frame whose side data was accessed is freed only by the garbage collector.
     """
-    if frame.rotation == 0:
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
         return None
-    side_data: Any = frame.side_data
-    return np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32)
+    matrix = np.frombuffer(bytes(side_data), np.int32)
+    a, b, _, c, d = matrix[:5].astype(float)
+    return matrix if a * d != b * c and (a <= 0 or d <= 0 or b or c) else None
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -63,6 +66,33 @@ def upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     Only quarter turns and mirrors are applied; any other angle is rounded to the nearest of them.
     """
     a, b, _, c, d = matrix[:5].astype(int)
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if swaps_axes(matrix):
         return pixels.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def swaps_axes(matrix: np.ndarray | None) -> bool:
+    """Whether a display matrix exchanges height and width."""
+    if matrix is None:
+        return False
+    a, b, _, c, d = np.abs(matrix[:5].astype(int))
+    return bool(b + c > a + d)
+
+
+def rotation_of(matrix: np.ndarray | None) -> int:
+    """Rotation of a display matrix in degrees counterclockwise, -179 to 180, rounded; mirrors are not part of it."""
+    if matrix is None:
+        return 0
+    a, b, _, c, d = matrix[:5].astype(float)
+    if a * d < b * c:  # a mirror of left and right, or of top and bottom, whichever leaves the smaller angle
+        a, b = max((a, b), (-a, -b))
+    degrees = -round(math.degrees(math.atan2(b, a)))
+    return 180 if degrees == -180 else degrees
+
+
+def is_mirrored(matrix: np.ndarray | None) -> bool:
+    """Whether a display matrix mirrors the picture."""
+    if matrix is None:
+        return False
+    a, b, _, c, d = matrix[:5].astype(float)
+    return bool(a * d < b * c)

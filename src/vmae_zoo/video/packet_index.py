@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmae_zoo.video.bitstream import Packet, packet_parser
+from vmae_zoo.video.picture_order import output_order
 
 
 class IndexMismatchError(Exception):
@@ -102,8 +103,9 @@ class PacketIndex:
 def read_packet_index(container: InputContainer, stream: VideoStream) -> PacketIndex | None:
     """Read all packets of a video without decoding them; None if its frames cannot be counted with certainty.
 
-    That is the case for AVI files with B-frames (which have no presentation times), missing or repeated times, packed
-    or interlaced frames, damaged packets, and codecs and containers without a `packet_parser`.
+    That is the case for AVI files with B-frames (which have no presentation times), missing or repeated times, times in
+    another order than that of the decoder's output, packed or interlaced frames, damaged packets, and codecs and
+    containers without a `packet_parser`.
     """
     context = stream.codec_context
     parse = packet_parser(context.codec.canonical_name, bytes(context.extradata or b""), container.format.name)
@@ -123,7 +125,10 @@ def read_packet_index(container: InputContainer, stream: VideoStream) -> PacketI
         packets.append(packet._replace(shown=False) if encoded.is_discard else packet)
     if not packets or not packets[0].random_access or len(set(pts)) < len(pts) or min(pts) < pts[0]:
         return None
-    return PacketIndex(pts, packets)
+    shown = [number for number, packet in enumerate(packets) if packet.shown]
+    output = output_order([packets[k].order for k in shown], [not packets[k].disposable for k in shown])
+    times = [pts[shown[place]] for place in output]
+    return PacketIndex(pts, packets) if times == sorted(times) else None
 
 
 def decode_range(

@@ -17,7 +17,8 @@ class VideoInfo:
         width: columns in pixels, after the display rotation.
         fps: mean frame rate stated by the header; 0 if it states none.
         codec: FFmpeg's name of the codec, for example ``"h264"``.
-        rotation: display rotation in degrees counterclockwise, already applied to height, width and frames.
+        rotation: display rotation in degrees counterclockwise. Its nearest right angle, and mirrors of the display
+            matrix, are already applied to height, width and frames.
         seekable: whether `read_clip` can start at a keyframe; otherwise it decodes from the first frame.
     """
 
