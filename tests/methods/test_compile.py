@@ -43,6 +43,7 @@ def assert_equal(found, expected):
     torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"), [*((name, {}) for name in CASES), ("Classifier", {"attention": "divided", "pool": "cls"})]
 )
