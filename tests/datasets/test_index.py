@@ -165,6 +165,9 @@ def test_a_module_leaves_out_damaged_videos_and_reads_frames_by_the_index(small_
     for row, clip in zip(data.records, plain, strict=False):
         assert data.reader.probe(row.path).seekable
         assert (data.reader.read_clip(row.path, [3, 9]) == clip).all()
+    for path in root.rglob("*.mp4"):
+        os.utime(path)  # as a copy without times
+    assert "files changed since they were indexed" in ClipDataModule(str(root)).catalog.describe()
     with pytest.warns(UserWarning, match="the videos changed"):
         data.load_state_dict({"index": "other"})
 

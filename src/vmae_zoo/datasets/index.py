@@ -18,6 +18,7 @@ from vmae_zoo.datasets.layouts import Catalog
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
+STATE_CHECKS = 1000  # files whose size and time are compared with the index when a data set is opened
 VERSION = 3  # of the audit's rules: an index of another version is not used
 
 
@@ -102,13 +103,17 @@ def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False
         notes.append(f"{len(damaged)} damaged videos left out, for example {first.name}: {known[first][1]}")
     if len(known) < len(paths):
         notes.append(f"{len(paths) - len(known)} videos are not in the index (`vmae-zoo index` adds them)")
+    checked = list(known.items())[:STATE_CHECKS]
+    if changed := sum(not unchanged(path, *state) for path, (_, _, *state) in checked):
+        notes.append(f"{changed} of {len(checked)} files changed since they were indexed (run `vmae-zoo index` again)")
     records = [record for record in catalog.records if record.path not in damaged]
     return replace(catalog, records=records, notes=(*catalog.notes, *notes))
 
 
 def key_of(root: Path, path: Path) -> str:
     """Key of a file in the index: its path relative to the root, or its full path if it is elsewhere."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return os.fsencode(name).decode(errors="backslashreplace")  # SQLite stores no bytes that are not UTF-8
 
 
 def folder_of(root: Path) -> Path:

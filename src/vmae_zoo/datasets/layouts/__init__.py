@@ -3,6 +3,7 @@
 Each layout has a file here. Without ``layout=`` the first of `LAYOUTS` that a root has is used.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
@@ -66,10 +67,19 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
             else "has no numbered splits: leave it out"
         )
         raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
+    if layout is None and chosen.name in ("folder", "flat"):
+        csv_lists.refuse_ignored_lists(root)
     catalog = chosen.read(root, split)
     if not catalog.records:
         raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
-    return catalog
+    return replace(catalog, notes=(*catalog.notes, *_repeated_note(catalog)))
+
+
+def _repeated_note(catalog: Catalog) -> list[str]:
+    """A note about clips that are in the training split and in another one."""
+    training = {record.id for record in catalog.of("train")}
+    both = [record.id for record in catalog.records if record.split != "train" and record.id in training]
+    return [f"{len(both)} clips of the training split are in another split too, for example {both[0]}"] if both else []
 
 
 def _summarize(root: Path) -> str:

@@ -1,6 +1,7 @@
 """Catalogs, records and layouts, and how the videos of a folder are found."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 EXTENSIONS = (
     ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".m2ts", ".mts",
 )  # fmt: skip
+_reported: set[str] = set()  # skipped entries, each reported once per process
 SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
@@ -134,7 +136,10 @@ def is_video(path: Path | str) -> bool:
 
 
 def list_videos(folder: Path) -> list[Path]:
-    """All videos in a folder and its subfolders, sorted, without hidden ones; links to folders are followed once."""
+    """All videos in a folder and its subfolders, sorted, without hidden ones; links to folders are followed once.
+
+    Entries that are no files (pipes, sockets, devices, broken links) and folders without read permission are skipped.
+    """
     return sorted(_walk(folder, set()))
 
 
@@ -143,14 +148,34 @@ def _walk(folder: Path, entered: set[str]) -> Iterator[Path]:
     if real in entered:
         return
     entered.add(real)
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), entered)
-            elif is_video(entry.name):
+    try:
+        with os.scandir(folder) as opened:
+            entries = sorted(opened, key=lambda entry: entry.name)
+    except OSError as error:
+        _skip(folder, error.strerror or str(error))
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError as error:
+            _skip(Path(entry.path), error.strerror or str(error))
+            continue
+        if is_folder:
+            yield from _walk(Path(entry.path), entered)
+        elif is_video(entry.name):
+            if is_file:
                 yield Path(entry.path)
+            else:
+                _skip(Path(entry.path), "no regular file, or a broken link")
+
+
+def _skip(path: Path, reason: str) -> None:
+    name = os.fspath(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if name not in _reported:
+        _reported.add(name)
+        print(f"{name} is skipped: {reason}", file=sys.stderr, flush=True)
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -1,119 +1,194 @@
 """List files: a CSV with a header, and VideoMAE's lists without one.
 
-``csv``: columns ``path`` and any of ``label`` (a name or a number), ``split``, ``start``, ``end`` (seconds), ``group``
-(what a clip was cut from), ``split1``, ``split2``, ... (numbered splits); others are ignored. The root is the file, or
-a folder with exactly one such file.
+``csv``: columns ``path`` and any of ``label`` (a name or a number; ``label_column`` chooses another column), ``split``,
+``start``, ``end`` (seconds), ``group`` (what a clip was cut from), ``split1``, ``split2``, ... (numbered splits);
+others are ignored. Columns are separated by commas, semicolons or tabs. The root is the file, or a folder with exactly
+one such file; without a column ``split``, a file named train, val or test is that split.
 
-``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs or commas; a path
-may be quoted and may contain spaces. The root is the file, or a folder with ``train.csv``, ``val.csv``, ``test.csv``
-(or ``.txt``, ``.list``).
+``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs, commas or
+semicolons; a path may be quoted and may contain spaces; the label is a number or a name, or missing. A header, empty
+lines and lines that begin with ``#`` are skipped. The root is the file, or a folder with ``train.csv``, ``val.csv``,
+``test.csv`` (or ``.txt``, ``.list``).
 
 Paths are relative to the list's folder, or absolute.
 """
 
-import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, is_video
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout
+from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_lines, read_table, whole_number
 
-_LINE = re.compile(r"""^(?P<quote>["']?)(?P<path>.+?)(?P=quote)[\s,]+(?P<label>-?\d+)(?:[\s,]+-?\d+)?$""")
-_SUFFIXES = (".csv", ".txt", ".list")
+_VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
+_LINE = re.compile(rf"""^(["']?)(?P<path>.+\.(?:{_VIDEO}))\1(?:[\s,;]+(?P<rest>.*))?$""", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d+(\.0*)?")
+_FOLDER = re.compile(r"^(?P<path>\S.*?)[\s,;]+-?\d+(?:[\s,;]+-?\d+)*$")
+_HEADER_WORDS = ("path", "video", "file", "filename", "video_path", "name", "clip")
+_SUFFIXES = (".csv", ".tsv", ".txt", ".list")
+_FAR_APART = 1000  # labels beyond this many classes, of which less than half occur, are numbered anew
 
 
-def _header(file: Path) -> list[str]:
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return [name.strip().lower() for name in next(csv.reader(lines), [])]
+class _Entry(NamedTuple):
+    path: str
+    label: str  # "" without a label
 
 
 def _csv_file(root: Path) -> Path | None:
-    files = [root] if root.is_file() else sorted(root.glob("*.csv"))
-    files = [file for file in files if file.suffix.lower() == ".csv" and "path" in _header(file)]
+    files = [root] if root.is_file() else sorted(root.glob("*.[ct]sv"))
+    files = [file for file in files if file.suffix.lower() in (".csv", ".tsv") and "path" in read_header(file)]
     return files[0] if len(files) == 1 else None
 
 
-def _number(file: Path, line: int, name: str, text: str | None) -> float | None:
-    if not text or not text.strip():
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{file}, line {line}: {name} = {text!r} must be a number of seconds") from None
-
-
-def _read_csv(root: Path, split: int | None) -> Catalog:
+def read_csv(root: Path, split: int | None, label_column: str | None = None) -> Catalog:
+    """The catalog of a CSV file; `ValueError` names the file and what is wrong in it."""
     file = _csv_file(root)
     assert file is not None
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-        column = "split" if split is None else f"split{split}"
-        if split is not None and column not in reader.fieldnames:
-            raise ValueError(f"split = {split}, but {file} has no column {column}: leave it out, or add the column")
-        entries = [(reader.line_num, entry) for entry in reader if (entry["path"] or "").strip()]
-    names = {(entry.get("label") or "").strip() for _, entry in entries} - {"", "-1"}
+    columns, rows = read_table(file)
+    column = "split" if split is None else f"split{split}"
+    if split is not None and column not in columns:
+        raise ValueError(f"split = {split}, but {file} has no column {column}: leave it out, or add the column")
+    wanted = (label_column or "label").strip().lower()
+    if label_column and wanted not in columns:
+        raise ValueError(
+            f"label_column = {label_column!r}, but {file} has no such column: choose one of {', '.join(columns)}"
+        )
+    rows = [row for row in rows if row.values["path"]]
+    labels, classes = _number_labels(row.values.get(wanted, "") for row in rows)
+    default = SPLITS.get(file.stem.lower(), "train") if root.is_dir() else "train"
+    records = []
+    for line, values in rows:
+        kind = SPLITS.get((values.get(column) or default).lower())
+        if kind is None:
+            raise ValueError(f"{file}, line {line}: {column} = {values[column]!r} must be train, val or test")
+        start, end = (parse_seconds(file, line, name, values.get(name, "")) for name in ("start", "end"))
+        if end is not None and end <= (start or 0):
+            raise ValueError(f"{file}, line {line}: end = {end:g} must be after start = {start or 0:g}")
+        label = labels[values.get(wanted, "")]
+        path = file.parent / values["path"]
+        records.append(ClipRecord.below(file.parent, path, label, kind, start, end, values.get("group", "")))
+    return Catalog(root, "csv", classes, records, split)
+
+
+def _number_labels(texts: Iterable[str]) -> tuple[dict[str, int], list[str]]:
+    """Label of each text, -1 for "" and "-1", and the names of the classes: sorted, numbers by value."""
+    plain = {text: whole_number(text) for text in dict.fromkeys(texts)}
+    names = set(plain.values()) - {"", "-1"}
     numbered = all(name.isdecimal() for name in names)
     classes = sorted(names, key=int if numbered else None)
-    labels = {name: label for label, name in enumerate(classes)}
-    records = []
-    for line, entry in entries:
-        kind = SPLITS.get((entry.get(column) or "train").strip().lower())
-        if kind is None:
-            raise ValueError(f"{file}, line {line}: {column} = {entry[column]!r} must be train, val or test")
-        start, end = (_number(file, line, name, entry.get(name)) for name in ("start", "end"))
-        label = labels.get((entry.get("label") or "").strip(), -1)
-        group = (entry.get("group") or "").strip()
-        records.append(
-            ClipRecord.below(file.parent, file.parent / entry["path"].strip(), label, kind, start, end, group)
-        )
-    return Catalog(root, "csv", classes, records, split)
+    numbers = {name: label for label, name in enumerate(classes)}
+    return {text: numbers.get(name, -1) for text, name in plain.items()}, classes
 
 
 def _lists(root: Path) -> dict[str, Path]:
     """List files by split."""
     if root.is_file():
         return {"train": root} if root.suffix.lower() in _SUFFIXES and _looks_listed(root) else {}
-    files = {
-        SPLITS[file.stem.lower()]: file
-        for file in sorted(root.iterdir())
-        if file.suffix.lower() in _SUFFIXES and file.stem.lower() in SPLITS and file.is_file() and _looks_listed(file)
-    }
-    return files if "train" in files else {}
+    files = {SPLITS[file.stem.lower()]: file for file in _list_files(root) if file.stem.lower() in SPLITS}
+    if files and "train" not in files:
+        file = next(iter(files.values()))
+        raise ValueError(f"{file} lists videos, but {root} has no train list: add one, or give the list file as root")
+    return files
+
+
+def _list_files(folder: Path) -> list[Path]:
+    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES and file.name[0] != "."]
+    return [file for file in files if _looks_listed(file)]
+
+
+def refuse_ignored_lists(root: Path) -> None:
+    """``ValueError`` if a folder has a file that lists videos, which its layout would ignore."""
+    for file in _list_files(root):
+        raise ValueError(
+            f"{file} lists videos, but has neither a header with the column path nor the name train, val or test: "
+            f"give it as root, or data.layout folder (or flat) to ignore it"
+        )
 
 
 def _looks_listed(file: Path) -> bool:
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        first = next((line.strip() for line in lines if line.strip()), "")
-    return _LINE.match(first) is not None
+    """Whether most of the first lines of a file begin with a video or, in a list by name, with a frame folder."""
+    if not file.is_file():
+        return False
+    lines = [line for line in _first_lines(file) if line and not line.startswith("#")]
+    named = file.stem.lower() in SPLITS
+    hits = sum(bool(_LINE.match(line)) or (named and bool(_FOLDER.match(line))) for line in lines)
+    return 2 * hits >= len(lines) > 0 < hits
+
+
+def _first_lines(file: Path) -> list[str]:
+    with file.open("rb") as opened:
+        start = opened.read(1 << 14)
+    text = start.decode("utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    return [line.strip() for line in re.split("\r\n|\n|\r", text)][:50]
 
 
 def _read_lists(root: Path, split: int | None) -> Catalog:
     found = []
     for kind, file in _lists(root).items():
-        for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines(), 1):
-            if not line.strip():
+        first = True
+        for number, line in enumerate(read_lines(file, "surrogateescape"), 1):
+            if not line or (line.startswith("#") and not _LINE.match(line)):
                 continue
-            match = _LINE.match(line.strip())
-            if match is None:
-                raise ValueError(f"{file}, line {number}: expected a path and a label, found {line.strip()!r}")
-            if not is_video(match["path"]):
-                raise ValueError(
-                    f"{file}, line {number}: {match['path']!r} is not a video file (encode folders of frames as videos)"
-                )
-            found.append((file.parent / match["path"], int(match["label"]), kind))
-    labels = {label for _, label, _ in found if label >= 0}
-    known = len(labels) > 1  # a column of zeros is a placeholder
-    classes = [str(label) for label in range(max(labels) + 1)] if known else []
+            if not (first and re.split(r"[\s,;]+", line)[0].strip("\"'").lower() in _HEADER_WORDS):
+                entry = _parse(file, number, line)
+                found.append((file.parent / entry.path, entry.label, kind))
+            first = False
     base = root.parent if root.is_file() else root
-    records = [ClipRecord.below(base, path, label if known else -1, kind) for path, label, kind in found]
-    return Catalog(root, "list", classes, records)
+    labels, classes = _list_labels({label for _, label, _ in found})
+    return Catalog(
+        root, "list", classes, [ClipRecord.below(base, path, labels[label], kind) for path, label, kind in found]
+    )
+
+
+def _parse(file: Path, number: int, line: str) -> _Entry:
+    match = _LINE.match(line)
+    if match is None:
+        folder = _FOLDER.match(line)
+        if folder:
+            raise ValueError(
+                f"{file}, line {number}: {folder['path']!r} is not a video file (encode folders of frames as videos)"
+            )
+        raise ValueError(f"{file}, line {number}: expected a path and a label, found {line!r}")
+    rest = (match["rest"] or "").strip().strip("\"'")
+    fields = re.split(r"[\s,;]+", rest) if rest else []
+    if all(_NUMBER.fullmatch(field) for field in fields):
+        if len(fields) > 2:
+            raise ValueError(
+                f"{file}, line {number}: {len(fields)} numbers after the path: give one label (or V2's '0 -1'); "
+                "segments need a CSV with the columns path, label, start, end"
+            )
+        return _Entry(match["path"], whole_number(fields[0]) if fields else "")
+    if re.fullmatch(r"[-+.\d\s,;einfa]+", rest) and _is_number(fields[0]):
+        raise ValueError(f"{file}, line {number}: the label {fields[0]!r} must be a whole number or a name")
+    return _Entry(match["path"], rest)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _list_labels(texts: set[str]) -> tuple[dict[str, int], list[str]]:
+    """As `_number_labels`, but numbers keep their value, and a column of zeros is a placeholder for no labels."""
+    numbers = {int(text) for text in texts if re.fullmatch(r"\d+", text)}
+    if not all(re.fullmatch(r"-?\d+", text) for text in texts - {""}):
+        return _number_labels(sorted(texts))
+    if len(numbers) < 2:
+        return dict.fromkeys(texts, -1), []
+    if max(numbers) >= max(2 * len(numbers), _FAR_APART):
+        return _number_labels(sorted(texts))
+    return {text: max(int(text or -1), -1) for text in texts}, [str(label) for label in range(max(numbers) + 1)]
 
 
 CSV = Layout(
     "csv",
     "one CSV file with a header that names path (and label, split, start, end, group)",
     lambda root: _csv_file(root) is not None,
-    _read_csv,
+    read_csv,
     tuple(range(1, 100)),
 )
 LIST = Layout(

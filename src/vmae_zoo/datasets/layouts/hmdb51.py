@@ -8,6 +8,7 @@ Files are matched by stem, so that a re-encoded copy with another extension can 
 from pathlib import Path
 
 from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note, subfolders
+from vmae_zoo.datasets.layouts.tables import read_lines
 
 _SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits")
 _MEANING = {"1": "train", "2": "val"}
@@ -38,8 +39,8 @@ def _read(root: Path, split: int | None) -> Catalog:
     records, missing, listed = [], [], 0
     for label, (name, file) in enumerate(zip(classes, files, strict=True)):
         videos = {path.stem: path for path in list_videos(folders[name])} if name in folders else {}
-        for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            clip, _, use = line.strip().rpartition(" ")
+        for line in read_lines(file, "surrogateescape"):
+            clip, _, use = line.replace("\t", " ").rpartition(" ")
             if use not in _MEANING:
                 continue
             listed += 1

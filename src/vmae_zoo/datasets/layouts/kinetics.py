@@ -6,10 +6,10 @@ root, with any video extension. Missing clips are counted and left out, since ma
 folders ``train/<class>``, ``val/<class>`` without CSV files have the layout "folder".
 """
 
-import csv
 from pathlib import Path
 
 from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_table
 
 _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
@@ -21,8 +21,7 @@ def _tables(root: Path) -> list[Path]:
 
 
 def _has_columns(file: Path) -> bool:
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return set(next(csv.reader(lines), [])) >= _COLUMNS
+    return set(read_header(file)) >= _COLUMNS
 
 
 def _found(root: Path) -> bool:
@@ -32,22 +31,24 @@ def _found(root: Path) -> bool:
 def _read(root: Path, split: int | None) -> Catalog:
     entries = []
     for file in _tables(root):
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            for entry in csv.DictReader(lines):
-                kind = SPLITS.get((entry.get("split") or file.stem).strip().lower())
-                if kind is None:
-                    raise ValueError(
-                        f"{file}: its split column or its name must be train, val or test, not {entry.get('split')!r}"
-                    )
-                entries.append((entry, kind))
-    classes = sorted({entry["label"] for entry, _ in entries if entry["label"]})
+        for line, entry in read_table(file)[1]:
+            split_name = entry.get("split") or file.stem
+            kind = SPLITS.get(split_name.lower())
+            if kind is None:
+                raise ValueError(
+                    f"{file}, line {line}: its split column or its name must be train, val or test, not {split_name!r}"
+                )
+            start, end = (
+                int(parse_seconds(file, line, name, entry[name], empty=False) or 0)
+                for name in ("time_start", "time_end")
+            )
+            entries.append((entry, kind, f"{entry['youtube_id']}_{start:06d}_{end:06d}"))
+    classes = sorted({entry["label"] for entry, _, _ in entries if entry["label"]})
     labels = {name: label for label, name in enumerate(classes)}
     videos = {path.stem: path for path in list_videos(root)}
     records, missing = [], []
-    for entry, kind in entries:
-        stem = entry["youtube_id"]
-        timed = f"{stem}_{int(float(entry['time_start'])):06d}_{int(float(entry['time_end'])):06d}"
-        path = videos.get(timed) or videos.get(stem)
+    for entry, kind, timed in entries:
+        path = videos.get(timed) or videos.get(entry["youtube_id"])
         if path is None:
             missing.append(timed)
         else:

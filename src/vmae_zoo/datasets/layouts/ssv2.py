@@ -1,14 +1,16 @@
 """Something-Something V2 (Goyal et al., ICCV 2017, arXiv 1706.04261): numbered videos and JSON lists.
 
 ``something-something-v2-{train,validation,labels}.json`` (or ``{train,validation,labels}.json``) are in the root, in
-``labels`` or in ``annotations``. An entry of a list is ``{"id": "78687", "template": "Holding [something]", ...}``; the
-labels file is ``{"Holding something": "0", ...}``.
+``labels`` or in ``annotations``. An entry of a list is ``{"id": "78687", "template": "Holding [something]", ...}``;
+without a template, its label is the class. The labels file is ``{"Holding something": "0", ...}``.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.tables import read_lines
 
 
 def _file(root: Path, kind: str) -> Path | None:
@@ -21,20 +23,32 @@ def _found(root: Path) -> bool:
     return root.is_dir() and _file(root, "labels") is not None and _file(root, "train") is not None
 
 
+def _json(file: Path) -> Any:
+    try:
+        return json.loads("\n".join(read_lines(file)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {error.lineno}: not valid JSON ({error.msg})") from None
+
+
 def _read(root: Path, split: int | None) -> Catalog:
     labels_file = _file(root, "labels")
     assert labels_file is not None
-    labels = {name: int(label) for name, label in json.loads(labels_file.read_text()).items()}
+    try:
+        labels = {name.strip(): int(label) for name, label in _json(labels_file).items()}
+    except (AttributeError, TypeError):
+        raise ValueError(f"{labels_file}: expected a JSON object of class names and numbers") from None
     videos = {path.stem: path for path in list_videos(root)}
     records, missing, listed = [], [], 0
     for kind, name in (("train", "train"), ("val", "validation")):
         file = _file(root, name)
         if file is None:
             continue
-        for entry in json.loads(file.read_text()):
-            template = entry["template"].replace("[", "").replace("]", "")
+        for number, entry in enumerate(_json(file), start=1):
+            if not isinstance(entry, dict) or "id" not in entry or not {"template", "label"} & entry.keys():
+                raise ValueError(f"{file}, entry {number}: needs an id, and a template or a label")
+            template = str(entry.get("template", entry.get("label"))).replace("[", "").replace("]", "").strip()
             if template not in labels:
-                raise ValueError(f"{file}: the template {template!r} is not in {labels_file}")
+                raise ValueError(f"{file}, entry {number}: the template {template!r} is not in {labels_file}")
             listed += 1
             path = videos.get(str(entry["id"]))
             if path is None:

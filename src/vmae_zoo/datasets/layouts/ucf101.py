@@ -8,6 +8,7 @@ that name; the videos are anywhere in the root. Files are matched by stem, which
 from pathlib import Path
 
 from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.tables import read_lines
 
 
 def _lists(root: Path) -> Path | None:
@@ -27,8 +28,8 @@ def _read(root: Path, split: int | None) -> Catalog:
     for kind, file in (("train", lists / f"trainlist0{split}.txt"), ("val", lists / f"testlist0{split}.txt")):
         if not file.is_file():
             raise ValueError(f"{file} is missing: split = {split} needs it")
-        for line in file.read_text().splitlines():
-            if line.strip():
+        for line in read_lines(file):
+            if line and not line.startswith("#"):
                 names[line.split()[0].replace("\\", "/")] = kind
     classes = sorted({name.split("/")[0] for name in names})
     videos = {path.stem: path for path in list_videos(root)}

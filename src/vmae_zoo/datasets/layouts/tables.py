@@ -1,0 +1,106 @@
+"""Reading text files and tables with a header; every error names the file and the line."""
+
+import csv
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_DELIMITERS = ",;\t"
+
+
+class Row(NamedTuple):
+    """A row of a table: its line in the file, and its values by column, stripped."""
+
+    line: int
+    values: dict[str, str]
+
+
+def read_lines(file: Path, errors: str = "strict") -> list[str]:
+    """The lines of a text file in UTF-8 or, with a byte order mark, UTF-16; stripped, with LF, CRLF or CR ends.
+
+    Args:
+        file: the file.
+        errors: "strict", or "surrogateescape" for lists of file names, which may be any bytes.
+
+    Raises:
+        ValueError: the file is in another encoding; the message names the line.
+    """
+    data = file.read_bytes()
+    encoding = "utf-16" if data[:2] in _UTF16 else "utf-8-sig"
+    try:
+        text = data.decode(encoding, errors)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{file}, line {line}: byte 0x{data[error.start]:02x} is not {encoding.removesuffix('-sig').upper()} "
+            "(Latin-1?): save the file as UTF-8"
+        ) from None
+    return [line.strip() for line in re.split("\r\n|\n|\r", text)]
+
+
+def read_header(file: Path) -> list[str]:
+    """The column names of a table in lower case; without a table whatever the first line holds."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(1 << 16)
+    except OSError:
+        return []
+    text = start.decode("utf-16" if start[:2] in _UTF16 else "utf-8-sig", "replace")
+    lines = [line for line in re.split("\r\n|\n|\r", text) if line.strip() and not line.startswith("#")]
+    return _columns(lines[0]) if lines else []
+
+
+def read_table(file: Path) -> tuple[list[str], list[Row]]:
+    """Columns and rows of a table with a header, separated by commas, semicolons or tabs.
+
+    Empty lines and lines that begin with ``#`` are skipped. Missing values at the end of a row are empty.
+
+    Raises:
+        ValueError: a row has more values than the header, or the file is in an unknown encoding.
+    """
+    lines = read_lines(file)
+    kept = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
+    if not kept:
+        return [], []
+    columns, delimiter = _columns(kept[0][1]), _delimiter(kept[0][1])
+    rows = []
+    for number, line in kept[1:]:
+        values = [value.strip() for value in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
+        if any(values[len(columns) :]):
+            raise ValueError(f"{file}, line {number}: {len(values)} values, but the header has {len(columns)} columns")
+        values += [""] * (len(columns) - len(values))
+        if any(values):
+            rows.append(Row(number, dict(zip(columns, values, strict=False))))
+    return columns, rows
+
+
+def parse_seconds(file: Path, line: int, name: str, text: str, empty: bool = True) -> float | None:
+    """A time in seconds, at least 0; None for an empty text if ``empty`` allows it.
+
+    Raises:
+        ValueError: no finite number of at least 0.
+    """
+    if not text and empty:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{file}, line {line}: {name} = {text!r} must be a number of seconds, 0 or more")
+    return seconds
+
+
+def whole_number(text: str) -> str:
+    """``"3"`` for ``"3.0"``; other texts as they are."""
+    return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0*", text) else text
+
+
+def _delimiter(header: str) -> str:
+    return max(_DELIMITERS, key=header.count)
+
+
+def _columns(header: str) -> list[str]:
+    return [name.strip().lower() for name in next(csv.reader([header], delimiter=_delimiter(header)), [])]

@@ -1,0 +1,173 @@
+"""A list is read as it is written, or refused with its file and line; its validation clips are never training clips."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vmae_zoo.data import open_catalog
+from vmae_zoo.datasets.index import find_index
+from vmae_zoo.datasets.make_index import make_index
+
+FILES = ("v/1.mp4", "v/2.mp4", "w/3.mp4", "w/4.mp4")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def table(catalog):
+    names = [*catalog.classes, None]
+    return {(row.id, names[row.label], row.split) for row in catalog.records}
+
+
+TRAIN, VAL = (FILES[0], FILES[2]), (FILES[1], FILES[3])
+EXPECTED = {(FILES[0], "a", "train"), (FILES[1], "a", "val"), (FILES[2], "b", "train"), (FILES[3], "b", "val")}
+NUMBERED = {(path, "01"["ab".index(name)], split) for path, name, split in EXPECTED}
+
+
+@pytest.mark.parametrize(
+    ("head", "form", "numbered"),
+    [
+        ("path label\n", "{path} {number}", True),
+        ("# a comment\n\n", "{path} {number}", True),
+        ("", "{path},{number}.0", True),
+        ("", "{path};{number}", True),
+        ("path,label\n", "{path},{number}", True),
+        ("", "{path} {name}", False),
+        ("", '"{path}"\t{name}\r', False),
+    ],
+)
+def test_lists_with_headers_comments_names_and_other_separators(root, head, form, numbered):
+    for split, paths in (("train", TRAIN), ("val", VAL)):
+        lines = (form.format(path=path, number=k, name="ab"[k]) for k, path in enumerate(paths))
+        (root / f"{split}.csv").write_text(head + "\n".join(lines) + "\n")
+    catalog = open_catalog(root)
+    assert "layout list" in catalog.describe()
+    assert table(catalog) == (NUMBERED if numbered else EXPECTED)
+
+
+def test_a_list_without_labels_and_labels_far_apart(root):
+    (root / "train.txt").write_text("\n".join(TRAIN))
+    assert table(open_catalog(root)) == {(path, None, "train") for path in TRAIN}
+    (root / "train.txt").write_text(f"{TRAIN[0]} 7\n{TRAIN[1]} 90000\n")
+    assert open_catalog(root).classes == ["7", "90000"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv_files_in_three_encodings_with_three_separators(root, encoding, separator):
+    lines = [("path", "label", "split"), *sorted(EXPECTED)]
+    text = "\r\n".join(separator.join(line) for line in lines)
+    (root / "split.csv").write_bytes(text.encode(encoding))
+    assert table(open_catalog(root)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("split.csv", b"path,label\nv/1.mp4,caf\xe9\n", "split.csv, line 2: byte 0xe9 is not UTF-8"),
+        ("split.csv", b"path,label\nv/1.mp4,a,b\n", "split.csv, line 2: 3 values"),
+        ("split.csv", b"path,label,end\nv/1.mp4,a,inf\n", "split.csv, line 2: end = 'inf'"),
+        ("split.csv", b"path,label,end\n\nv/1.mp4,a,nan\n", "split.csv, line 3: end = 'nan'"),
+        ("split.csv", b"path,label,start\nv/1.mp4,a,-1\n", "split.csv, line 2: start = '-1'"),
+        ("split.csv", b"path,label,start,end\nv/1.mp4,a,5,5\n", "split.csv, line 2: end = 5"),
+        ("train.txt", b"v/1.mp4 0\nv/2.mp4 0 120 3\n", "train.txt, line 2: 3 numbers"),
+        ("train.txt", b"v/1.mp4 0\nv/2.mp4 0.5\n", "train.txt, line 2: the label '0.5'"),
+        ("val.csv", b"v/1.mp4 0\nv/2.mp4 1\n", "has no train list"),
+        ("my clips.csv", b"v/1.mp4 0\nv/2.mp4 1\n", "my clips.csv lists videos"),
+        (
+            "train.csv",
+            b"label,youtube_id,time_start,time_end,split\na,1,0,9,train\nb,2,,,train\n",
+            "train.csv, line 3: time_start = ''",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_file_and_line(root, name, content, message):
+    (root / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        open_catalog(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_byte_order_marks_and_spaces_make_no_classes(tmp_path):
+    for name in ("A/v_A_g01_c01.avi", "B/v_B_g01_c01.avi", "A/v_A_g02_c01.avi"):
+        (tmp_path / "u" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "u" / name).write_bytes(b"")
+    (tmp_path / "u/trainlist01.txt").write_bytes(b"\xef\xbb\xbfA/v_A_g01_c01.avi 1\r\nB/v_B_g01_c01.avi 2\r\n")
+    (tmp_path / "u/testlist01.txt").write_bytes(b"A/v_A_g02_c01.avi\r\n")
+    assert open_catalog(tmp_path / "u").classes == ["A", "B"]
+    (tmp_path / "k").mkdir()
+    for number in range(3):
+        (tmp_path / f"k/id{number}.mp4").write_bytes(b"")
+    lines = ["label,youtube_id,time_start,time_end,split", "a,id0,0,9,train", '"a ",id1,0,9,train', "b,id2,0,9,train"]
+    (tmp_path / "k/train.csv").write_text("\n".join(lines))
+    assert open_catalog(tmp_path / "k").classes == ["a", "b"]
+
+
+def test_something_something_entries_without_a_template(tmp_path):
+    (tmp_path / "1.mp4").write_bytes(b"")
+    (tmp_path / "labels.json").write_text(json.dumps({"Holding something": "0"}))
+    (tmp_path / "train.json").write_text(json.dumps([{"id": "1", "label": "Holding something"}]))
+    assert table(open_catalog(tmp_path)) == {("1.mp4", "Holding something", "train")}
+    (tmp_path / "train.json").write_text(json.dumps([{"id": "1"}]))
+    with pytest.raises(ValueError, match=r"train.json, entry 1"):
+        open_catalog(tmp_path)
+
+
+def test_a_clip_in_two_splits_is_reported(root):
+    (root / "split.csv").write_text("path,label,split\nv/1.mp4,a,train\nv/1.mp4,a,val\nw/3.mp4,b,train\n")
+    assert "1 clips of the training split are in another split too" in open_catalog(root).describe()
+
+
+def test_odd_entries_are_skipped_by_catalog_and_index(tmp_path, encode, capfd):
+    for name in ("a/1.mp4", "b/2.mp4", "a/latin\udce9.mp4"):
+        encode(tmp_path / "plain.mp4", frames=3)
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes((tmp_path / "plain.mp4").read_bytes())
+    os.mkfifo(tmp_path / "set/a/pipe.mp4")
+    (tmp_path / "set/a/self.mp4").symlink_to("self.mp4")
+    assert len(open_catalog(tmp_path / "set").records) == 3
+    reported = capfd.readouterr().err
+    assert "pipe.mp4 is skipped" in reported
+    assert "self.mp4 is skipped" in reported
+    make_index(tmp_path / "set", workers=1, progress=False)
+    index = find_index(tmp_path / "set")
+    assert [verdict for verdict, *_ in index.verdicts().values()] == ["good"] * 3
+    path = tmp_path / "set/a/latin\udce9.mp4"
+    status = path.stat()
+    assert index.lookup(str(path), status.st_size, status.st_mtime_ns)
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="\"',;#\t"), min_size=1)
+ROWS = st.lists(st.tuples(NAMES.map("{}.mp4".format), NAMES, st.sampled_from(["train", "val"])), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=ROWS,
+    separator=st.sampled_from(",;\t"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    quoted=st.booleans(),
+    comment=st.booleans(),
+)
+def test_the_catalog_of_a_random_table_equals_the_table(
+    tmp_path_factory, rows, separator, encoding, end, quoted, comment
+):
+    file = tmp_path_factory.mktemp("lists") / "clips.csv"
+    lines = [("path", "label", "split"), *rows]
+    text = end.join(separator.join(f'"{value}"' if quoted else value for value in line) for line in lines)
+    file.write_bytes((f"# made by hand{end}" * comment + text).encode(encoding))
+    catalog = open_catalog(file)
+    found = [(row.path.name, row.label, row.split) for row in catalog.records]
+    number = {name: label for label, name in enumerate(catalog.classes)}
+    assert [(path, split) for path, _, split in found] == [(path.rpartition("/")[2], split) for path, _, split in rows]
+    for (_, label, _), (_, name, _) in zip(found, rows, strict=True):
+        assert label == number.get(name, -1) or not name.strip("-1.0")
