@@ -63,6 +63,7 @@ def test_a_step_is_split_into_copying_launching_and_waiting(monkeypatch):
     assert train.timed(candidate) == train.Seconds(data=1.5, host=2.0, step=9.0)
 
 
+@pytest.mark.slow
 def test_memory_is_weights_gradients_moments_and_activations():
     setting = candidates.Setting("tiny", 1, "cpu", "float32", False)
     weights = sum(p.nbytes for p in candidates.build("VideoMAE", setting).model.parameters()) / 1e6

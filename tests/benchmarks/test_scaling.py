@@ -11,6 +11,7 @@ from benchmarks import scaling
 EVEN = Cluster(spread=1e-4)  # videos that all take as long
 
 
+@pytest.mark.slow
 def test_the_arithmetic_of_base_is_the_published_one_less_the_embedding_of_hidden_cubes():
     whole = 3 * 2 * 35.44e9  # GMAC as counted from the paper's architecture, forward and backward
     embedding = 3 * 2 * (1568 - 160) * 1536 * 768 * 2 / 3  # of hidden cubes; pixels take no gradient

@@ -150,6 +150,7 @@ def one_process(videos, tmp_path_factory):
     return next((folder / "runs" / "small").iterdir())
 
 
+@pytest.mark.slow
 def test_one_line_of_a_recipe_is_enough(one_process):
     metrics = json.loads((one_process / "summary.json").read_text())["metrics"]
     board = EventAccumulator(str(one_process))

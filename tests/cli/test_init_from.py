@@ -41,6 +41,7 @@ def fit(small_videos, weights, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_weights_and_says_so(small_videos, weights, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     method, path = weights

@@ -49,6 +49,7 @@ def test_the_saved_recipe_repeats_the_run(vmae, here):
     assert torch.equal(one["state_dict"]["layer.weight"], two["state_dict"]["layer.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["last", "path"])
 def test_a_run_goes_on_in_its_own_folder(vmae, here, capsys, by):
     vmae("fit", "-c", "toy.yaml")
@@ -60,6 +61,7 @@ def test_a_run_goes_on_in_its_own_folder(vmae, here, capsys, by):
     assert "resumed: after step 8" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(vmae, here):
     vmae("fit", "-c", "toy.yaml", "--trainer.max_epochs", "3", "--trainer.default_root_dir", "whole")
     vmae("fit", "-c", "toy.yaml", "--trainer.max_epochs", "2")
@@ -157,6 +159,7 @@ def test_a_checkpoint_of_another_model_names_the_recipe_that_fits(vmae, here, ca
     assert str(only_run(here) / "recipe.yaml") in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
 )

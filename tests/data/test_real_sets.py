@@ -81,6 +81,7 @@ def test_a_set_under_its_official_naming_trains_and_validates(make, clips, tmp_p
         assert missing.read_text() == "lostlost123_000001_000011\n"
 
 
+@pytest.mark.slow
 def test_the_fight_set_trains_from_the_generic_table(clips, tmp_path, monkeypatch, caplog):
     root = clips.parent / "fight_surv_s144"
     if not root.is_dir():

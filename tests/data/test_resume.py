@@ -99,6 +99,7 @@ def test_killed_and_resumed_sees_what_an_uninterrupted_run_sees(small_set, whole
     assert (trainer.global_step, trainer.current_epoch) == (15, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 5, 7])
 @pytest.mark.parametrize("limit", [{"epochs": 3}, {"epochs": -1, "max_steps": 15}], ids=["epochs", "steps"])
 def test_a_run_that_max_steps_ended_continues_inside_the_epoch(small_set, whole, tmp_path, stop, limit):
@@ -117,6 +118,7 @@ def test_resumes_a_resumed_run(small_set, whole, tmp_path):
     assert keys + run(small_set, checkpoint=tmp_path / "8.ckpt")[1].keys == whole.keys
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(small_set, whole, tmp_path):
     kill = Kill("on_train_batch_end", lambda t: t.global_step == 3, tmp_path / "c.ckpt")
     _, before = run(small_set, kill, workers=2)

@@ -102,6 +102,7 @@ def test_a_validation_waits_too(root, tmp_path):
     assert module.validated == whole.validated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_after_wait_minutes_it_saves_and_stops_and_can_be_resumed(root, tmp_path, workers):
     whole = fit(root, tmp_path / "whole")

@@ -71,6 +71,7 @@ def motion(clip):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [pixels, edges])
 @pytest.mark.parametrize("classifier", [LogisticRegression(C=0.01, max_iter=200), KNeighborsClassifier(5)], ids=str)
 def test_a_single_frame_does_not_tell_the_class(clips, features, classifier):

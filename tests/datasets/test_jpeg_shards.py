@@ -231,6 +231,7 @@ def test_a_dataset_sent_to_another_process_gives_the_same_clips(cached):
     np.testing.assert_array_equal(here["video"], there["video"])
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(cached):
     rows = open_catalog(cached).records
     dataset = ClipDataset(rows, CLIP)

@@ -46,6 +46,7 @@ def test_a_clip_shows_its_digit_in_its_motion(digits):
         assert expected[by_motion.classes[motion.label]], (by_motion.classes[motion.label], right, down, turned)
 
 
+@pytest.mark.slow
 def test_places_are_the_same_for_every_motion():
     digit = np.full((1, 1), 255, np.uint8)
     for motion in moving_digits.MOTIONS:

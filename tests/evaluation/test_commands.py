@@ -57,6 +57,7 @@ def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_pa
     assert call(place, tmp_path, subcommand, *more) == 0
 
 
+@pytest.mark.slow
 def test_low_shot_views_and_the_papers_protocol(place, tmp_path):
     assert call(place, tmp_path, "knn", "--fractions", "0.4", "1", "--draws", "2", "--clips", "2", "--crops", "3") == 0
     runs = json.loads((tmp_path / "out" / "result.json").read_text())["runs"]
@@ -89,6 +90,7 @@ def test_splits_that_share_no_test_video_count_all_of_them(place, tmp_path):
     assert json.loads((tmp_path / "out" / "result.json").read_text())["scores"]["videos"] == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subcommand", ["linear-probe", "knn"])
 def test_another_test_set_changes_the_score_and_nothing_else(subcommand, place, tmp_path):
     other = tmp_path / "data"

@@ -126,6 +126,7 @@ def test_exported_programs_equal_the_model(form, kind, place, tmp_path):
     assert about["classes"] == (["a", "b", "c"] if kind == "classifier" else [])
 
 
+@pytest.mark.slow
 def test_the_export_command_and_its_errors(place, tmp_path, capsys):
     common = ["export", "--checkpoint", str(place / "c.ckpt")]
     assert main([*common, "--task", "classify", "--out", str(tmp_path / "m.pt2")]) == 0

@@ -126,6 +126,7 @@ def test_probabilities_over_clips_and_crops_are_those_of_transformers(place, mon
     assert metrics["top1/test"] == pytest.approx(100 * np.mean(right), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_results_lie_in_the_folder_of_the_run(place, tmp_path, monkeypatch):
     root, run, _ = place
     monkeypatch.chdir(tmp_path)

@@ -61,6 +61,7 @@ def test_the_linear_probe_agrees_with_scikit_learn():
     assert 50 < theirs < 95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
 def test_heads_are_the_minima_that_scikit_learn_finds(wide):
     train = features(300, seed=3)
@@ -98,6 +99,7 @@ def test_views_are_averaged_as_probabilities():
     torch.testing.assert_close(heads(test), torch.stack(single).mean(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", ["linear", "attentive"])
 def test_shuffled_labels_give_chance(probe):
     fit, make = (linear_probe.fit, features) if probe == "linear" else (attentive_probe.fit, token_features)
@@ -123,6 +125,7 @@ def test_the_test_set_changes_no_choice():
     assert choices[0] == choices[1] == choices[2]
 
 
+@pytest.mark.slow
 def test_the_attentive_probe_finds_the_token_that_a_mean_hides():
     train, test = token_features(240, seed=1), token_features(200, seed=2)
     sweep = Sweep((3e-2, 1e-2), (0.01,), epochs=1, min_steps=80, batch_size=64)

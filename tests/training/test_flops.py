@@ -55,6 +55,7 @@ def test_the_published_base_model_needs_202_gflops_a_clip():
     assert flops + embedding_the_hidden_too == pytest.approx(209e9, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_counting_without_data_is_counting_the_real_step(name):
     torch.manual_seed(0)

@@ -32,6 +32,7 @@ def losses(folder, precision):
     return torch.tensor(seen.values), method
 
 
+@pytest.mark.slow
 def test_bf16_mixed_has_the_losses_of_fp32(tmp_path):
     fp32, _ = losses(tmp_path, "32-true")
     bf16, method = losses(tmp_path, "bf16-mixed")
@@ -41,6 +42,7 @@ def test_bf16_mixed_has_the_losses_of_fp32(tmp_path):
     assert {parameter.dtype for parameter in method.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-true"])
 def test_bf16_true_learns(tmp_path, precision):
     values, method = losses(tmp_path, precision)

@@ -34,6 +34,7 @@ def parameters(entry):
     return sum(parameter.numel() for parameter in part.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_entry_builds_and_has_the_parameters_it_says(name):
     entry = ENTRIES[name]
