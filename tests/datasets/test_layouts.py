@@ -3,7 +3,8 @@ import json
 import pytest
 
 from vmae_zoo.data import open_catalog
-from vmae_zoo.datasets.synthetic.demo import CLASSES, demo_root
+from vmae_zoo.datasets.synthetic.embedded import embedded_root
+from vmae_zoo.datasets.synthetic.scene import CLASSES
 
 
 def touch(root, *names):
@@ -228,8 +229,22 @@ def test_real_clips_of_mixed_origin_are_a_folder_of_classes(clips):
 def test_the_embedded_clips_are_hmdb51_with_three_splits():
     tested = []
     for split in (1, 2, 3):
-        catalog = open_catalog(demo_root(), split=split)
+        catalog = open_catalog(embedded_root("scenes"), split=split)
         assert (catalog.layout, catalog.classes) == ("hmdb51", list(CLASSES))
         assert (len(catalog.of("train")), len(catalog.of("val"))) == (240, 120)
         tested += [row.id for row in catalog.of("val")]
     assert len(set(tested)) == 360
+
+
+def test_csv_label_column(tmp_path):
+    write(tmp_path, "list.csv", "path,label,Speed,split", "a.mp4,x,10,train", "b.mp4,y,9,val", "c.mp4,x,,val")
+    catalog = open_catalog(tmp_path, label_column="speed")
+    assert catalog.classes == ["9", "10"]
+    assert [row.label for row in catalog.records] == [1, 0, -1]
+    assert open_catalog(tmp_path).classes == ["x", "y"]
+    with pytest.raises(ValueError, match=r"label_column = 'motion', but .*list.csv has no such column: .*speed"):
+        open_catalog(tmp_path, label_column="motion")
+    folder = tmp_path / "folders"
+    touch(folder, "a/x.mp4", "b/y.mp4")
+    with pytest.raises(ValueError, match=r"label_column = 'speed', but .* layout folder"):
+        open_catalog(folder, label_column="speed")

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data.root", dest="root", metavar="DIR", help="folder of the data; default: the recipe's")
     parser.add_argument("--data.layout", dest="layout", metavar="NAME", help="layout of the folder")
     parser.add_argument("--data.split", dest="split", type=int, metavar="N", help="number of the split")
+    parser.add_argument("--data.label_column", dest="label_column", metavar="NAME", help="label column of a CSV file")
     parser.add_argument("--splits", type=int, nargs="+", metavar="N", help="several splits and their mean: 1 2 3")
     parser.add_argument(
         "--fractions", type=float, nargs="+", default=[1.0], metavar="F", help="low shot: 0.01 0.05 0.1 0.5 1"
@@ -87,7 +88,7 @@ def workers_of(args: argparse.Namespace, device: str) -> int:
 
 
 def open_data(args: argparse.Namespace, split: int | None) -> "Catalog":
-    """The catalog that the arguments name; only root, layout and split of the data's recipe are used."""
+    """The catalog that the arguments name; only root, layout, split and label_column of the data's recipe are used."""
     from vmae_zoo.cli.compose import compose
     from vmae_zoo.datasets.layouts import open_catalog
     from vmae_zoo.resources import find_recipe
@@ -98,11 +99,8 @@ def open_data(args: argparse.Namespace, split: int | None) -> "Catalog":
     split = split if split is not None else args.split if args.split is not None else recipe.get("split")
     if args.root and args.layout is None and split is not None and split == recipe.get("split"):
         split = None  # it belongs to the recipe's own data
-    if root is None:
-        from vmae_zoo.datasets.synthetic.demo import demo_root
-
-        root = demo_root()
-    return open_catalog(root, layout, split)
+    own_column = recipe.get("label_column") if args.root in (None, recipe.get("root")) else None
+    return open_catalog(root, layout, split, args.label_column or own_column)
 
 
 class ProbeInputs(NamedTuple):

@@ -11,7 +11,7 @@ __getattr__, __all__ = lazy_exports(
         "vmae_zoo.data.module": ("ClipDataModule",),
         "vmae_zoo.data.views": ("ViewDataset",),
         "vmae_zoo.datasets.layouts": ("Catalog", "ClipRecord", "open_catalog"),
-        "vmae_zoo.datasets.synthetic.demo": ("demo_root",),
+        "vmae_zoo.datasets.synthetic.embedded": ("embedded_root",),
         "vmae_zoo.video.decode": ("VideoError", "VideoInfo", "probe", "read_clip"),
     },
 )

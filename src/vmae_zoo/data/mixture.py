@@ -20,28 +20,32 @@ class DatasetMixture:
     """All clips, of every split, without videos that an index (`vmae-zoo index`) lists as damaged.
 
     Args:
-        root: folder of the videos, or a list file; with ``sources`` the folder that their roots are relative to.
+        root: as in `vmae_zoo.datasets.layouts.open_catalog`; with ``sources`` the folder that their roots are relative to.
         layout: name of the layout; None detects it.
         split: numbered split, if the layout has any.
         sources: several data sets instead, see `vmae_zoo.datasets.sources.Source`.
         stride_frames: distance between frames for sources without a stride of their own.
         refuse_corrupt: also leave out videos with concealed frames.
+        label_column: column of a CSV file with the labels; None is "label".
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path | None,
         layout: str | None = None,
         split: int | None = None,
         sources: Sequence[Mapping[str, Any]] | None = None,
         stride_frames: int = 4,
         refuse_corrupt: bool = False,
+        label_column: str | None = None,
     ):
-        if sources and (layout is not None or split is not None):
-            raise ValueError("data.layout and data.split belong to each of data.sources: write them there")
+        if sources and (layout is not None or split is not None or label_column is not None):
+            raise ValueError(
+                "data.layout, data.split and data.label_column belong to each of data.sources: write them there"
+            )
         self.sources: list[Source] = read_sources(sources or ())
-        base = Path(root).expanduser().absolute()
-        opened = [source.open(base) for source in self.sources] or [open_catalog(root, layout, split)]
+        base = Path(root or ".").expanduser().absolute()
+        opened = [source.open(base) for source in self.sources] or [open_catalog(root, layout, split, label_column)]
         found = [find_index(catalog.root) for catalog in opened]
         self.indexes = Indexes([index for index in found if index is not None])
         self.catalogs = [

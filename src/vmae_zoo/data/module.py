@@ -24,7 +24,7 @@ from vmae_zoo.data.storage_retry import RetryingDataset, retry_batch
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.epoch_sampling import WeightedEpochs
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord
-from vmae_zoo.datasets.synthetic.demo import demo_root
+from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.lightning_internals import epochs_processed, keep_own_samplers
 
 Collate = Callable[[Any], dict[str, Any]]
@@ -34,7 +34,8 @@ class ClipDataModule(VideoDataModule):
     """Clips of videos in batches; its state is the position in the epoch.
 
     Args:
-        root: folder of the videos, or a list file; None is the embedded set, created on first use.
+        root: folder of the videos, or a list file; "synthetic:NAME" is an embedded set, created on first use, and None
+            is "synthetic:demo".
         layout: how the root is laid out (hmdb51, ucf101, kinetics, ssv2, csv, list, folder, flat); None detects it.
         split: numbered split, if the layout has any (1, 2, 3 in HMDB51 and UCF101); None is the first.
         sources: several data sets at once, each a mapping of root, and any of layout, split, stride_frames, weight and
@@ -68,6 +69,7 @@ class ClipDataModule(VideoDataModule):
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
         wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
         test_crops: views along the longer side (3 in the papers).
+        label_column: column of a CSV list with the labels; None is "label".
     """
 
     clip: ClipSpec
@@ -103,6 +105,7 @@ class ClipDataModule(VideoDataModule):
         sources: list[dict[str, Any]] | None = None,
         wait_minutes: float = 60.0,
         fps: Sequence[float] = (FPS,),
+        label_column: str | None = None,
     ):
         super().__init__()
         for name, value in {
@@ -116,6 +119,7 @@ class ClipDataModule(VideoDataModule):
         self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
         self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
+        self.label_column = label_column
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
         self.seed, self.wait_minutes = seed, wait_minutes
@@ -131,9 +135,15 @@ class ClipDataModule(VideoDataModule):
     @cached_property
     def mixture(self) -> DatasetMixture:
         """All clips, of every split, and the indexes of their files."""
-        root = self.root or ("." if self.sources else demo_root())
-        stride = self.clip.stride_frames
-        return DatasetMixture(root, self.layout, self.split, self.sources, stride, self.refuse_corrupt)
+        return DatasetMixture(
+            self.root,
+            self.layout,
+            self.split,
+            self.sources,
+            self.clip.stride_frames,
+            self.refuse_corrupt,
+            self.label_column,
+        )
 
     @property
     def catalog(self) -> Catalog:
@@ -187,9 +197,9 @@ class ClipDataModule(VideoDataModule):
         return len(self.epochs) // self.global_batch
 
     def prepare_data(self) -> None:
-        """Create the embedded clips, once per machine."""
-        if self.root is None and not self.sources:
-            demo_root()
+        """Create the embedded set, once per machine."""
+        if is_embedded(self.root) and not self.sources:
+            embedded_root(self.root)
 
     def setup(self, stage: str) -> None:
         """List the clips, check that videos can be read, and determine the gradient accumulation."""

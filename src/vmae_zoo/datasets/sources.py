@@ -12,9 +12,10 @@ from typing import Any
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
 from vmae_zoo.datasets.layouts.base import format_classes
+from vmae_zoo.datasets.synthetic.embedded import is_embedded
 from vmae_zoo.video.storage import is_remote
 
-KEYS = ("root", "layout", "split", "stride_frames", "weight", "name")
+KEYS = ("root", "layout", "split", "label_column", "stride_frames", "weight", "name")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Source:
         root: folder or list file, absolute or relative to ``data.root``.
         layout: name of its layout; None detects it.
         split: numbered split, if the layout has any.
+        label_column: column of its CSV file with the labels; None is "label".
         stride_frames: distance between frames; None: ``data.stride_frames``.
         weight: how often an epoch has each of its training clips; with 0.5 an epoch has half of them, alternating.
         name: prefix of the ids of its clips; None: the last component of the root.
@@ -33,6 +35,7 @@ class Source:
     root: str
     layout: str | None = None
     split: int | None = None
+    label_column: str | None = None
     stride_frames: int | None = None
     weight: float = 1.0
     name: str | None = None
@@ -45,8 +48,8 @@ class Source:
     def open(self, base: Path) -> Catalog:
         """Read its catalog; a ``ValueError`` names the data set."""
         try:
-            root = self.root if is_remote(self.root) else base / Path(self.root).expanduser()
-            return open_catalog(root, self.layout, self.split)
+            root = self.root if is_remote(self.root) or is_embedded(self.root) else base / Path(self.root).expanduser()
+            return open_catalog(root, self.layout, self.split, self.label_column)
         except ValueError as error:
             raise ValueError(f"data.sources, {self.prefix}: {error}") from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
 from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, ClipRecord, Layout
+from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.video.storage import as_path, is_remote
 
 __all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "Layout", "open_catalog"]
@@ -28,18 +29,22 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def open_catalog(root: str | Path, layout: str | None = None, split: int | None = None) -> Catalog:
+def open_catalog(
+    root: str | Path | None, layout: str | None = None, split: int | None = None, label_column: str | None = None
+) -> Catalog:
     """Read the catalog of a data set.
 
     Args:
-        root: a folder, a list file, or the URL of a cache.
+        root: a folder, a list file, the URL of a cache, or "synthetic:NAME" for an embedded set, see
+            `vmae_zoo.datasets.synthetic.embedded`; None is "synthetic:demo".
         layout: one of `LAYOUTS`; None detects it.
         split: numbered split, if the layout has any (hmdb51, ucf101: 1, 2, 3); None is the default one.
+        label_column: column of a CSV file with the labels; None is "label".
 
     Raises:
         ValueError: the root does not have the layout; the message names what was expected and what was found.
     """
-    root = as_path(root)
+    root = embedded_root(root) if is_embedded(root) else as_path(root)  # type: ignore[arg-type]
     if is_remote(root) and not jpeg_shards.CACHE.found(root):
         raise ValueError(
             f"{root} has no {jpeg_shards.MANIFEST}: from an object store only caches can be read (`vmae-zoo cache`)"
@@ -67,9 +72,14 @@ def open_catalog(root: str | Path, layout: str | None = None, split: int | None 
             else "has no numbered splits: leave it out"
         )
         raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
+    if label_column is not None and chosen is not csv_lists.CSV:
+        raise ValueError(
+            f"label_column = {label_column!r}, but {root} was read as the layout {chosen.name}: only CSV files (layout"
+            " csv) have columns, leave it out"
+        )
     if layout is None and chosen.name in ("folder", "flat"):
         csv_lists.refuse_ignored_lists(root)
-    catalog = chosen.read(root, split)
+    catalog = csv_lists.read_csv(root, split, label_column) if label_column else chosen.read(root, split)
     if not catalog.records:
         raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
     return replace(catalog, notes=(*catalog.notes, *_repeated_note(catalog)))

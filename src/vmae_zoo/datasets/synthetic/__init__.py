@@ -1,4 +1,4 @@
-"""Small labelled video data sets, made from arrays that anyone can have; each module is a command.
+"""Small labeled video data sets: the embedded ones (`embedded`), and two made from arrays, each by a command.
 
 =================  ==================================================================================
 `moving_digits`    digits that move over the frame, with digit labels and motion labels

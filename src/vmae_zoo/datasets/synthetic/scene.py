@@ -1,7 +1,7 @@
 """Scenes whose class is how things move, and only that.
 
 Four textured blobs over a drifting textured background, strips passing in front; the blobs of a clip all move the way
-of its class. Whatever a single frame shows (places, sizes, angles, textures, colours, light, occlusion) is drawn from
+of its class. Whatever a single frame shows (places, sizes, angles, textures, colours, occlusion) is drawn from
 the same distribution for every class, for every frame: places are uniform on a torus larger than the frame, angles on
 the circle, sizes on a logarithmic scale that growing and shrinking blobs run through cyclically. The camera drifts in a
 random direction, whatever the class.
@@ -12,9 +12,9 @@ from math import cos, exp, log, pi, sin
 
 import cv2
 import numpy as np
-import torch
 
-from vmae_zoo.randomness import KeyedRNG, random_uniform
+from vmae_zoo.datasets.synthetic.textures import draw_texture
+from vmae_zoo.randomness import KeyedRNG
 
 CLASSES = (
     "grow", "move_down", "move_left", "move_right", "move_up",
@@ -45,8 +45,7 @@ class _Blob:
 def frames_of(label: str, key: int) -> np.ndarray:
     """The clip of a class and a key: uint8 (FRAMES, SIDE, SIDE, 3)."""
     draws = KeyedRNG(key, "scene")
-    ground = _texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
-    light = _light(draws)
+    ground = draw_texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
     blobs = [_blob(draws) for _ in range(BLOBS)]
     strips = [_strip(draws) for _ in range(draws.integer(1, 3))]
     heading, pace = draws.uniform(0, 2 * pi), draws.uniform(0, 0.6)
@@ -60,15 +59,8 @@ def frames_of(label: str, key: int) -> np.ndarray:
         for picture, angle, place in strips:
             along = (place + 1.5 * (drift[0] * cos(angle) + drift[1] * sin(angle)) * t) % (2 * SIDE) - SIDE / 2
             _draw(frame, picture, (along * cos(angle) + SIDE / 2, along * sin(angle) + SIDE / 2, angle, 1.0))
-        clip[t] = np.clip(frame * light + 0.5, 0, 255)
+        clip[t] = np.clip(frame + 0.5, 0, 255)
     return clip
-
-
-def _light(draws: KeyedRNG) -> np.ndarray:
-    """Light from one side, a share of about 0.1 to one of about 1.6: float32 (SIDE, SIDE, 1), fixed to the camera."""
-    heading = draws.uniform(0, 2 * pi)
-    rows, columns = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2) / (SIDE / 2)
-    return (0.85 + 0.55 * (columns * cos(heading) + rows * sin(heading)))[..., None].astype(np.float32)
 
 
 def _pose(label: str, blob: _Blob, t: int, drift: tuple[float, float]) -> tuple[float, float, float, float]:
@@ -99,7 +91,7 @@ def _blob(draws: KeyedRNG) -> _Blob:
     for waves in (2, 3, 5):
         edge += draws.uniform(0, 0.14) * np.cos(waves * around + draws.uniform(0, 2 * pi))
     edge *= (_SPRITE / 2 - 4) / edge.max()
-    picture = _picture(_texture(draws, _SPRITE, _SPRITE, (32, 16, 8)), np.clip(edge - radius + 0.5, 0, 1))
+    picture = _picture(draw_texture(draws, _SPRITE, _SPRITE, (32, 16, 8)), np.clip(edge - radius + 0.5, 0, 1))
     place = draws.uniform(0, _WIDE), draws.uniform(0, _WIDE)
     return _Blob(picture, *place, draws.uniform(0, 2 * pi), draws.uniform(), draws.uniform(), draws.uniform(0, 2 * pi))
 
@@ -107,35 +99,13 @@ def _blob(draws: KeyedRNG) -> _Blob:
 def _strip(draws: KeyedRNG) -> tuple[np.ndarray, float, float]:
     """A bar across the frame: picture, angle of its normal, place along it."""
     width = draws.integer(6, 13)
-    picture = _picture(_texture(draws, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
+    picture = _picture(draw_texture(draws, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
     return picture, draws.uniform(0, 2 * pi), draws.uniform(0, 2 * SIDE)
 
 
 def _picture(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Colour times alpha, and alpha: float32 (height, width, 4)."""
     return np.dstack([colour * alpha[..., None], alpha]).astype(np.float32)
-
-
-def _texture(draws: KeyedRNG, height: int, width: int, cells: tuple[int, ...]) -> np.ndarray:
-    """Smooth noise between three random colours: float32 (height, width, 3), 0..255, the same beyond its edges.
-
-    Args:
-        draws: source of the random numbers.
-        height: in pixels.
-        width: in pixels.
-        cells: sides in pixels of the noise's cells, coarse to fine, each half as strong; they divide height and width.
-    """
-    noise: np.ndarray = np.zeros((height, width), np.float32)
-    for octave, cell in enumerate(cells):
-        key = torch.tensor([draws.bits()])
-        grid = random_uniform(key, height * width // cell**2, "noise").view(height // cell, width // cell).numpy()
-        wrapped = np.pad(grid, 2, mode="wrap")
-        large = cv2.resize(wrapped, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
-        noise += large[2 * cell : 2 * cell + height, 2 * cell : 2 * cell + width] / 2**octave
-    noise = (noise - noise.min()) / (noise.max() - noise.min()) * 255
-    colours = np.array([[draws.uniform(15, 240) for _ in range(3)] for _ in range(3)])
-    table = np.stack([np.interp(np.arange(256), (0, 127.5, 255), channel) for channel in colours.T], 1)
-    return table.astype(np.float32)[noise.astype(np.uint8)]
 
 
 def _shifted(ground: np.ndarray, x: float, y: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vmae_zoo.atomic_write import atomic_folder
-from vmae_zoo.datasets.synthetic.demo import encode
+from vmae_zoo.datasets.synthetic.encode import encode
 
 Line = Mapping[str, str]
 

@@ -1,6 +1,4 @@
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Barrier
 
 import av
 import cv2
@@ -11,9 +9,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vmae_zoo.data import demo_root, open_catalog, probe, read_clip
-from vmae_zoo.datasets.synthetic import demo
-from vmae_zoo.datasets.synthetic.demo import CLASSES, FRAMES, SIDE, make_demo
+from vmae_zoo.data import open_catalog, probe, read_clip
+from vmae_zoo.datasets.synthetic.embedded import embedded_root
+from vmae_zoo.datasets.synthetic.scene import CLASSES, FRAMES, SIDE
+from vmae_zoo.datasets.synthetic.scenes import write_scenes
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def clips():
     cv2.setNumThreads(1)
 
     def read(split):
-        rows = open_catalog(demo_root()).of(split)[::2]
+        rows = open_catalog(embedded_root("scenes")).of(split)[::2]
         ids = np.arange(0, 24, 2)
         return [read_clip(row.path, ids, SIDE // 2) for row in rows], [row.label for row in rows]
 
@@ -84,7 +83,7 @@ def test_motion_tells_the_class(clips):
 
 
 def test_clips_are_quick_to_decode_video_files():
-    path = demo_root() / CLASSES[0] / f"{CLASSES[0]}_000.mp4"
+    path = embedded_root("scenes") / CLASSES[0] / f"{CLASSES[0]}_000.mp4"
     info = probe(path)
     assert (info.frames, info.height, info.width, info.fps, info.codec) == (FRAMES, SIDE, SIDE, 25, "h264")
     assert info.seekable
@@ -96,49 +95,11 @@ def test_clips_are_quick_to_decode_video_files():
 
 @pytest.mark.slow
 def test_clips_are_the_same_whoever_makes_them(tmp_path):
-    make_demo(tmp_path / "one", clips=1, workers=1)
-    make_demo(tmp_path / "two", clips=1, workers=4)
+    write_scenes(tmp_path / "one", clips=1, workers=1)
+    write_scenes(tmp_path / "two", clips=1, workers=4)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 10 + 30
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     again = read_clip(tmp_path / "one/grow/grow_000.mp4", range(FRAMES))
-    np.testing.assert_array_equal(again, read_clip(demo_root() / "grow/grow_000.mp4", range(FRAMES)))
-
-
-def test_two_processes_at_once_get_one_whole_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path))
-    both_have_begun, made = Barrier(2), []
-
-    def slowly(folder):
-        both_have_begun.wait()
-        (folder / "whole").touch()
-        made.append(folder)
-
-    monkeypatch.setattr(demo, "make_demo", slowly)
-    with ThreadPoolExecutor(2) as pool:
-        roots = list(pool.map(lambda _: demo_root(), range(2)))
-    assert len(made) == 2
-    assert roots[0] == roots[1]
-    assert (roots[0] / "whole").exists()
-    assert list(tmp_path.iterdir()) == [roots[0]]
-
-
-def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path))
-
-    def interrupted(folder):
-        (folder / "half").touch()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, "make_demo", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        demo_root()
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_unusable_cache_folder_is_told_with_its_cure(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "file/below"))
-    with pytest.raises(ValueError, match=r"cannot be made in .*/file/below: .*; set VMAE_ZOO_CACHE"):
-        demo_root()
+    np.testing.assert_array_equal(again, read_clip(embedded_root("scenes") / "grow/grow_000.mp4", range(FRAMES)))
