@@ -20,7 +20,7 @@ class DatasetMixture:
     """All clips, of every split, without videos that an index (`vmae-zoo index`) lists as damaged.
 
     Args:
-        root: as in `vmae_zoo.datasets.layouts.open_catalog`; with ``sources`` the folder that their roots are relative to.
+        root: as of `open_catalog`; with ``sources`` the folder that their roots are relative to.
         layout: name of the layout; None detects it.
         split: numbered split, if the layout has any.
         sources: several data sets instead, see `vmae_zoo.datasets.sources.Source`.

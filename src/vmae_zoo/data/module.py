@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.data.clip_spec import Augmentation, ClipSpec, check_positive
 from vmae_zoo.data.dataset import ClipDataset, collate
+from vmae_zoo.data.decoded_videos import DecodedVideos, fits_memory
 from vmae_zoo.data.global_batch import resolve_global_batch
 from vmae_zoo.data.interfaces import VideoDataModule, request_of, save_now, stop_if_signaled
 from vmae_zoo.data.loader import make_loader
@@ -70,6 +71,8 @@ class ClipDataModule(VideoDataModule):
         wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
         test_crops: views along the longer side (3 in the papers).
         label_column: column of a CSV list with the labels; None is "label".
+        memory_mb: if every video is small (at most 1 MB decoded) and all of them take at most so many MB, they stay
+            decoded in the memory of each process, and workers = None means 0. 0: never.
     """
 
     clip: ClipSpec
@@ -106,6 +109,7 @@ class ClipDataModule(VideoDataModule):
         wait_minutes: float = 60.0,
         fps: Sequence[float] = (FPS,),
         label_column: str | None = None,
+        memory_mb: int = 0,
     ):
         super().__init__()
         for name, value in {
@@ -119,7 +123,7 @@ class ClipDataModule(VideoDataModule):
         self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
         self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
-        self.label_column = label_column
+        self.label_column, self.memory_mb = label_column, memory_mb
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
         self.seed, self.wait_minutes = seed, wait_minutes
@@ -180,10 +184,17 @@ class ClipDataModule(VideoDataModule):
         """Folders without which no clip can be read."""
         return self.mixture.required_dirs
 
+    @cached_property
+    def decoded(self) -> DecodedVideos | None:
+        """Reads videos once and keeps them; None if each clip is decoded anew."""
+        reader = self.mixture.reader
+        small = not self.workers and fits_memory(self.records + self.validation_records, self.memory_mb, reader)
+        return DecodedVideos(reader.lookup) if small else None
+
     @property
     def reader(self) -> VideoReader:
-        """Reads videos, with the help of their indexes if there are any."""
-        return self.mixture.reader
+        """How videos are read."""
+        return self.decoded or self.mixture.reader
 
     @cached_property
     def epochs(self) -> WeightedEpochs:
@@ -265,7 +276,8 @@ class ClipDataModule(VideoDataModule):
 
     def _loader(self, kind: str, dataset: RetryingDataset, sampler: Sampler, collate: Collate = collate) -> DataLoader:
         self._loaded[kind] = dataset, collate
-        return make_loader(dataset, sampler, self.trainer, self.workers, self.prefetch, self.pin_memory, collate)
+        workers = self.workers if self.decoded is None else 0
+        return make_loader(dataset, sampler, self.trainer, workers, self.prefetch, self.pin_memory, collate)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Wait for an unavailable folder and log unreadable videos; ``ValueError`` after too long or too many.
