@@ -16,7 +16,7 @@ def records():
     return open_catalog("synthetic:demo_small").of("train")[:12]
 
 
-@pytest.mark.parametrize("crop, short_side", [("centre", None), ("multi_scale", 24), ("random_resized", None)])
+@pytest.mark.parametrize(("crop", "short_side"), [("centre", None), ("multi_scale", 24), ("random_resized", None)])
 def test_clips_from_memory_equal_decoded_clips_in_every_epoch(records, crop, short_side):
     settings = CLIP, Augmentation(crop, short_side=short_side), ClipRequest(views=2)
     decoded = ClipDataset(records, *settings)
@@ -66,7 +66,7 @@ def test_only_small_sets_of_small_videos_stay_in_memory(records, encode, tmp_pat
     assert not fits_memory(open_catalog(tmp_path).records, 1000, reader.FILES)
 
 
-@pytest.mark.parametrize("workers, kept", [(None, True), (0, True), (2, False)])
+@pytest.mark.parametrize(("workers", "kept"), [(None, True), (0, True), (2, False)])
 def test_workers_asked_for_decode_for_themselves(workers, kept):
     data = ClipDataModule("synthetic:demo_small", workers=workers, memory_mb=64, frames=8, size=32)
     assert (data.decoded is not None) == kept

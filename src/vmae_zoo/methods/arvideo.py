@@ -21,9 +21,8 @@ from vmae_zoo.masking.clusters import ClusterOrder, block_causal_mask, cluster_o
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.cross_decoder import CrossDecoder
-from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalized_cubes
+from vmae_zoo.training.nulls import null_predictions
 
 
 class ARVideo(MaskedMethod):
@@ -118,11 +117,14 @@ class ARVideo(MaskedMethod):
         tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, seen_BV, encoder_mask))
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
         prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, seen_BV)
-        with torch.no_grad():
-            cubes = patchify(video_BCTHW, self.grid, predicted_BM)
-            pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
-            target_BMK = normalized_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+        target_BMK = self.make_targets(video_BCTHW, predicted_BM)
         return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
+
+    def null_predictions(self, video_BCTHW: Tensor, split: ClusterOrder) -> dict[str, Tensor]:
+        """As the base's; every cluster may use what is kept of the clusters visited before it."""
+        predicted_BM = self.cluster_tokens[split.order[:, 1:]].flatten(1)
+        seen_BV, allowed_MV = split.kept[:, :-1].flatten(1), self._masks(split)[1]
+        return null_predictions(self.make_targets(video_BCTHW), seen_BV, predicted_BM, self.grid, None, allowed_MV)
 
     def _masks(self, order: ClusterOrder) -> tuple[Tensor, Tensor]:
         """Who may look at whom: (V, V) in the encoder, (M, V) in the decoder; the same for every clip."""

@@ -21,8 +21,11 @@ from vmae_zoo.methods.record import make_record
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.load_report import LoadReport
+from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
+from vmae_zoo.models.targets import cube_values, normalized_cubes, normalized_patches
 from vmae_zoo.training.fsdp2 import shard
+from vmae_zoo.training.nulls import null_predictions
 from vmae_zoo.training.parameter_groups import parameter_groups
 from vmae_zoo.training.schedules import RunLength, Schedule, run_length
 
@@ -157,13 +160,17 @@ class Method(lightning.LightningModule, ClipConsumer):
         return out.loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same loss on held-back clips and, if it is of a target, its ratio to predicting zero."""
-        out = self(*self.prepare_inputs(batch))
+        """The same loss on held-back clips and its ratio to each null."""
+        inputs = self.prepare_inputs(batch)
+        out = self(*inputs)
         settings: dict[str, Any] = {"batch_size": len(batch["key"]), "sync_dist": True}
         self.log("loss/val", out.loss, prog_bar=True, **settings)
-        if out.target is not None:
-            zero_loss = weighted_mse(torch.zeros_like(out.target), out.target, out.weight)
-            self.log("loss/val_over_zero", out.loss / zero_loss, **settings)
+        for name, null_loss in self.null_losses(out, *inputs).items():
+            self.log(f"loss/val_over_{name}", out.loss / null_loss, **settings)
+
+    def null_losses(self, out: Output, *inputs: Any) -> dict[str, Tensor]:
+        """Losses of predictions that take no learning, by name, for a batch of ``forward``; none here."""
+        return {}
 
     def on_fit_start(self) -> None:
         """Keep with the encoder which frames the data makes clips of: it is evaluated on the same."""
@@ -303,6 +310,31 @@ class MaskedMethod(Method):
     def target_frames(self) -> Tensor | None:
         """Ids of the predicted frames; None if all are predicted."""
         return None
+
+    @torch.no_grad()
+    def make_targets(self, video_BCTHW: Tensor, ids_BM: Tensor | None = None) -> Tensor:
+        """The values (B, M, K) to predict of the tokens with these ids; of all tokens without ids."""
+        if self.target_frames is not None:
+            video_BCTHW = video_BCTHW.index_select(2, self.target_frames)
+        cubes, normalized = patchify(video_BCTHW, self.target_grid, ids_BM), self.hparams["normalise_target"]
+        if self.targets == "input":
+            return normalized_patches(cubes) if normalized else cube_values(cubes)
+        pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
+        return normalized_cubes(pixels) if normalized else cube_values(pixels)
+
+    @torch.no_grad()
+    def null_predictions(self, video_BCTHW: Tensor, split: Any) -> dict[str, Tensor]:
+        """What `vmae_zoo.training.nulls.null_predictions` predicts, in the order of the method's own predictions."""
+        targets_BNK = self.make_targets(video_BCTHW)
+        return null_predictions(targets_BNK, split.visible, split.predicted, self.grid, split.weight)
+
+    def null_losses(self, out: Output, *inputs: Any) -> dict[str, Tensor]:
+        """Losses of predicting zero and of `null_predictions`, as the method's own loss counts."""
+        if self.targets is None:
+            return {}
+        assert out.target is not None
+        nulls = {"zero": torch.zeros_like(out.target), **self.null_predictions(*inputs)}
+        return {name: weighted_mse(null.expand_as(out.target), out.target, out.weight) for name, null in nulls.items()}
 
     def sample_mask(self, batch: dict[str, Any]) -> Any:
         """What the encoder sees of each clip, as an argument of ``forward``: a function of ``batch["key"]``."""

@@ -21,9 +21,7 @@ from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalized_patches
 
 
 class MAE(MaskedMethod):
@@ -90,8 +88,6 @@ class MAE(MaskedMethod):
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))
         prediction_BMK = self.decoder(tokens[:, 1:], self.mask_token, split, cls_B1D=tokens[:, :1])
-        with torch.no_grad():
-            patches = patchify(video_BCTHW, self.grid, split.predicted)
-            target_BMK = normalized_patches(patches) if self.hparams["normalise_target"] else cube_values(patches)
+        target_BMK = self.make_targets(video_BCTHW, split.predicted)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -21,9 +21,7 @@ from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear, init_separate_qkv, init_truncated
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalized_patches
 
 
 class MAEST(MaskedMethod):
@@ -119,10 +117,7 @@ class MAEST(MaskedMethod):
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split, cls_B1D)
-        with torch.no_grad():
-            frames_BCtHW = video_BCTHW.index_select(2, self.predicted_frames)
-            cubes = patchify(frames_BCtHW, self.target_grid, split.predicted)
-            target_BMK = normalized_patches(cubes) if self.hparams["normalise_target"] else cube_values(cubes)
+        target_BMK = self.make_targets(video_BCTHW, split.predicted)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)
 

@@ -18,9 +18,7 @@ from vmae_zoo.masking.tube import num_hidden, tube_mask
 from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
-from vmae_zoo.models.patchify import patchify
 from vmae_zoo.models.sizes import decoder_size
-from vmae_zoo.models.targets import cube_values, normalized_cubes
 
 
 class VideoMAE(MaskedMethod):
@@ -110,9 +108,6 @@ class VideoMAE(MaskedMethod):
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)
-        with torch.no_grad():
-            cubes = patchify(video_BCTHW, self.grid, split.predicted)
-            pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
-            target_BMK = normalized_cubes(pixels) if self.hparams["normalise_target"] else cube_values(pixels)
+        target_BMK = self.make_targets(video_BCTHW, split.predicted)
         loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
         return Output(loss, prediction_BMK, target_BMK, split.weight)

@@ -24,7 +24,7 @@ def null_predictions(
 
     * ``clip_mean``: each clip's mean target over the predicted tokens, which no predictor sees.
     * ``place_mean``: the mean of the visible targets of the same row and column; elsewhere the mean of all visible
-      targets of the clip. Left out where no predicted token has a visible one in its row and column (a tube mask).
+      targets of the clip. Left out where no token that counts has a visible one in its row and column (a tube mask).
     * ``copy``: the visible target of the nearest token, in space first, then in time.
 
     Args:
@@ -35,13 +35,25 @@ def null_predictions(
         weight_BM: of the predicted tokens in the loss; None: all alike.
         allowed_MV: bool, True where a prediction may depend on a visible token; None: everywhere. Every row has one.
     """
-    target_BNK = target_BNK.float()
+    with torch.autocast(target_BNK.device.type, enabled=False):
+        return _null_predictions(target_BNK.float(), visible_BV, predicted_BM, grid, weight_BM, allowed_MV)
+
+
+def _null_predictions(
+    target_BNK: Tensor,
+    visible_BV: Tensor,
+    predicted_BM: Tensor,
+    grid: TokenGrid,
+    weight_BM: Tensor | None,
+    allowed_MV: Tensor | None,
+) -> dict[str, Tensor]:
     found = {"clip_mean": _clip_mean(_rows(target_BNK, predicted_BM), weight_BM)}
     seen_BVK = _rows(target_BNK, visible_BV)
     apart_BMV = _squared_distance(predicted_BM, visible_BV, grid)
     usable_BMV = torch.ones_like(apart_BMV, dtype=torch.bool) if allowed_MV is None else allowed_MV.expand_as(apart_BMV)
     same_BMV = (apart_BMV == 0) & usable_BMV
-    if bool(same_BMV.any()):
+    has_same_BM = same_BMV.any(2) if weight_BM is None else same_BMV.any(2) & (weight_BM > 0)
+    if bool(has_same_BM.any()):
         found["place_mean"] = _place_mean(seen_BVK, same_BMV, usable_BMV)
     between_BMV = (predicted_BM[:, :, None] // grid.per_slice - visible_BV[:, None] // grid.per_slice).abs()
     rank_BMV = (apart_BMV * grid.time + between_BMV).masked_fill(~usable_BMV, torch.iinfo(torch.int64).max)
