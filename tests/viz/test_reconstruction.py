@@ -159,7 +159,9 @@ def test_the_picture_has_a_row_for_each_and_the_numbers_in_words(tmp_path, name)
     result = reconstruct(method, batch_for(method))
     shown = panels(result, columns=3, names=["first", "second"])
     assert len(shown) == (1 if name == "mae" else 2)  # images lie beside one another
-    assert list(shown[0].rows) == ["clip", "visible", "reconstruction", "zero prediction"]
+    assert float(result.null_mse.mean()) <= float(result.zero_mse.mean())
+    best = f"best null: {result.null_name.replace('_', ' ')}"
+    assert list(shown[0].rows) == ["clip", "visible", "reconstruction", "zero prediction", best]
     if name == "videomae":
         assert f"{float(result.mse[1]):.5f} ({psnr(float(result.mse[1])):.2f} dB)" in shown[1].note
     image = contact_sheet(shown, side=48)

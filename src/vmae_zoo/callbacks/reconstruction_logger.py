@@ -59,7 +59,7 @@ class ReconstructionLogger(Callback):
         """Write an image of the end of training and print its error."""
         self._log(trainer, pl_module)
         if self._last is not None and trainer.is_global_zero:
-            print(f"reconstruction: {caption(self._last.mse.mean(), self._last.zero_mse.mean())}", flush=True)
+            print(f"reconstruction: {caption(self._last)}", flush=True)
 
     def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._batch is None or trainer.global_step == self._written_at or trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ CALLBACKS = {  # callbacks of every run; the key is the group of their arguments
     "collapse": "vmae_zoo.callbacks.collapse_meter.CollapseMeter",
     "ema": "vmae_zoo.callbacks.ema.EMA",
     "finite": "vmae_zoo.callbacks.skip_nonfinite.SkipNonFiniteSteps",
+    "null_report": "vmae_zoo.callbacks.null_report.NullReport",
     "online_probe": "vmae_zoo.callbacks.online_probe.OnlineProbe",
     "pictures": "vmae_zoo.callbacks.reconstruction_logger.ReconstructionLogger",
     "throughput": "vmae_zoo.callbacks.throughput.Throughput",

@@ -39,6 +39,9 @@ class Reconstruction:
         zero: the same for a prediction of zero everywhere.
         mse: float32 (B,), mean square error of ``ours`` over the predicted cubes that the encoder does not see.
         zero_mse: float32 (B,), that of ``zero``.
+        null: the same of the best null, see `vmae_zoo.training.nulls`.
+        null_name: of the best null: "clip_mean", "place_mean" or "copy".
+        null_mse: float32 (B,), that of ``null``.
     """
 
     clip: Tensor
@@ -47,16 +50,21 @@ class Reconstruction:
     zero: Tensor
     mse: Tensor
     zero_mse: Tensor
+    null: Tensor
+    null_name: str
+    null_mse: Tensor
 
     def numbers(self) -> dict[str, float]:
         """Errors over all clips; PSNR in decibels."""
-        ours, zero = float(self.mse.mean()), float(self.zero_mse.mean())
+        ours, zero, null = float(self.mse.mean()), float(self.zero_mse.mean()), float(self.null_mse.mean())
         return {
             "mse": ours,
             "zero_mse": zero,
             "mse_over_zero": ours / max(zero, 1e-12),
             "psnr": psnr(ours),
             "zero_psnr": psnr(zero),
+            "null_mse": null,
+            "mse_over_null": ours / max(null, 1e-12),
         }
 
 
@@ -92,6 +100,7 @@ def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
     with eval_mode(method), torch.compiler.set_stance("force_eager"):  # compiling is not worth it for a few clips
         video_BCTHW, split = method.prepare_inputs(batch)
         prediction_BMK = method(video_BCTHW, split).prediction.float()
+        predictions = method.null_predictions(video_BCTHW, split)
     pixels_BCTHW, inputs_BCTHW = batch["video"].float() / 255, video_BCTHW.float()
     grid, frames = method.target_grid, method.target_frames
     if frames is not None:
@@ -113,8 +122,10 @@ def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
 
     ours, mse = complete(prediction_BMK)
     zero, zero_mse = complete(torch.zeros_like(prediction_BMK))
+    nulls = {name: complete(null.expand_as(prediction_BMK)) for name, null in predictions.items()}
+    best = min(nulls, key=lambda name: float(nulls[name][1].mean()))
     visible = unpatchify(torch.where(_over_cubes(seen_BN), truth_BNCpqr, GRAY), grid).cpu()
-    return Reconstruction(pixels_BCTHW.cpu(), visible, ours, zero, mse, zero_mse)
+    return Reconstruction(pixels_BCTHW.cpu(), visible, ours, zero, mse, zero_mse, nulls[best][0], best, nulls[best][1])
 
 
 def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Tensor) -> Tensor:
@@ -178,7 +189,7 @@ def _over_cubes(mask_BN: Tensor) -> Tensor:
 
 
 def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) -> list[Panel]:
-    """Panels with the rows clip, visible, reconstruction and zero prediction: one per clip, or one for all images.
+    """Panels with rows from the clip to the best null: one panel per clip, or one for all images.
 
     Args:
         result: from `reconstruct`.
@@ -190,30 +201,34 @@ def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) 
         "visible": result.visible,
         "reconstruction": result.ours,
         "zero prediction": result.zero,
+        f"best null: {result.null_name.replace('_', ' ')}": result.null,
     }
     frames = {label: as_frames(video) for label, video in rows.items()}  # (B, T, H, W, C)
     if result.clip.shape[2] == 1:
         images = {label: video[:columns, 0] for label, video in frames.items()}
         title = ", ".join(filter(None, names[:columns]))
-        return [Panel(title, images, caption(result.mse.mean(), result.zero_mse.mean()))]
+        return [Panel(title, images, caption(result))]
     shown = spread_indices(result.clip.shape[2], columns)
     return [
         Panel(
             names[clip] if names else "",
             {label: video[clip, shown] for label, video in frames.items()},
-            caption(result.mse[clip], result.zero_mse[clip]),
+            caption(result, clip),
         )
         for clip in range(len(result.clip))
     ]
 
 
-def caption(mse: Tensor, zero_mse: Tensor) -> str:
-    """The errors as a line of text."""
-    ours, zero = float(mse), float(zero_mse)
-    return (
-        f"mean square error of hidden cubes {ours:.5f} ({psnr(ours):.2f} dB), "
-        f"zero prediction {zero:.5f} ({psnr(zero):.2f} dB)"
-    )
+def caption(result: Reconstruction, clip: int | None = None) -> str:
+    """The errors of one clip, or of all of them, in words."""
+    shown = slice(None) if clip is None else slice(clip, clip + 1)
+    errors = {
+        "mean square error of hidden cubes": result.mse,
+        "zero prediction": result.zero_mse,
+        f"best null ({result.null_name.replace('_', ' ')})": result.null_mse,
+    }
+    means = {name: float(error[shown].mean()) for name, error in errors.items()}
+    return ", ".join(f"{name} {mean:.5f} ({psnr(mean):.2f} dB)" for name, mean in means.items())
 
 
 def as_frames(video_BCTHW: Tensor) -> np.ndarray:

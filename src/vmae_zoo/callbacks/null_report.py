@@ -1,0 +1,64 @@
+"""Whether the validation loss beats what takes no learning: a notice on a plateau, and a line at the end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from vmae_zoo.callbacks.line_progress import total_steps
+
+PREFIX = "loss/val_over_"
+NULLS = ("zero", "clip_mean", "place_mean", "copy")
+PLATEAU = 0.99  # of the loss of each clip's mean: nothing beyond a constant has been learned
+
+
+class NullReport(Callback):
+    """Prints how the validation loss compares with the nulls of `vmae_zoo.training.nulls`.
+
+    A third through the run, it prints once if the loss is still on the plateau of predicting a constant; at the end,
+    the ratio to every null and whether the best one is beaten. Methods without nulls print neither.
+    """
+
+    def __init__(self) -> None:
+        self._checked = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A run that is resumed after its first third was checked before."""
+        total = total_steps(trainer)
+        self._checked = total is None or trainer.global_step > total / 3
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the notice on the plateau, once, at the first validation after a third of the steps."""
+        total = total_steps(trainer) if trainer.state.fn == "fit" else None
+        ratio = ratios(trainer.callback_metrics).get("clip_mean")
+        if self._checked or total is None or ratio is None or trainer.global_step < total / 3:
+            return
+        self._checked = True
+        if ratio > PLATEAU and trainer.is_global_zero:
+            print(
+                f"plateau: after {trainer.global_step} of {total} steps the validation loss is {ratio:.3f} of that of"
+                " each clip's mean, so nothing beyond a constant has been learned. What ended plateaus of small models:"
+                " more steps, model.position sincos_3d_low, a lower mask ratio, a higher learning rate, a smaller"
+                " batch. docs/evaluation.md has the measurements.",
+                flush=True,
+            )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the ratio to every null."""
+        found = ratios(trainer.callback_metrics)
+        if found and trainer.is_global_zero:
+            print(null_line(found), flush=True)
+
+
+def ratios(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Validation loss over the loss of each null, by name, of a trainer's metrics."""
+    return {name: float(metrics[PREFIX + name]) for name in NULLS if PREFIX + name in metrics}
+
+
+def null_line(found: Mapping[str, float]) -> str:
+    """The comparison with the nulls in one line; "-" for a null that the mask does not allow."""
+    named = {name: name.replace("_", " ") for name in NULLS}
+    parts = [f"{named[name]} {found[name]:.3f}" if name in found else f"{named[name]} -" for name in NULLS]
+    best = max(found, key=lambda name: found[name])
+    verdict = "beaten" if found[best] < 1 else "not beaten"
+    return f"validation loss over nulls: {', '.join(parts)}; best null: {named[best]}, {verdict}"

@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import pytest
+from tests.small_run import SMALL_RUN
+
+from vmae_zoo.callbacks import null_report
+from vmae_zoo.callbacks.null_report import null_line
+from vmae_zoo.cli.main import main
+
+
+def fit(monkeypatch, tmp_path, **settings):
+    monkeypatch.chdir(tmp_path)
+    given = {**SMALL_RUN, "data.root": "synthetic:demo_small", "trainer.max_steps": 9, "trainer.val_check_interval": 3}
+    given |= {"data.global_batch": 16, "data.batch_size": 16, "model.patch": 8, **settings}
+    assert main(["fit", *(f"--{name}={value}" for name, value in given.items())]) == 0
+    (summary,) = Path("runs").glob("*/*/summary.json")
+    return json.loads(summary.read_text())["metrics"]
+
+
+@pytest.mark.parametrize(("plateau", "notices"), [(null_report.PLATEAU, 1), (100.0, 0)])
+def test_a_run_that_has_learned_nothing_prints_its_nulls_and_one_notice(
+    monkeypatch, tmp_path, capsys, plateau, notices
+):
+    monkeypatch.setattr(null_report, "PLATEAU", plateau)
+    metrics = fit(monkeypatch, tmp_path, **{"model.lr": 1e-9})
+    out = capsys.readouterr().out
+    assert out.count("plateau: after 3 of 9 steps") == notices
+    assert "place mean -" in out  # a tube mask leaves no place with a visible time
+    names = {name.removeprefix("loss/val_over_") for name in metrics if name.startswith("loss/val_over_")}
+    assert names == {"zero", "clip_mean", "copy"}
+    line = next(line for line in out.splitlines() if line.startswith("validation loss over nulls: "))
+    assert line == null_line({name: metrics[f"loss/val_over_{name}"] for name in names})
+
+
+def test_the_best_null_is_the_one_that_the_loss_is_nearest_to():
+    assert null_line({"zero": 0.7, "clip_mean": 0.9, "copy": 0.8}).endswith("best null: clip mean, beaten")
+    assert null_line({"zero": 0.7, "clip_mean": 1.1, "copy": 0.8}).endswith("best null: clip mean, not beaten")
