@@ -83,10 +83,10 @@ def fill_disk(ballast: Path) -> None:
 
 
 def copy_demo_clips(target: Path) -> Path:
-    """A copy of the embedded clips."""
-    from vmae_zoo.datasets.synthetic.demo import demo_root
+    """A copy of the embedded scenes."""
+    from vmae_zoo.datasets.synthetic.embedded import embedded_root
 
-    return Path(shutil.copytree(demo_root(), target))
+    return Path(shutil.copytree(embedded_root("scenes"), target))
 
 
 def damage_videos(root: Path, fraction: float) -> set[str]:

@@ -26,7 +26,7 @@ def clips() -> Path:
 @pytest.fixture(scope="session")
 def small_set(tmp_path_factory) -> Path:
     """``train/<class>`` with 22 clips and ``val/<class>`` with 5: 12 frames of 40 x 32 noise each."""
-    from vmae_zoo.datasets.synthetic.demo import encode
+    from vmae_zoo.datasets.synthetic.encode import encode
 
     root = tmp_path_factory.mktemp("small_set")
     noise = np.random.default_rng(0)

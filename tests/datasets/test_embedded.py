@@ -70,7 +70,9 @@ def test_a_glyph_moves_and_no_two_clips_share_a_shape(level):
             assert min(aligned) > 1
 
 
-@pytest.mark.parametrize(("direction", "axis", "sign"), [("left", 2, -1), ("right", 2, 1), ("up", 1, -1), ("down", 1, 1)])
+@pytest.mark.parametrize(
+    ("direction", "axis", "sign"), [("left", 2, -1), ("right", 2, 1), ("up", 1, -1), ("down", 1, 1)]
+)
 def test_directions_are_what_they_are_called(direction, axis, sign):
     clip = make_clip("A", direction, "medium", 5).astype(float)[..., 0]
     best = max(range(-8, 9), key=lambda by: (clip[8] * np.roll(clip[0], by, axis - 1)).sum())
@@ -131,5 +133,5 @@ def test_an_unusable_cache_folder_is_an_error_that_names_the_variable(tmp_path, 
 
 
 def test_an_unknown_set_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ValueError, match="synthetic:demos .* demo, demo_small"):
+    with pytest.raises(ValueError, match=r"synthetic:demos .* demo, demo_small"):
         open_catalog("synthetic:demos")
