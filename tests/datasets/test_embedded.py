@@ -12,8 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from vmae_zoo.data import open_catalog, probe, read_clip
 from vmae_zoo.datasets.synthetic import embedded
-from vmae_zoo.datasets.synthetic.embedded import GLYPH_SETS, GlyphSet, clip_rows, create_once, embedded_root
+from vmae_zoo.datasets.synthetic.embedded import create_once, embedded_root
+from vmae_zoo.datasets.synthetic.glyph_sets import GLYPH_SETS, GlyphSet, clip_rows, write_glyphs
 from vmae_zoo.datasets.synthetic.moving_glyphs import FRAMES, GLYPHS, LEVELS, MOTIONS, SIDE, SPEEDS, make_clip
+from vmae_zoo.randomness import hash_text, sample_key
 
 
 def test_every_combination_of_labels_comes_equally_often():
@@ -39,7 +41,7 @@ def test_the_small_set_is_read_as_a_catalog_by_any_label_column():
 def test_files_hold_the_drawn_clip():
     with (embedded_root("demo_small") / "clips.csv").open() as file:
         row = next(csv.DictReader(file))
-    key = embedded.sample_key(embedded.VERSION, 0, embedded.hash_text(row["path"]))
+    key = sample_key(embedded.VERSION, 0, hash_text(row["path"]))
     drawn = make_clip(row["glyph"], row["motion"], row["speed"], key).astype(float)
     read = read_clip(embedded_root("demo_small") / row["path"], range(FRAMES))
     assert np.abs(read - drawn).mean() < 2  # of 255, after a lossy codec
@@ -49,7 +51,7 @@ def test_files_hold_the_drawn_clip():
 def test_clips_are_the_same_with_any_number_of_processes(tmp_path):
     for name, workers in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
-        embedded.write_glyphs(GlyphSet("occlusion", train=8, test=4), tmp_path / name, workers)
+        write_glyphs(GlyphSet("occlusion", train=8, test=4), tmp_path / name, workers)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 12 + 1
     for file in files:
@@ -90,8 +92,8 @@ def test_motion_is_in_no_single_frame():
 
 def test_two_processes_at_once_get_one_complete_folder(tmp_path):
     program = (
-        "from vmae_zoo.datasets.synthetic import embedded\n"
-        "embedded.GLYPH_SETS['demo_small'] = embedded.GlyphSet(train=30, test=10)\n"
+        "from vmae_zoo.datasets.synthetic import embedded, glyph_sets\n"
+        "glyph_sets.GLYPH_SETS['demo_small'] = glyph_sets.GlyphSet(train=30, test=10)\n"
         "root = embedded.embedded_root('demo_small')\n"
         "print(len(list((root / 'videos').iterdir())), (root / 'clips.csv').exists())"
     )
