@@ -48,7 +48,7 @@ def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_pa
     assert scores["top1_low"] <= scores["top1"] <= scores["top1_high"]
     assert scores["videos"] == 6
     assert result["classes"] == ["coarse", "fine"]
-    assert set(result["baselines"]) == {"single frame", "frame difference"}
+    assert set(result["baselines"]) == {"random weights", "single frame", "frame difference"}
     assert (tmp_path / "out" / "plot.svg").read_text().startswith("<svg")
     assert list((tmp_path / "out").glob("events.out.tfevents*"))
     monkeypatch.setattr(

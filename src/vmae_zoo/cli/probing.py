@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=int, default=1, metavar="N", help="views along time (default 1, the middle)")
     parser.add_argument("--crops", type=int, default=1, metavar="N", help="views along the longer side (default 1)")
-    parser.add_argument("--no-baselines", action="store_true", help="leave out single frame and frame difference")
+    parser.add_argument("--no-baselines", action="store_true", help="only the encoder itself")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default runs/SUBCOMMAND/<time>)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
 
@@ -145,6 +145,7 @@ def run_report(
     from vmae_zoo.evaluation.features import Views
     from vmae_zoo.evaluation.probe_runs import ENCODER, run_probe
     from vmae_zoo.evaluation.report import write_report
+    from vmae_zoo.zoo.load import load_untrained
 
     found = run_probe(
         probe,
@@ -156,6 +157,7 @@ def run_report(
         fractions=args.fractions,
         draws=args.draws,
         seed=args.seed,
+        untrained=None if args.no_baselines else load_untrained(args.checkpoint, args.seed),
         baselines=not args.no_baselines,
         log=lambda line: print(line, flush=True),
         settings={
@@ -173,6 +175,7 @@ def run_report(
         "checkpoint": str(args.checkpoint),
         "data": str(first.root),
         "layout": first.layout,
+        "label_column": args.label_column,
         "classes": first.classes,
         "views": {"clips": args.clips, "crops": args.crops},
         "pool": pool,

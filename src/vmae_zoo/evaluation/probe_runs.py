@@ -76,6 +76,7 @@ def run_probe(
     fractions: Sequence[float] = (1.0,),
     draws: int = 1,
     seed: int = 0,
+    untrained: VideoEncoder | None = None,
     baselines: bool = True,
     log: Callable[[str], None] = print,
     settings: Mapping[str, Any] | None = None,
@@ -86,24 +87,27 @@ def run_probe(
         probe: trains and evaluates a head.
         encoder: the encoder to evaluate.
         catalogs: the data set, once per split.
-        pool: see `compute_features`; baselines always use "mean".
+        pool: see `compute_features`; baselines of pixels always use "mean".
         views: of each video.
         train_views: of the training videos, if they differ.
         fractions: fractions of the training set.
         draws: random subsets of each fraction below 1.
         seed: of the subsets.
+        untrained: the same network with random weights, a baseline too.
         baselines: also probe `vmae_zoo.evaluation.baselines`.
         log: gets a line per run.
         settings: device, batch_size, workers, half and cache of `compute_features`.
     """
     encoders: dict[str, VideoEncoder] = {ENCODER: encoder}
+    if untrained is not None:
+        encoders["random weights"] = untrained
     if baselines:
         encoders |= {name: make(encoder.preprocessing) for name, make in BASELINES.items()}
     records = [labelled(catalog) for catalog in catalogs]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in encoders}
     confusion, unreadable, left_out, largest = None, 0, [], max(fractions)
     for name, model in encoders.items():
-        pooled = pool if model is encoder else "mean"
+        pooled = "mean" if name in BASELINES else pool
         for catalog, (train_records, test_records) in zip(catalogs, records, strict=True):
             train, test = (
                 compute_features(model, some, of, pool=pooled, progress=name, **(settings or {}))

@@ -8,7 +8,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "vmae_zoo.zoo.init_from": ("start_from",),
-        "vmae_zoo.zoo.load": ("load_pretrained",),
+        "vmae_zoo.zoo.load": ("load_pretrained", "load_untrained"),
         "vmae_zoo.zoo.registry": ("list_pretrained",),
         "vmae_zoo.zoo.upload": ("push",),
     },

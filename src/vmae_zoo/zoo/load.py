@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS, find_imported, import_path, resolve_method
 from vmae_zoo.models.encoder import Encoder, resized
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.build import LOG, build
+from vmae_zoo.zoo.build import LOG, build, build_encoder, build_method
 from vmae_zoo.zoo.convert import find_layout, layout
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.resolve import TIMM, ResolvedFile, resolve
@@ -107,6 +108,25 @@ def load_full(
     settings = LoadHints(str(name_or_path), "pretrain", **_named_method(method), **hints)
     spec, origin = read_source(name_or_path, settings)
     return build(spec, task="encoder" if spec.encoder_only else spec.task, **origin)
+
+
+def load_untrained(
+    name_or_path: str | Path, seed: int = 0, method: "str | type[Method] | None" = None, **hints: Any
+) -> VideoEncoder:
+    """The encoder that `load_pretrained` loads, with random weights: the baseline for its pre-training.
+
+    Args:
+        name_or_path: as of `load_pretrained`.
+        seed: of the weights; the global random state stays as it is.
+        method: as of `load_pretrained`.
+        **hints: num_heads, decoder_num_heads, image_size and frames as of `load_pretrained`.
+    """
+    spec, origin = read_source(name_or_path, LoadHints(str(name_or_path), "encoder", **_named_method(method), **hints))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spec.encoder is None and (spec.method in CLASS_NAMES or spec.method_class is not None):
+            return build_method(spec, origin["source"]).encoder_for_evaluation().eval()
+        return build_encoder(spec, origin["source"]).eval()
 
 
 def _named_method(method: "str | type[Method] | None") -> dict[str, Any]:
