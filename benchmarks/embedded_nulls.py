@@ -97,7 +97,7 @@ def relabeled(features: Features, labels: dict[str, int]) -> Features:
 def measure(name: str, seed: int, workers: int) -> list[dict[str, Any]]:
     """A line for each null, label and probe."""
     encoder = random_encoder(seed)
-    models = {"random weights": encoder}
+    models: dict[str, nn.Module] = {"random weights": encoder}
     models |= {null: make(encoder.preprocessing) for null, make in BASELINES.items()}
     models["flow statistics"] = FlowStatistics(encoder.preprocessing)
     catalogs = {label: open_catalog(f"synthetic:{name}", label_column=label) for label in LABELS}

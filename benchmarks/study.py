@@ -1,0 +1,269 @@
+"""The study on the embedded clips: which method learns what, against scratch, random weights and simple nulls.
+
+A row is one training run and what is measured of it. Rows are independent, each is one command, and a row that was
+interrupted goes on where it stopped:
+
+    python -m benchmarks.study list
+    python -m benchmarks.study run pretrain-videomae-0 --out study
+    python -m benchmarks.study table --out study
+
+Pre-training rows use the small recipes as they are, with another seed, and are probed (linear, k-NN, attentive) for
+every label beside random weights, a single frame and the frame difference. Ablation rows change one setting of
+``recipes/videomae.yaml``. Fine-tuning rows train a classifier on some of the labels, from a pre-training row or from
+scratch; the learning rate of each start is chosen on clips held back from the training set, in rows of their own.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.command_line import main as command_line
+from vmae_zoo.atomic_write import atomic_write
+from vmae_zoo.datasets.synthetic.embedded import embedded_root
+from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
+from vmae_zoo.training.metrics import wilson
+
+METHODS = ("videomae", "videomae_v2", "mgmae", "arvideo", "mae_st", "mae", "moco_v3")
+LABELS = ("glyph", "motion", "speed")
+PROBES = ("linear-probe", "knn", "attentive-probe")
+SEEDS = (0, 1, 2)
+CLIPS = 128_000  # seen in pre-training: 4,000 steps of 32
+STARTS = ("scratch", "videomae")
+LABELED = (100, 400, 1600)
+STEPS = (500, 2000)
+RATES = (3e-4, 1e-3, 3e-3)
+HELD_BACK = 400  # training clips that choose the learning rate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training run and what is measured of it.
+
+    Args:
+        name: of the row and its folder.
+        recipe: that it trains.
+        seed: of everything random.
+        settings: that differ from the recipe's, as on the command line.
+        probes: subcommands that measure the encoder.
+        labels: label columns that they measure.
+        start: row of the weights that training starts from; None: random ones.
+        labeled: clips with labels, for a classifier; None: all.
+        tested: split that a classifier is tested on, "test" or "val" (held back from the training clips).
+    """
+
+    name: str
+    recipe: str
+    seed: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    probes: Sequence[str] = PROBES
+    labels: Sequence[str] = LABELS
+    start: str | None = None
+    labeled: int | None = None
+    tested: str = "test"
+
+
+def rows() -> list[Row]:
+    """All rows of the study, in the order of their worth."""
+    found = [Row(f"pretrain-{method}-{seed}", f"recipes/{method}.yaml", seed) for seed in SEEDS for method in METHODS]
+    changes: dict[str, dict[str, Any]] = {
+        "position-sincos_1d": {"model.init_args.position": "sincos_1d"},
+        "mask-0.25": {"model.init_args.mask_ratio": 0.25},
+        "mask-0.75": {"model.init_args.mask_ratio": 0.75},
+        "pixels": {"model.init_args.normalise_target": "false"},
+        "decoder-4": {"model.init_args.decoder_depth": 4},
+    }
+    found += [
+        Row(f"ablation-{name}-{seed}", "recipes/videomae.yaml", seed, change, PROBES[:2])
+        for seed in SEEDS
+        for name, change in changes.items()
+    ]
+    return found + [
+        finetuning(start, label, labeled, steps, rate, seed, tested)
+        for seed in SEEDS
+        for label in LABELS[:2]
+        for labeled in LABELED
+        for steps in STEPS
+        for start in STARTS
+        for rate in RATES
+        for tested in (("val", "test") if seed == 0 else ("test",))
+    ]
+
+
+def finetuning(start: str, label: str, labeled: int, steps: int, rate: float, seed: int, tested: str) -> Row:
+    """A classifier from a start; seed 0 is tested on held-back clips too, which choose the rate for all seeds."""
+    settings = {"trainer.max_steps": steps, "trainer.max_epochs": -1, "model.init_args.lr": rate}
+    settings |= {"model.init_args.min_lr": 0.0, "trainer.check_val_every_n_epoch": 100_000}
+    name = f"finetune-{start}-{label}-{labeled}-{steps}-{rate:g}-{tested}-{seed}"
+    weights = None if start == "scratch" else f"pretrain-{start}-{seed}"
+    return Row(name, "recipes/classifier.yaml", seed, settings, (), (label,), weights, labeled, tested)
+
+
+def run_row(row: Row, out: Path, data: str = "demo") -> dict[str, Any]:
+    """Train and measure what of a row is not there yet; its result, also in ``result.json`` of its folder.
+
+    Args:
+        row: which.
+        out: folder of the study.
+        data: name of the embedded set.
+    """
+    folder = out / row.name
+    result = folder / "result.json"
+    if result.is_file():
+        return json.loads(result.read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = dict(row.settings)
+    if row.labeled is not None:
+        settings["data.root"] = write_subset(folder / "clips.csv", data, row)
+        settings["data.label_column"] = row.labels[0]
+    else:
+        settings["data.root"] = f"synthetic:{data}"
+    if row.start:
+        settings["model.init_from"] = str(checkpoint_of(out / row.start))
+    if not (folder / "fit.json").is_file():
+        before = sorted(folder.glob("runs/*/*/checkpoints/last.ckpt"))
+        if before:
+            settings["ckpt_path"] = str(before[-1])
+        settings |= {"seed_everything": row.seed, "trainer.default_root_dir": folder, "json": folder / "fit.json"}
+        program("fit", "-c", row.recipe, *(f"--{name}={value}" for name, value in settings.items()))
+    found: dict[str, Any] = {"row": row.name, "seed": row.seed, "fit": json.loads((folder / "fit.json").read_text())}
+    for probe in row.probes:
+        for label in row.labels:
+            file = folder / f"{probe}-{label}.json"
+            if not file.is_file():
+                program(
+                    *(probe, "--checkpoint", str(checkpoint_of(folder)), "--data", "recipes/data/demo.yaml"),
+                    *("--data.root", f"synthetic:{data}", "--data.label_column", label, "--seed", str(row.seed)),
+                    *(
+                        "--out",
+                        str(folder / f"{probe}-{label}"),
+                        "--cache",
+                        str(folder / "features"),
+                        "--json",
+                        str(file),
+                    ),
+                )
+            scores = json.loads(file.read_text())
+            found[f"{probe}/{label}"] = {"this encoder": scores["scores"], **scores["baselines"]}
+    if row.labeled is not None:
+        program("test", "-c", row.recipe, "--ckpt_path", str(checkpoint_of(folder)), *tested(settings, folder))
+        found["test"] = json.loads((folder / "test.json").read_text())
+    with atomic_write(result) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def tested(settings: dict[str, Any], folder: Path) -> list[str]:
+    """Settings of ``test``: the data's, and where the numbers go."""
+    kept = {name: value for name, value in settings.items() if name.startswith("data.")}
+    return [*(f"--{name}={value}" for name, value in kept.items()), f"--json={folder / 'test.json'}"]
+
+
+def write_subset(file: Path, data: str, row: Row, held_back: int = HELD_BACK) -> str:
+    """A CSV file with ``row.labeled`` training clips, the same share of each class, and the clips that are tested.
+
+    Which clips are held back is the same for all rows; which have labels depends on the seed.
+    """
+    root = embedded_root(data)
+    with (root / "clips.csv").open() as lines:
+        clips = list(csv.DictReader(lines))
+    rng = KeyedRNG(sample_key(0, 0, hash_text("study")), "held back")
+    train = [clip for clip in clips if clip["split"] == "train"]
+    order = rng.permutation(len(train))
+    held, rest = [train[n] for n in order[:held_back]], [train[n] for n in order[held_back:]]
+    mixed = [rest[n] for n in KeyedRNG(sample_key(row.seed, 0, hash_text("study")), "labeled").permutation(len(rest))]
+    by_class: dict[str, list[dict[str, str]]] = {}
+    for clip in mixed:
+        by_class.setdefault(clip[row.labels[0]], []).append(clip)
+    assert row.labeled is not None
+    share = row.labeled // len(by_class)
+    chosen = [clip for members in by_class.values() for clip in members[:share]]
+    test = held if row.tested == "val" else [clip for clip in clips if clip["split"] == "test"]
+    lines_out = [{**clip, "split": "train"} for clip in chosen] + [{**clip, "split": "test"} for clip in test]
+    with file.open("w", newline="") as target:
+        writer = csv.DictWriter(target, list(clips[0]))
+        writer.writeheader()
+        writer.writerows({**line, "path": str(root / line["path"])} for line in lines_out)
+    return str(file)
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The last checkpoint of a row; ``ValueError`` if the row has not been trained."""
+    found = sorted(folder.glob("runs/*/*/checkpoints/last.ckpt"))
+    if not found:
+        raise ValueError(f"{folder} has no checkpoint: run the row {folder.name} first")
+    return found[-1]
+
+
+def program(*arguments: str) -> None:
+    """Run ``vmae-zoo`` in a process of its own."""
+    subprocess.run([sys.executable, "-m", "vmae_zoo", *arguments], check=True)
+
+
+def table(out: Path) -> str:
+    """What is there, in Markdown: probes of each method, mean over its seeds, interval of all tested clips pooled."""
+    results = [json.loads(file.read_text()) for file in sorted(out.glob("*/result.json"))]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(result["row"].rpartition("-")[0], []).append(result)
+    lines = ["| row | seeds | measured | encoder | random weights | single frame | frame difference |"]
+    lines.append("|---" * 7 + "|")
+    for name, members in groups.items():
+        for key in [key for key in members[0] if "/" in key]:
+            cells = [pooled([member[key][of] for member in members if key in member]) for of in members[0][key]]
+            lines.append(f"| {name} | {len(members)} | {key} | {' | '.join(cells)} |")
+        if "test" in members[0]:
+            accuracies = [member["test"]["metrics"] for member in members]
+            lines.append(f"| {name} | {len(members)} | test | {accuracies} | | | |")
+    return "\n".join(lines) + "\n"
+
+
+def pooled(scores: Iterable[dict[str, float]]) -> str:
+    """Mean top-1 in percent over seeds, Wilson's 95 % interval of all seeds' tests together, and the seeds' range."""
+    scores = list(scores)
+    right = sum(round(score["top1"] * score["videos"] / 100) for score in scores)
+    low, high = wilson(right, int(sum(score["videos"] for score in scores)))
+    mean = sum(score["top1"] for score in scores) / len(scores)
+    seeds = ", ".join(f"{score['top1']:.1f}" for score in scores)
+    return f"{mean:.1f} ({100 * low:.1f}-{100 * high:.1f}); {seeds}"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("what", choices=("list", "run", "table"), help="list the rows, run some, or tabulate results")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows to run; none: all that are not there yet")
+    parser.add_argument("--out", type=Path, default=Path("study"), metavar="DIR", help="folder of the study")
+    parser.epilog = "example: python -m benchmarks.study run pretrain-videomae-0 --out study"
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, run or tabulate."""
+    known = {row.name: row for row in rows()}
+    wrong = [name for name in args.rows if name not in known]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is no row of the study: python -m benchmarks.study list")
+    if args.what == "list":
+        for name in known:
+            print(f"{name}  {'done' if (args.out / name / 'result.json').is_file() else ''}".rstrip())
+    elif args.what == "run":
+        for name in args.rows or known:
+            run_row(known[name], args.out)
+    else:
+        text = table(args.out)
+        (args.out / "table.md").write_text(text)
+        print(text)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return command_line("study", __doc__, configure, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

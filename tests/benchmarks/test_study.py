@@ -1,0 +1,57 @@
+"""The study's machinery, on a set and with runs that are too small to find anything."""
+
+import csv
+import json
+
+import pytest
+from benchmarks.study import Row, pooled, run_row, table, write_subset
+
+from benchmarks import study
+from vmae_zoo.training.metrics import wilson
+
+
+def test_rows_have_names_of_their_own_and_pretraining_comes_before_finetuning():
+    names = [row.name for row in study.rows()]
+    assert len(set(names)) == len(names)
+    for row in study.rows():
+        assert row.start is None or names.index(row.start) < names.index(row.name)
+
+
+@pytest.mark.parametrize("tested", ["val", "test"])
+def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_path, tested):
+    subsets = []
+    for seed in (0, 1):
+        row = study.finetuning("scratch", "motion", 40, 500, 1e-3, seed, tested)
+        write_subset(tmp_path / f"{seed}.csv", "demo_small", row, held_back=60)
+        with (tmp_path / f"{seed}.csv").open() as file:
+            subsets.append(list(csv.DictReader(file)))
+    for clips in subsets:
+        train = [clip["motion"] for clip in clips if clip["split"] == "train"]
+        assert {train.count(motion) for motion in train} == {4}
+        assert len(set(train)) == 10
+    paths = [
+        {split: {c["path"] for c in clips if c["split"] == split} for split in ("train", "test")} for clips in subsets
+    ]
+    assert paths[0]["test"] == paths[1]["test"]
+    assert paths[0]["train"] != paths[1]["train"]
+    assert not paths[0]["test"] & paths[0]["train"]
+    assert all(("test_" in path) == (tested == "test") for path in paths[0]["test"])
+
+
+def test_a_row_runs_once_and_an_interrupted_one_goes_on(tmp_path, monkeypatch):
+    short = {"trainer.max_steps": 2, "trainer.max_epochs": -1, "trainer.limit_val_batches": 1}
+    row = Row("pretrain-videomae-0", "recipes/videomae.yaml", 0, short, ("knn",), ("speed",))
+    run_row(row, tmp_path, "demo_small")
+    result = json.loads((tmp_path / row.name / "result.json").read_text())
+    assert set(result["knn/speed"]) == {"this encoder", "random weights", "single frame", "frame difference"}
+    monkeypatch.setattr(study, "program", None)  # nothing is left to run
+    assert run_row(row, tmp_path, "demo_small") == result
+    (tmp_path / row.name / "result.json").unlink()
+    assert run_row(row, tmp_path, "demo_small") == result
+    assert f"| pretrain-videomae | 1 | knn/speed | {pooled([result['knn/speed']['this encoder']])} |" in table(tmp_path)
+
+
+def test_seeds_are_pooled_into_one_interval():
+    low, high = (100 * end for end in wilson(50, 200))
+    scores = [{"top1": 20.0, "videos": 100}, {"top1": 30.0, "videos": 100}]
+    assert pooled(scores) == f"25.0 ({low:.1f}-{high:.1f}); 20.0, 30.0"
