@@ -17,25 +17,26 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmae_zoo.cli.compose import compose
 from vmae_zoo.data import open_catalog
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.baselines import BASELINES
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.evaluation.knn import nearest_neighbours
+from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.linear_probe import LBFGSSweep, fit
-from vmae_zoo.evaluation.probe import choose, judge
+from vmae_zoo.evaluation.probe import evaluate, select
 from vmae_zoo.methods import VideoMAE
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.resources import find_recipe
 
 LABELS = ("glyph", "motion", "speed")
 
 
-class FlowStatistics(nn.Module):
+class FlowStatistics(VideoEncoder):
     """Twenty numbers of a clip: mean and deviation over time of what the flow from frame to frame is on average.
 
     Of each pair of frames: mean flow along both axes, mean length, the same three weighted by length, mean absolute
@@ -97,7 +98,7 @@ def relabeled(features: Features, labels: dict[str, int]) -> Features:
 def measure(name: str, seed: int, workers: int) -> list[dict[str, Any]]:
     """A line for each null, label and probe."""
     encoder = random_encoder(seed)
-    models: dict[str, nn.Module] = {"random weights": encoder}
+    models: dict[str, VideoEncoder] = {"random weights": encoder}
     models |= {null: make(encoder.preprocessing) for null, make in BASELINES.items()}
     models["flow statistics"] = FlowStatistics(encoder.preprocessing)
     catalogs = {label: open_catalog(f"synthetic:{name}", label_column=label) for label in LABELS}
@@ -109,10 +110,10 @@ def measure(name: str, seed: int, workers: int) -> list[dict[str, Any]]:
             labels = {record.id: record.label for record in catalog.records}
             own = relabeled(train, labels), relabeled(test, labels)
             classes = len(catalog.classes)
-            neighbours = nearest_neighbours(*own, classes)
+            neighbors = nearest_neighbors(*own, classes)
             scores = {
-                "linear": judge(choose(fit, own[0], classes, LBFGSSweep(seed=seed)), own[1]).scores,
-                "knn": neighbours.scores[neighbours.chosen],
+                "linear": evaluate(select(fit, own[0], classes, LBFGSSweep(seed=seed)), own[1]).metrics,
+                "knn": neighbors.metrics[neighbors.selected],
             }
             for probe, score in scores.items():
                 lines.append({"set": name, "null": null, "label": label, "probe": probe, **score.asdict()})
