@@ -8,6 +8,7 @@ import torch
 from vmae_zoo.data import ClipConsumer, ClipDataModule, ClipRequest
 from vmae_zoo.data.bad_samples import BadSamples
 from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.synthetic.glyph_sets import GLYPH_SETS, GlyphSet
 
 SMALL = {"frames": 2, "stride_frames": 2, "size": 16, "batch_size": 4, "workers": 0}
 
@@ -220,11 +221,13 @@ def test_a_run_whose_files_all_fail_later_stops_with_one_sentence(small_set, tmp
     assert "Traceback" not in str(caught.value)
 
 
-def test_the_embedded_clips_are_the_default(tmp_path):
-    clips = ClipDataModule(**{**SMALL, "size": 64})
+def test_the_embedded_demo_set_is_the_default_and_created_on_first_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(GLYPH_SETS, "demo", GlyphSet(train=20, test=10))  # 5,000 take a minute
+    clips = ClipDataModule(**{**SMALL, "size": 32})
     method = fit(clips, tmp_path, limit_train_batches=2, limit_val_batches=1)
     assert len(clips.classes) == 10
-    assert method.batches[0]["video"].shape == (4, 3, 2, 64, 64)
+    assert method.batches[0]["video"].shape == (4, 3, 2, 32, 32)
 
 
 def test_a_second_fit_goes_on_with_the_next_epoch(small_set, tmp_path):

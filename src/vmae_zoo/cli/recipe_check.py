@@ -19,7 +19,7 @@ from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
 ANY_MACHINE = {
-    "data.root": "null",
+    "data.root": "synthetic:demo_small",
     "data.sources": "null",
     "data.layout": "null",
     "data.split": "null",

@@ -13,12 +13,11 @@ All are folders of H.264 files. Those of moving glyphs have ``clips.csv`` with t
 glyph), glyph, motion and speed. A data module reads them as ``root: synthetic:NAME``.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from vmae_zoo.atomic_write import atomic_folder
 from vmae_zoo.cache_folder import cache_folder
 
 PREFIX = "synthetic:"
@@ -51,23 +50,14 @@ def create_once(root: Path, make: Callable[[Path], None]) -> Path:
     if root.is_dir():
         return root
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        partial_root = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+        with atomic_folder(root) as partial_root:
+            make(partial_root)
     except OSError as error:
-        raise ValueError(
-            f"the embedded clips cannot be written to {root.parent}: {error.strerror}; set VMAE_ZOO_CACHE to a folder"
-            " that can"
-        ) from None
-    try:
-        make(partial_root)
-        partial_root.chmod(0o755)
-        try:
-            partial_root.rename(root)
-        except OSError:  # another process finished first
-            if not root.is_dir():
-                raise
-    finally:
-        shutil.rmtree(partial_root, ignore_errors=True)
+        if not root.is_dir():  # else another process finished first
+            raise ValueError(
+                f"the embedded clips cannot be written to {root.parent}: {error.strerror}; set VMAE_ZOO_CACHE to a"
+                " folder that can"
+            ) from None
     return root
 
 
