@@ -120,13 +120,13 @@ def record_series(session: Session, label: str, folder: Path) -> None:
 
 
 def clips_folder(session: Session, copies: int) -> Path:
-    """The embedded clips, each under several names, so that the start of an epoch does not dominate."""
-    from vmae_zoo.datasets.synthetic.demo import demo_root
+    """The embedded scenes, each under several names, so that the start of an epoch does not dominate."""
+    from vmae_zoo.datasets.synthetic.embedded import embedded_root
 
     folder = session.scratch / "clips"
     if not folder.exists():
         folder.mkdir()
-        for video in sorted(Path(demo_root()).rglob("*.mp4")):
+        for video in sorted(embedded_root("scenes").rglob("*.mp4")):
             for copy in range(copies):
                 (folder / f"{video.stem}-{copy:03d}.mp4").symlink_to(video)
     return folder
