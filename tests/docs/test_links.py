@@ -114,7 +114,12 @@ def parser_of(name: str, measured: str) -> argparse.ArgumentParser:
 def check_trainer_options(name: str, arguments: list[str]) -> None:
     """``ValueError`` if Lightning's command line has no such setting; stands in for files that only the reader has."""
     words = [OWN_RECIPE.sub(stand_in, word) if word not in RECIPES else word for word in arguments]
-    check_names(with_recipes([name, *(word.replace("my_package.MyMAE", "VideoMAE") for word in words)]))
+    check_names(with_recipes([name, *(stand_in_class(word) for word in words)]))
+
+
+def stand_in_class(word: str) -> str:
+    """A class of the package for one of the reader's own."""
+    return word.replace("my_package.MyMAE", "VideoMAE").replace("my_data.MyData", "ClipDataModule")
 
 
 def stand_in(name: re.Match[str]) -> str:
