@@ -98,7 +98,7 @@ class ClipDataset(RetryingDataset):
         for purpose, name in zip(("", " other")[: self.request.views], ("video", "other"), strict=False):
             if name == "video" or not self.request.same_clip:
                 info = self.reader.probe(record.path)
-                ids = clip_ids(record, info, self.clip, keys[0] if self.train else None, purpose)
+                ids = clip_ids(record, info, self.clip, keys[0] if self.train else None, purpose, self.reader)
                 frames = self.reader.read_clip(record.path, ids, self._short_side(info))
             for item in items:
                 item[name] = self._augment(frames, item["key"], purpose)

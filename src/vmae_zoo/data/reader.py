@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.video.decode import IndexLookup, VideoInfo, probe, read_clip
+from vmae_zoo.video.decode import IndexLookup, VideoInfo, frame_times, probe, read_clip
 
 
 class VideoReader:
@@ -20,6 +20,10 @@ class VideoReader:
     def probe(self, path: Path) -> VideoInfo:
         """See `vmae_zoo.video.decode.probe`."""
         return probe(path, self.lookup)
+
+    def frame_times(self, path: Path) -> np.ndarray:
+        """See `vmae_zoo.video.decode.frame_times`."""
+        return frame_times(path, self.lookup)
 
     def read_clip(self, path: Path, frame_ids: np.ndarray, short_side: int | None = None) -> np.ndarray:
         """See `vmae_zoo.video.decode.read_clip`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vmae_zoo.data.clip_frames import rate_of, segment_of, view_ids
+from vmae_zoo.data.clip_frames import by_time, evenly_timed_total, rate_of, segment_of, view_ids
 from vmae_zoo.data.clip_spec import DEFAULT_CLIP, ClipSpec
 from vmae_zoo.data.dataset import collate
 from vmae_zoo.data.reader import FILES, VideoReader
@@ -63,9 +63,14 @@ class ViewDataset(RetryingDataset):
 
     def _read(self, record: ClipRecord) -> list[np.ndarray]:
         info = self.reader.probe(record.path)
-        first, total = segment_of(record, info)
-        rate = rate_of(record, info) if self.clip.sampling == "span" else FPS
-        ids = first + view_ids(self.clip, self.clips, total, record.stride_frames, rate)
+        first, total = segment = segment_of(record, info, self.reader)
+        rate = FPS
+        if self.clip.sampling == "span":
+            rate, total = rate_of(record, info), evenly_timed_total(record, info, segment, self.reader)
+        ids = view_ids(self.clip, self.clips, total, record.stride_frames, rate)
+        if self.clip.sampling == "span":
+            ids = by_time(ids, record, info, segment, self.reader)
+        ids = first + ids
         return np.split(self.reader.read_clip(record.path, ids.ravel(), self.clip.size), self.clips)
 
 

@@ -12,6 +12,7 @@ from vmae_zoo.video.decode import VideoError, VideoInfo, open_video
 from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
 from vmae_zoo.video.frame_conversion import display_matrix, is_mirrored, rotation_of, swaps_axes
 from vmae_zoo.video.packet_index import PacketIndex, read_packet_index
+from vmae_zoo.video.timing import frame_rate, is_uneven, sorted_times
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
 
@@ -144,7 +145,10 @@ def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditRe
         if swaps_axes(found.matrix):
             height, width = width, height
         frames, rotation = len(found.times), rotation_of(found.matrix)
-        info = VideoInfo(frames, height, width, found.rate, found.codec, rotation, index is not None)
+        times = sorted_times(found.times, found.container) if index is None else index.times
+        fps, constant = frame_rate(times, found.time_step, found.rate)
+        step = 0.0 if times is None else found.time_step
+        info = VideoInfo(frames, height, width, fps, found.codec, rotation, index is not None, constant, step)
     verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
     reasons = (*damaged, *concealed, *odd)
     return AuditResult(size, mtime_ns, digest, verdict, reasons, info, found.seconds, index)
@@ -264,8 +268,4 @@ def _gap(times: list[int | None]) -> bool:
 
 def _uneven(times: list[int | None], step: float) -> bool:
     """Whether the distances of frames in time vary by more than the container's rounding."""
-    gaps = _distances(times)
-    if len(gaps) < 2:
-        return False
-    allowed = max(2, 0.1 * float(np.median(gaps)), 0.0015 / step if step else 0)
-    return bool(gaps.max() - gaps.min() > allowed)
+    return is_uneven(_distances(times), step)

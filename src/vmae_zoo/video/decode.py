@@ -23,9 +23,10 @@ from av.video.stream import VideoStream
 from vmae_zoo.video.frame_conversion import display_matrix, rotation_of, swaps_axes, to_rgb
 from vmae_zoo.video.jpeg_shards import ShardEntry, read_frames, read_header
 from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_range, read_packet_index
+from vmae_zoo.video.timing import frame_rate, sorted_times
 from vmae_zoo.video.video_info import VideoError, VideoInfo
 
-__all__ = ["IndexLookup", "VideoError", "VideoInfo", "open_video", "probe", "read_clip"]
+__all__ = ["IndexLookup", "VideoError", "VideoInfo", "frame_times", "open_video", "probe", "read_clip"]
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
@@ -47,6 +48,25 @@ def probe(path: str | Path, lookup: IndexLookup | None = None) -> VideoInfo:
     """
     entry = ShardEntry.parse(os.fspath(path))
     return _info(*_identity(path), lookup) if entry is None else read_header(entry).info
+
+
+def frame_times(path: str | Path, lookup: IndexLookup | None = None) -> np.ndarray:
+    """Time of each frame in seconds after the first one: float64 (frames,), ascending.
+
+    The times of a video without a constant rate are those of its packets or, if these are not enough, of its decoded
+    frames; both are cached in this process. All other times follow from the frame rate.
+
+    Raises:
+        VideoError: see `probe`; also if the video states no frame rate.
+    """
+    info = probe(path, lookup)
+    if not info.constant_rate:
+        times = _times(*_identity(path), lookup)
+        if times is not None:
+            return (times - times[0]) * info.time_step
+    if info.fps <= 0:
+        raise VideoError(f"{path} does not state its frame rate, which times need")
+    return np.arange(info.frames) / info.fps
 
 
 def read_clip(
@@ -139,7 +159,17 @@ def _info(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> Vi
     if facts.info is not None:
         return facts.info
     with open_video(name) as (container, stream):
-        return _describe(stream, _decode_all(container, stream, name), None)
+        return _describe(container, stream, _decode_all(container, stream, name), None)
+
+
+@lru_cache(maxsize=256)
+def _times(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> np.ndarray | None:
+    index = _facts(name, size, mtime_ns, lookup).index
+    if index is not None:
+        return index.times
+    with open_video(name) as (container, stream):
+        times = [frame.pts for _, frame in _decode_all(container, stream, name)]
+        return sorted_times(times, container.format.name)
 
 
 @lru_cache(maxsize=256)  # about 20 bytes per frame
@@ -152,27 +182,40 @@ def _facts(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> _
             index = read_packet_index(container, stream)
             if index is not None:
                 first = decode_range(container, stream, index, index.ranges([0])[0])
-                return _Facts(index, _describe(stream, first, index))
+                return _Facts(index, _describe(container, stream, first, index))
         except (IndexMismatchError, av.FFmpegError):
             pass
     return _Facts(None, None)
 
 
-def _describe(stream: VideoStream, frames: Iterator[tuple[int, VideoFrame]], index: PacketIndex | None) -> VideoInfo:
+def _describe(
+    container: InputContainer,
+    stream: VideoStream,
+    frames: Iterator[tuple[int, VideoFrame]],
+    index: PacketIndex | None,
+) -> VideoInfo:
     """Metadata from the header and the first frame; without a packet index all frames are counted."""
     _, first = next(frames)
     height, width, matrix = first.height, first.width, display_matrix(first)
+    all_times = [first.pts]
     del first
+    if index is None:
+        all_times += [frame.pts for _, frame in frames]
+    times = sorted_times(all_times, container.format.name) if index is None else index.times
+    step = float(stream.time_base or 0)
+    fps, constant = frame_rate(times, step, float(stream.average_rate or stream.guessed_rate or 0))
     if swaps_axes(matrix):
         height, width = width, height
     return VideoInfo(
-        frames=1 + sum(1 for _ in frames) if index is None else index.frames,
+        frames=len(all_times) if index is None else index.frames,
         height=height,
         width=width,
-        fps=float(stream.average_rate or stream.guessed_rate or 0),
+        fps=fps,
         codec=stream.codec_context.codec.canonical_name,
         rotation=rotation_of(matrix),
         seekable=index is not None,
+        constant_rate=constant,
+        time_step=0.0 if times is None else step,
     )
 
 
