@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vmae_zoo.data import open_catalog
 from vmae_zoo.datasets.index import find_index
 from vmae_zoo.datasets.make_index import make_index
+from vmae_zoo.video.decode import VideoError, probe
 
 FILES = ("v/1.mp4", "v/2.mp4", "w/3.mp4", "w/4.mp4")
 
@@ -137,6 +138,11 @@ def test_odd_entries_are_skipped_by_catalog_and_index(tmp_path, encode, capfd):
     reported = capfd.readouterr().err
     assert "pipe.mp4 is skipped" in reported
     assert "self.mp4 is skipped" in reported
+    (tmp_path / "list.txt").write_text("set/a/pipe.mp4 0\nset/a/1.mp4 1\n")  # a list names the pipe itself
+    listed = make_index(tmp_path / "list.txt", workers=1, progress=False)[0].verdicts()
+    assert listed["set/a/pipe.mp4"][:2] == ("damaged", "is not a regular file")
+    with pytest.raises(VideoError, match="not a regular file"):
+        probe(tmp_path / "set/a/pipe.mp4")
     make_index(tmp_path / "set", workers=1, progress=False)
     index = find_index(tmp_path / "set")
     assert [verdict for verdict, *_ in index.verdicts().values()] == ["good"] * 3

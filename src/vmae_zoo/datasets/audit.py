@@ -1,6 +1,7 @@
 """Audit of one video file: decode all of it and report what is wrong or unusual."""
 
 import hashlib
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def audit(path: Path) -> AuditResult:
     try:
         status = path.stat()
         size, mtime_ns = status.st_size, status.st_mtime_ns
+        if not stat.S_ISREG(status.st_mode):
+            raise VideoError(f"{path} is not a regular file")
         digest = _digest(path)
         if not size:
             raise VideoError(f"{path} is empty (0 bytes)")

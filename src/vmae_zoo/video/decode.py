@@ -7,6 +7,7 @@ used for arithmetic.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -225,6 +226,8 @@ def _identity(path: str | Path) -> tuple[str, int, int]:
         status = os.stat(name)
     except OSError as error:
         raise VideoError(f"{name} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(f"{name} is not a regular file")
     if status.st_size == 0:
         raise VideoError(f"{name} is empty (0 bytes)")
     return name, status.st_size, status.st_mtime_ns
