@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.masking import TokenGrid, TokenSplit, dual_split, running_cell, tube_mask
+from vmae_zoo.masking import TokenGrid, TokenSplit, dual_split, tube_mask
+from vmae_zoo.masking.running_cell import running_cell
 from vmae_zoo.randomness import sample_key
 
 KEYS = torch.tensor([sample_key(1, 0, n) for n in range(32)])

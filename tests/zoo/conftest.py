@@ -21,7 +21,7 @@ def _loopback():
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
     """Caches that belong to this test; nobody is logged in."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub_cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

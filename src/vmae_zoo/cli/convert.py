@@ -32,6 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the last line is the target."""
+    from vmae_zoo.zoo.resolve import find_source
+
+    find_source(args.source)
     from vmae_zoo.zoo.convert_checkpoint import convert
 
     keys = ("num_heads", "decoder_num_heads", "predictor_num_heads", "image_size", "frames", "method")

@@ -1,5 +1,6 @@
 """The record of a method: plain values in every file of its weights, from which the model is built again."""
 
+import inspect
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,39 @@ def make_record(method: "Method") -> dict[str, Any]:
         "encoder_name": next(name for name, part in method.named_modules() if part is encoder),
         "encoder": describe(encoder) if type(encoder) is Encoder else None,
     }
+
+
+def build_from(method: "type[Method]", hparams: dict[str, Any]) -> "Method":
+    """Build a method from the arguments in its record.
+
+    A class of your own may set arguments of `Method` itself instead of accepting them: those are left out.
+    """
+    accepted = _accepted_arguments(method)
+    inherited = set(inspect.signature(_base()).parameters)
+    model = method(**{name: value for name, value in hparams.items() if name in accepted or name not in inherited})
+    trained_image_size = hparams.get("trained_image_size")
+    if trained_image_size and "trained_image_size" not in accepted:
+        model.resize_positions(trained_image_size)
+    return model
+
+
+def _accepted_arguments(method: type) -> set[str]:
+    """Names of the arguments of a constructor, including those that ``**kwargs`` pass on to its bases."""
+    names: set[str] = set()
+    for base in method.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        names |= {parameter.name for parameter in parameters}
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names
+
+
+def _base() -> "type[Method]":
+    from vmae_zoo.methods.base import Method
+
+    return Method
 
 
 def _is_plain(value: Any) -> bool:

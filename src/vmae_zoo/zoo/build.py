@@ -121,6 +121,8 @@ def build_encoder(spec: ModelSpec, source: str) -> VideoEncoder:
 
 def build_method(spec: ModelSpec, source: str) -> "Method":
     """The method with random weights; ``ValueError`` if its class is not known or does not accept the arguments."""
+    from vmae_zoo.methods.record import build_from  # imports Lightning, which an encoder does not need
+
     _check_sizes(spec, source)
     found = resolve_method(spec.method) if spec.method in CLASS_NAMES else spec.method_class
     if found is None:
@@ -129,7 +131,7 @@ def build_method(spec: ModelSpec, source: str) -> "Method":
             f"name it by method={spec.method!r}, --method {spec.method} on the command line"
         )
     try:
-        model = found(**spec.hparams)
+        model = build_from(found, spec.hparams)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{source} describes a {spec.method} that cannot be built: {error}") from None
     if spec.preprocessing:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmae_zoo.zoo.build import build_encoder, check_tensors, copy_tensors
+from vmae_zoo.zoo.build import SkipInit, build_encoder, check_tensors, copy_tensors
 from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
 from vmae_zoo.zoo.resolve import TIMM
@@ -91,7 +91,8 @@ def _with_class_position(tensors: dict[str, Tensor], model: Any) -> Tensor:
 @torch.no_grad()
 def _compare(source: str, model: Any, spec: ModelSpec) -> None:
     """``ValueError`` unless the encoder computes the model's features."""
-    encoder = build_encoder(spec, source).eval()
+    with SkipInit():
+        encoder = build_encoder(spec, source).eval()
     expected = encoder.state_dict()
     given = {n.removeprefix("encoder."): value for n, value in spec.tensors.items() if n.startswith("encoder.")}
     if given.keys() != expected.keys():
