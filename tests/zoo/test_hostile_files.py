@@ -142,8 +142,17 @@ def settings_that_would_fill_the_memory(folder, weights):
     large = [("hparams", *item) for item in (("depth", 10**6), ("frames", 10**5), ("width", 10**9))]
     large += [("hparams", "image_size", 2**16), ("encoder", "depth", 10**6), ("encoder", "width", 10**9)]
     large += [("encoder", "clip", (10**5, 2**16, 2**16)), ("encoder", "num_heads", 0), ("encoder", "backdoor", 1)]
-    large += [("hparams", "trained_image_size", 60_000), ("encoder", "trained", (60_000, 60_000))]
-    large += [("hparams", "mlp_ratio", 10**4), ("encoder", "mlp_ratio", "4"), ("encoder", "clip", 4)]
+    large += [
+        ("hparams", "trained_image_size", 60_000),
+        ("encoder", "trained", (60_000, 60_000)),
+        ("encoder", "trained", 7),
+    ]
+    large += [
+        ("hparams", "mlp_ratio", 10**4),
+        ("encoder", "mlp_ratio", "4"),
+        ("encoder", "clip", 4),
+        ("encoder", "trained", 7),
+    ]
     for part, name, value in large:
         changed = {**record, part: {**record[part], name: value}}
         save_weights(model.state_dict(), changed, folder / "y.safetensors")

@@ -27,7 +27,6 @@ MAX_SIZE = 2**16  # of any dimension that settings beside weights state
 MAX_TOKENS = 2**17  # of a clip: limits what such settings can allocate
 DEPTHS = ("depth", "decoder_depth", "predictor_depth")
 WIDTHS = ("width", "decoder_width", "predictor_width", "projection_width", "projection_dim", "num_classes", "channels")
-SIDES = ("image_size", "trained_image_size")
 
 
 class SkipInit(TorchFunctionMode):
@@ -184,24 +183,39 @@ def copy_tensors(given: Mapping[str, Tensor], into: Mapping[str, Tensor], names:
 
 def _check_sizes(spec: ModelSpec, source: str) -> None:
     """Settings beside weights are untrusted: limit what they allocate before anything is built."""
-    for settings in (spec.hparams if spec.method in CLASS_NAMES else {}, spec.encoder or {}):
-        numbers = {name: settings.get(name) for name in (*DEPTHS, *WIDTHS, *SIDES, "frames", "patch", "mlp_ratio")}
-        trained = settings.get("trained") or ()
-        numbers |= {f"trained {axis}": size for axis, size in enumerate(trained)}
-        numbers |= {f"clip {axis}": size for axis, size in enumerate(settings.get("clip", ()))}
-        known = {name: number for name, number in numbers.items() if number is not None}
-        valid = all(isinstance(number, int | float) and 0 <= number <= MAX_SIZE for number in known.values())
-        if valid:
-            patch = max(known.get("patch", 1), 8)
-            frames, *sides = settings.get("clip") or (known.get("frames", 1), known.get("image_size", 1))
-            cells = [(side // patch) ** 2 for side in (*sides, *(known.get(name, 1) for name in SIDES))]
-            cells += [size**2 for name, size in known.items() if name.startswith("trained ")]
-            deepest = max(known.get(name, 0) for name in DEPTHS)
-            valid = (
-                frames * max(cells) <= MAX_TOKENS and deepest <= len(spec.tensors) and known.get("mlp_ratio", 4) <= 64
-            )
-        if not valid:
-            raise ValueError(f"{source} describes a model that its weights cannot belong to: {settings}")
+    if spec.method in CLASS_NAMES:
+        h = spec.hparams
+        clip = h.get("frames"), h.get("image_size"), h.get("image_size")
+        _check_settings(h, clip, (h.get("trained_frames"), h.get("trained_image_size")), h.get("patch"), spec, source)
+    if spec.encoder is not None:
+        e = spec.encoder
+        _check_settings(e, e["clip"], e.get("trained") or (), e["cube"][1], spec, source)
+
+
+def _check_settings(
+    settings: Mapping[str, Any], clip: Any, trained: Any, patch: Any, spec: ModelSpec, source: str
+) -> None:
+    """``ValueError`` if settings describe a model that the tensors cannot be of.
+
+    Args:
+        settings: arguments of a method or an encoder.
+        clip: (frames, rows, columns) of its clips; an entry may be None.
+        trained: (frames, rows or columns) of the clips that its positions were trained on; an entry may be None.
+        patch: side of a patch; may be None.
+        spec: the file.
+        source: its name.
+    """
+    depths = [settings.get(name) or 0 for name in DEPTHS]
+    numbers = [*depths, *(settings.get(name) for name in WIDTHS), settings.get("mlp_ratio"), patch, *clip, *trained]
+    known = [number for number in numbers if number is not None]
+    valid = all(isinstance(number, int | float) and 0 <= number <= MAX_SIZE for number in known)
+    if valid:
+        side = max(patch or 1, 8)
+        frames = max([size or 1 for size in (clip[0], *trained[:1])])
+        tokens = frames * max((size or 1) // side for size in (*clip[1:], *trained[1:])) ** 2
+        valid = tokens <= MAX_TOKENS and max(depths) <= len(spec.tensors) and (settings.get("mlp_ratio") or 4) < 64
+    if not valid:
+        raise ValueError(f"{source} describes a model that its weights cannot belong to: {settings}")
 
 
 def _check_names(source: str, problem: str, names: list[str], allowed: Sequence[str], argument: str) -> None:

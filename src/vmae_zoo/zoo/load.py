@@ -275,6 +275,8 @@ def _encoder_settings(settings: Any, where: str) -> dict[str, Any] | None:
         value = settings.get(name)
         if not isinstance(value, tuple) or len(value) != 3 or not all(isinstance(n, int) and n > 0 for n in value):
             raise ValueError(f"{where} describes an encoder with {name} = {value!r}: expected three positive numbers")
+    if not isinstance(settings.get("trained", ()), tuple | None):
+        raise ValueError(f"{where} describes an encoder with trained = {settings['trained']!r}: expected two numbers")
     return settings
 
 
