@@ -38,6 +38,7 @@ def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_p
     assert all(("test_" in path) == (tested == "test") for path in paths[0]["test"])
 
 
+@pytest.mark.slow
 def test_a_row_runs_once_and_an_interrupted_one_goes_on(tmp_path, monkeypatch):
     short = {"trainer.max_steps": 2, "trainer.max_epochs": -1, "trainer.limit_val_batches": 1}
     row = Row("pretrain-videomae-0", "recipes/videomae.yaml", 0, short, ("knn",), ("speed",))
