@@ -9,6 +9,7 @@ Shapes: V views of a video, D = width; (V, N, D) for tokens.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ import numpy as np
 from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.jpeg_shards import ShardEntry
+
+LOG = logging.getLogger("vmae_zoo")
+OUTDATED = "made_from.json"  # in stores of versions whose keys held other names of classes
 
 
 def cache_root() -> Path:
@@ -48,6 +52,13 @@ class FeatureStore:
     def __init__(self, root: Path, cache_key: dict[str, Any]):
         text = json.dumps(cache_key, sort_keys=True, default=str)
         self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:20]
+        if not self.folder.is_dir() and (outdated := [file.parent for file in root.glob(f"*/{OUTDATED}")]):
+            LOG.warning(
+                "%s: %d folders with features of an earlier version are not used (%s, ...): delete them",
+                root,
+                len(outdated),
+                outdated[0].name,
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "cache_key.json").write_text(text + "\n")
         self._rows: dict[str, tuple[Path, int]] = {}
