@@ -41,7 +41,7 @@ def test_a_batch_too_large_for_memory_ends_with_settings_that_need_less(tmp_path
 def settings(size, model=None, accumulate=1, **data):
     return {
         "data": {"batch_size": size, **data},
-        "model": {"init_args": model or {}},
+        "model": {"class_path": "vmae_zoo.VideoMAE", "init_args": model or {}},
         "trainer": {"accumulate_grad_batches": accumulate},
     }
 

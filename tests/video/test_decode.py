@@ -213,7 +213,7 @@ def test_files_that_are_not_videos_are_refused_with_name_and_reason(plain, tmp_p
     write_sound(sound)
     reasons = {
         tmp_path / "missing.mp4": "No such file",
-        tmp_path: "directory",
+        tmp_path: "not a regular file",
         empty: "empty",
         text: "Invalid data",
         half: "Invalid data",
