@@ -128,7 +128,9 @@ def train(
 def sample_mask(session: Session, name: str, device: str) -> list[Tensor]:
     """The tensors of a mask, on the CPU."""
     method, batch = make(session, name, device)
-    return [value.cpu() for value in vars(method.sample_mask(batch)).values() if value is not None]
+    sampled = method.sample_mask(batch)
+    splits = sampled if isinstance(sampled, list) else [sampled]
+    return [value.cpu() for split in splits for value in vars(split).values() if value is not None]
 
 
 def compare_motion_maps(session: Session) -> None:
