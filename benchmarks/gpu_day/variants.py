@@ -51,8 +51,9 @@ class Variant:
     prepare: Callable[[BenchStep], list[Replacement]] = lambda candidate: []
 
 
-def attention_by_unbind(self: Any, x_BND: Tensor, mask_NN: Tensor | None = None) -> Tensor:
-    """`Attention.forward` with strided views."""
+def attention_by_unbind(self: Any, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: None = None) -> Tensor:
+    """`Attention.forward` with strided views, without rotary positions."""
+    assert rotation is None
     bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias]) if self.separate_bias else self.qkv.bias
     qkv_BN3hd = F.linear(x_BND, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
     q, k, v = (part.transpose(1, 2) for part in qkv_BN3hd.unbind(2))
