@@ -23,6 +23,21 @@ def trainer(**settings):
     return Trainer(accelerator="cpu", **{**QUIET, **settings})
 
 
+class Base(lightning.LightningModule):
+    def __init__(self, a, b=2):
+        super().__init__()
+        self.arguments = internals.constructor_arguments(inspect.currentframe())
+
+
+class Derived(Base):
+    def __init__(self, c, **base):
+        super().__init__(a=1, **base)
+
+
+def test_arguments_of_running_constructors_are_collected():
+    assert Derived(3, b=4).arguments == [{"a": 1, "b": 4}, {"c": 3, "b": 4}]
+
+
 def test_samplers_are_kept():
     run = trainer(strategy="ddp", devices=2)
     loader = DataLoader(torch.zeros(8, 32))

@@ -24,7 +24,7 @@ from benchmarks.gpu_day.session import Session
 from benchmarks.gpu_day.training_steps import measure
 from vmae_zoo.bench.candidates import BenchStep, Setting, build
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import Output
+from vmae_zoo.methods.output import Output
 from vmae_zoo.methods.videomae import VideoMAE
 from vmae_zoo.models.blocks import Attention
 from vmae_zoo.models.patchify import PatchEmbed, patchify

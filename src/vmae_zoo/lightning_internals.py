@@ -5,19 +5,31 @@ Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails if on
 """
 
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.parsing import collect_init_args
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _LOOP: Any = _Loop
+
+
+def constructor_arguments(frame: FrameType | None) -> list[dict[str, Any]]:
+    """Arguments of the constructors that are running, from ``frame`` outwards: last those of the most derived class.
+
+    ``save_hyperparameters`` collects them in the same way, but not under `LightningCLI`, where it takes the arguments
+    of the most derived class alone.
+    """
+    assert frame is not None
+    return collect_init_args(frame, [], classes=(LightningModule,))
 
 
 def keep_own_samplers(trainer: Trainer) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from vmae_zoo.data import ClipDataModule
 from vmae_zoo.masking import random_mask
 from vmae_zoo.methods import MaskedMethod, Output
-from vmae_zoo.methods.base import weighted_mse
+from vmae_zoo.methods.output import weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.patchify import patchify
 

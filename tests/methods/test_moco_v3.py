@@ -1,4 +1,4 @@
-"""MoCo v3 on clips equals its description: loss, momentum branch, what is frozen, how it starts."""
+"""MoCo v3 on clips equals its description: loss, momentum encoder, frozen parameters, initialization."""
 
 import copy
 import math

@@ -72,7 +72,7 @@ def test_predicting_zero_costs_511_over_512():
 def test_gradient_checkpointing_changes_nothing_but_memory():
     method, values, split = golden("v1")
     plain = torch.autograd.grad(method(values["in.clip"], split).loss, list(method.parameters()))
-    method.training_settings["gradient_checkpointing"] = True
+    method.hparams["gradient_checkpointing"] = True
     method.configure_model()
     assert method.encoder.gradient_checkpointing
     again = torch.autograd.grad(method(values["in.clip"], split).loss, list(method.parameters()))

@@ -225,7 +225,7 @@ def test_a_teacher_for_other_clips_and_half_a_setting_are_refused():
     with pytest.raises(ValueError, match="the teacher takes clips of"):
         method.set_teacher(VideoMAE(size="tiny", frames=8, image_size=64, depth=1).encoder)
     for settings in ({"target": "frozen"}, {"teacher": "x"}):
-        with pytest.raises(ValueError, match="target = frozen and teacher belong together"):
+        with pytest.raises(ValueError, match="target = frozen"):
             VJEPA(**SMALL, **settings)
     with pytest.raises(ValueError, match="mask_tokens = 'two' is not known"):
         VJEPA(**SMALL, mask_tokens="two")

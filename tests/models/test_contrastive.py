@@ -1,14 +1,14 @@
-"""InfoNCE and its heads equal their formulas, on one process and on two."""
+"""InfoNCE and projection MLPs equal their formulas, in one process and in two."""
 
 import pytest
 import torch
 from tests.two_processes import started
 from torch import nn
 
-from vmae_zoo.models.contrastive import head, info_nce
+from vmae_zoo.models.contrastive import info_nce, projection_mlp
 
 
-def manual_dir(queries, keys, temperature):
+def manual_loss(queries, keys, temperature):
     """2 T times the mean over queries of log sum_j exp(cos(q, k_j) / T) - cos(q, own k) / T."""
     total = 0.0
     for i, query in enumerate(queries):
@@ -22,7 +22,7 @@ def test_loss_equals_a_double_loop(temperature):
     torch.manual_seed(0)
     queries, keys = torch.randn(5, 7), torch.randn(5, 7)
     assert info_nce(queries, keys, temperature).item() == pytest.approx(
-        manual_dir(queries, keys, temperature), abs=1e-5
+        manual_loss(queries, keys, temperature), abs=1e-5
     )
 
 
@@ -33,9 +33,9 @@ def test_keys_get_no_gradient():
     assert keys.grad is None
 
 
-def test_head_is_linear_maps_and_batch_norms_without_bias():
+def test_a_projection_mlp_is_linear_layers_and_batch_norms_without_bias():
     torch.manual_seed(0)
-    layers = head((6, 8, 8, 3))
+    layers = projection_mlp((6, 8, 8, 3))
     x = torch.randn(10, 6)
     expected = x
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
@@ -62,12 +62,12 @@ torch.save(info_nce(queries[rank], keys[rank], 0.2), f"{rank}.pt")
 """
 
 
-def test_two_processes_contrast_with_the_keys_of_both(tmp_path):
+def test_two_processes_use_the_keys_of_both(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)
     started(script, folder=tmp_path)
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
     both = [torch.load(tmp_path / f"{rank}.pt").item() for rank in (0, 1)]
-    assert sum(both) / 2 == pytest.approx(manual_dir(queries.flatten(0, 1), keys.flatten(0, 1), 0.2), abs=1e-5)
+    assert sum(both) / 2 == pytest.approx(manual_loss(queries.flatten(0, 1), keys.flatten(0, 1), 0.2), abs=1e-5)
     assert both[0] != pytest.approx(info_nce(queries[0], keys[0], 0.2).item(), abs=1e-3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vmae_zoo.methods import MAE, MAEST, ARVideo, VideoMAE, VideoMAEv2
-from vmae_zoo.methods.base import Output
+from vmae_zoo.methods.output import Output
 from vmae_zoo.viz.picture import contact_sheet, write_gif
 from vmae_zoo.viz.reconstruction import GRAY, panels, psnr, reconstruct
 

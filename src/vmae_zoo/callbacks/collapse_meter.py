@@ -107,7 +107,7 @@ class CollapseMeter(Callback):
 
     def _judge(self, trainer: Trainer, method: Method, deviation: float, rank: float, width: int) -> None:
         """Warn once, and stop if that is wanted; not before the warm-up is over."""
-        if trainer.global_step < method.warmup_steps(trainer):
+        if trainer.global_step < method.run_length().warmup_steps:
             return
         if self.reference is None:
             self.reference = deviation

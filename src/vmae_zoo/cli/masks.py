@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     check_videos([args.video])
     from vmae_zoo.cli.lightning_cli import SettingsCLI
     from vmae_zoo.cli.log_filters import filter_logs
-    from vmae_zoo.methods.base import MaskedMethod
+    from vmae_zoo.methods.masked import MaskedMethod
     from vmae_zoo.methods.moco_v3 import MoCoV3
     from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.clips import read_batch

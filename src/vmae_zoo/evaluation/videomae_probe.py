@@ -22,7 +22,7 @@ from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import FeatureExtractor, Features, Views
 from vmae_zoo.evaluation.probe import SelectedHead, Sweep, batches
 from vmae_zoo.models.video_encoder import VideoEncoder
-from vmae_zoo.training.schedules import warmup_cosine
+from vmae_zoo.training.schedules import Schedule
 
 
 def videomae_probe(
@@ -70,8 +70,8 @@ def videomae_probe(
         per_epoch = max(len(value_RD) // size, 1)
         order = Sweep((), (), epochs=1, min_steps=0, batch_size=size, seed=seed + epoch)
         for _, ids in batches(len(value_RD), order, value_RD.device):
-            factor = warmup_cosine(step, epochs * per_epoch, min(warmup_epochs, epochs - 1) * per_epoch, 0.0)
-            optimizer.param_groups[0]["lr"] = base_lr * size / 256 * factor
+            schedule = Schedule(epochs * per_epoch, min(warmup_epochs, epochs - 1) * per_epoch)
+            optimizer.param_groups[0]["lr"] = base_lr * size / 256 * schedule.lr_factor(step)
             optimizer.zero_grad(set_to_none=True)
             cross_entropy(head(value_RD[ids]), label_R[ids]).backward()
             optimizer.step()

@@ -6,7 +6,9 @@ from vmae_zoo.methods.registry import METHODS
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "vmae_zoo.methods.base": ("MaskedMethod", "Method", "Output"),
+        "vmae_zoo.methods.base": ("Method",),
+        "vmae_zoo.methods.masked": ("MaskedMethod",),
+        "vmae_zoo.methods.output": ("Output",),
         "vmae_zoo.methods.registry": ("resolve_method",),
         **{entry.module: (entry.class_name,) for entry in METHODS.values()},
     },

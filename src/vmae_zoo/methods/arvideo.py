@@ -1,12 +1,12 @@
 """ARVideo (Ren, Zhu, Wei, Li, Yuille, Xie, 2024, arXiv 2405.15160): autoregression over clusters of tokens.
 
-The grid is cut into clusters of 2 x 7 x 7 tokens, visited in a random order. The encoder sees a fifth of each cluster's
-tokens, sorted by visit, and may look back but not ahead; the decoder predicts all cubes of each cluster from the
-clusters visited before it. One pass trains every step of the order: tokens are sorted, so one mask serves all clips.
+The grid is divided into clusters of 2 x 7 x 7 tokens in a random order. The encoder sees a fifth of the tokens of each
+cluster, in this order, with block-causal attention; the decoder predicts all cubes of each cluster from the preceding
+clusters. One pass trains every step of the order: as tokens are sorted, all clips have the same attention mask.
 
-No program was released and the paper leaves choices open; taken here: an order per clip (as the first author's D-iGPT),
-VideoMAE's fixed positions and normalised targets, 64 channels a decoder head, queries for all 15 predicted clusters
-(15 x 98 = 1470; the paper's table 5 prints 1372 = 14 x 98 beside 300 = 15 x 20 encoder tokens).
+No program was released, and the paper leaves choices open. Chosen here: an order per clip (as in the first author's
+D-iGPT), fixed positions and normalized targets of VideoMAE, 64 channels per decoder head, queries for all 15 predicted
+clusters (15 x 98 = 1470; table 5 of the paper has 1372 = 14 x 98 beside 300 = 15 x 20 encoder tokens).
 
 Shapes: B clips, C channels, T frames, H rows, W columns; K clusters of n tokens, k of them kept; V = (K - 1) k tokens
 in the encoder, M = (K - 1) n predicted; D = width.
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.clusters import ClusterOrder, block_causal_mask, cluster_order, cluster_tokens, num_kept
-from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.cross_decoder import CrossDecoder
 from vmae_zoo.models.sizes import decoder_size
@@ -29,21 +30,21 @@ class ARVideo(MaskedMethod):
     """Autoregression over clusters of a clip's tokens.
 
     Args:
-        size: encoder and decoder: tiny (ours), small, base, large, huge; the paper has base.
+        size: size of encoder and decoder: tiny (ours), small, base (in the paper), large, huge.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
-        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with
+        stride_frames: distance between the frames of a clip (4 on Kinetics, 2 on Something-Something V2); saved with
             the weights.
         cluster: tokens of a cluster along time, height, width ((2, 7, 7) in the paper).
-        order: of visit, "random" (the paper's), "spatial_first" or "temporal_first".
-        drop: share of each cluster's tokens that the encoder does not see (0.8 in the paper: 20 of 98 kept).
-        normalise_target: predict normalised pixels, as VideoMAE; False: plain pixels in [0, 1].
-        decoder_width: of the decoder (512 in the paper).
+        order: order of the clusters: "random" (in the paper), "spatial_first" or "temporal_first".
+        drop: fraction of the tokens of a cluster that the encoder does not see (0.8 in the paper: 20 of 98 kept).
+        normalise_target: predict normalized pixels, as VideoMAE; False: pixels in [0, 1].
+        decoder_width: width of the decoder (512 in the paper).
         decoder_depth: blocks of the decoder (4 in the paper).
-        decoder_num_heads: of the decoder.
-        position: kind of positions, of encoder and decoder, see `vmae_zoo.models.positions.positions`.
+        decoder_num_heads: attention heads of the decoder.
+        position: position embedding of encoder and decoder, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     no_decay = frozenset({"query_token"})
@@ -67,20 +68,19 @@ class ARVideo(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        self.save_hyperparameters()
         decoder = decoder_size("arvideo", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
-        cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # bad settings are told now
+        cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # checks the settings
         tokens_Kn = cluster_tokens(self.grid, cluster)
-        steps, size_of_cluster = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
+        steps, cluster_size = tokens_Kn.shape[0] - 1, tokens_Kn.shape[1]
         if not steps:
-            raise ValueError(f"cluster = {tuple(cluster)} makes one cluster of the clip: choose smaller ones")
-        kept = num_kept(size_of_cluster, drop)
+            raise ValueError(f"cluster = {tuple(cluster)} is the whole clip: choose a smaller one")
+        kept = num_kept(cluster_size, drop)
         for name, buffer in (
             ("cluster_tokens", tokens_Kn),
             ("encoder_mask", block_causal_mask(steps, kept, kept)),
-            ("decoder_mask", block_causal_mask(steps, size_of_cluster, kept)),
+            ("decoder_mask", block_causal_mask(steps, cluster_size, kept)),
         ):
             self.register_buffer(name, buffer, persistent=False)
         self.cluster_tokens: Tensor
@@ -98,41 +98,41 @@ class ARVideo(MaskedMethod):
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> ClusterOrder:
-        """An order of clusters and the tokens kept of each, per clip."""
+        """An order of clusters, and the kept tokens of each, for each clip."""
         settings = self.hparams
         return cluster_order(batch["key"], self.grid, settings["cluster"], settings["order"], settings["drop"])
 
     def forward(self, video_BCTHW: Tensor, order: ClusterOrder) -> Output:
-        """Predict every cluster but the first visited from those visited before it.
+        """Predict every cluster but the first from the preceding ones.
 
         Args:
-            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
-            order: the clusters in the order of visit, and the tokens the encoder sees of each.
+            video_BCTHW: float, normalized by ``encoder.preprocessing``.
+            order: the clusters in their order, and the tokens of each that the encoder sees.
 
         Returns:
-            Prediction and target (B, M, values): by visited cluster from the second on, token ids ascending inside.
+            Prediction and target (B, M, values), by cluster from the second on, by ascending token id in a cluster.
         """
         encoder_mask, decoder_mask = self._masks(order)
-        seen_BV = order.kept[:, :-1].flatten(1)  # nothing follows the last cluster
-        tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, seen_BV, encoder_mask))
+        visible_BV = order.kept[:, :-1].flatten(1)  # no cluster follows the last one
+        tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, visible_BV, encoder_mask))
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
-        prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, seen_BV)
+        prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, visible_BV)
         target_BMK = self.make_targets(video_BCTHW, predicted_BM)
         return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
 
     def null_predictions(self, video_BCTHW: Tensor, split: ClusterOrder) -> dict[str, Tensor]:
-        """As the base's; every cluster may use what is kept of the clusters visited before it."""
+        """As of the base class, where a cluster is predicted from the kept tokens of the preceding ones only."""
         predicted_BM = self.cluster_tokens[split.order[:, 1:]].flatten(1)
-        seen_BV, allowed_MV = split.kept[:, :-1].flatten(1), self._masks(split)[1]
-        return null_predictions(self.make_targets(video_BCTHW), seen_BV, predicted_BM, self.grid, None, allowed_MV)
+        visible_BV, allowed_MV = split.kept[:, :-1].flatten(1), self._masks(split)[1]
+        return null_predictions(self.make_targets(video_BCTHW), visible_BV, predicted_BM, self.grid, None, allowed_MV)
 
     def _masks(self, order: ClusterOrder) -> tuple[Tensor, Tensor]:
-        """Who may look at whom: (V, V) in the encoder, (M, V) in the decoder; the same for every clip."""
+        """Attention masks of the encoder (V, V) and the decoder (M, V), the same for every clip."""
         clusters, size = self.cluster_tokens.shape
         if order.order.shape[1] != clusters or order.kept.shape[1] != clusters:
             raise ValueError(
-                f"the order visits {order.order.shape[1]} clusters and keeps tokens of {order.kept.shape[1]}, "
-                f"this model has {clusters}: draw it with this model's own settings"
+                f"the order has {order.order.shape[1]} clusters, with kept tokens of {order.kept.shape[1]}, and this "
+                f"model has {clusters}: sample it by `sample_mask` of this model"
             )
         steps, kept = clusters - 1, order.kept.shape[2]
         if steps * kept == len(self.encoder_mask):

@@ -1,9 +1,9 @@
-"""A video classifier: an encoder, its tokens' mean and a linear head, trained from scratch or fine-tuned.
+"""A video classifier: an encoder, the mean of its tokens and a linear head, fine-tuned or trained from scratch.
 
-As the official VideoMAE fine-tunes (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602): no norm behind the last
-block but one behind the mean, a head that starts near zero, layer-wise learning rates (Bao et al., BEiT, ICLR 2022,
-arXiv 2106.08254), stochastic depth, mixup, CutMix, label smoothing, random erasing. With ``attention="divided"``,
-``pool="cls"`` and learnt positions it is a TimeSformer (Bertasius et al., ICML 2021, arXiv 2102.05095). Different from
+As VideoMAE is fine-tuned (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602): a layer norm after the mean instead
+of after the last block, a head initialized near zero, layer-wise learning rates (Bao et al., BEiT, ICLR 2022, arXiv
+2106.08254), stochastic depth, mixup, CutMix, label smoothing, random erasing. With ``attention="divided"``,
+``pool="cls"`` and learned positions it is a TimeSformer (Bertasius et al., ICML 2021, arXiv 2102.05095). Different from
 the official program: every random choice is a function of the samples' keys.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; K classes.
@@ -28,43 +28,43 @@ from vmae_zoo.training.schedules import RunLength, Schedule, multistep
 
 
 class Classifier(Method):
-    """An encoder with a head.
+    """An encoder with a linear head.
 
-    The head is made when its classes are known: at once where ``classes`` or ``num_classes`` is given, else when
-    training starts, from the data; a checkpoint brings its own.
+    The head is created when the classes are known: at construction if ``classes`` or ``num_classes`` is given,
+    otherwise from the training data or from a checkpoint.
 
     Args:
         classes: names of the classes, in the order of their labels; None: those of the training data.
-        num_classes: how many there are, where the names are not known.
-        size: of the encoder: tiny (ours), small, base, large, huge, giant.
+        num_classes: number of classes, if their names are not known.
+        size: size of the encoder: tiny (ours), small, base, large, huge, giant.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
-        stride_frames: from one frame of the clip to the next; kept with the weights.
-        sampling: "dense" (a window of the video; Kinetics, UCF101, HMDB51) or "uniform" (frames spread over all of it;
-            Something-Something V2); kept with the weights.
+        stride_frames: distance between the frames of a clip; saved with the weights.
+        sampling: "dense" (Kinetics, UCF101, HMDB51) or "uniform" (frames spread over the whole video;
+            Something-Something V2); saved with the weights.
         attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided_attention`.
-        pool: "mean" of the patch tokens, then a norm; or "cls", the class token behind the encoder's final norm.
-        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        pool: "mean" of the patch tokens, then a layer norm; or "cls", the class token after the final layer norm.
+        position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
-        cls_token: a class token beside the patch tokens, whatever is pooled (MAE and space-time MAE have one).
+        cls_token: add a class token also if ``pool`` is "mean" (MAE, space-time MAE).
         cube_frames: frames of a cube (2 in VideoMAE, 1 in TimeSformer).
-        mean: of the input's channels, in [0, 1].
-        std: of the input's channels.
+        mean: mean of the input, per channel, in [0, 1].
+        std: standard deviation of the input, per channel.
         drop_path: stochastic depth of the last block (0.1 to 0.35 in the paper, more for larger models).
-        head_dropout: before the head (0 or 0.5 in the official scripts).
-        mixup: a of Beta(a, a), 0: never (0.8 in the paper).
-        cutmix: a of Beta(a, a), 0: never (1.0 in the paper).
-        label_smoothing: share of the target spread over all classes (0.1 in the paper).
-        erase: share of the training clips that lose a box to noise (0.25 in the paper).
-        optimizer: "adamw", or "sgd", TimeSformer's: Nesterov momentum 0.9, weight decay on all parameters.
-        milestones: epochs from which on the rate is a tenth of what it was, (11, 14) in TimeSformer; none: a cosine.
+        head_dropout: dropout before the head (0 or 0.5 in the official scripts).
+        mixup: a of lambda ~ Beta(a, a); 0 disables it (0.8 in the paper).
+        cutmix: a of lambda ~ Beta(a, a); 0 disables it (1.0 in the paper).
+        label_smoothing: fraction of the target that is spread over all classes (0.1 in the paper).
+        erase: probability of random erasing (0.25 in the paper).
+        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9 and weight decay on all parameters (TimeSformer).
+        milestones: epochs at which the learning rate is divided by 10 ((11, 14) in TimeSformer); none: a cosine.
         layer_decay: factor on the learning rate from each layer to the one below (0.65 to 0.9 in the papers).
-        base_lr: per 256 clips, repeats not counted (5e-4 to 2e-3 in the official scripts).
-        min_lr: rate at the end, per 256 clips.
-        betas: AdamW's.
-        warmup_epochs: loader epochs in which the rate rises.
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        base_lr: learning rate per 256 clips, without repeats (5e-4 to 2e-3 in the official scripts).
+        min_lr: final learning rate, per 256 clips.
+        betas: of AdamW.
+        warmup_epochs: loader epochs of the warm-up.
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     task = "classify"
@@ -104,7 +104,6 @@ class Classifier(Method):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **shared)
-        self.save_hyperparameters()
         for name, value, choices in (("pool", pool, ("mean", "cls")), ("optimizer", optimizer, ("adamw", "sgd"))):
             if value not in choices:
                 raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(choices)}")
@@ -118,29 +117,29 @@ class Classifier(Method):
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes; empty where nothing told them."""
+        """Names of the classes; empty if they are not known."""
         return list(self.hparams["classes"] or ())
 
     def set_classes(self, classes: Sequence[str], number: int | None = None) -> None:
-        """Take over the classes' names, and make the head where there is none.
+        """Set the names of the classes, and create the head if there is none.
 
         Args:
-            classes: names in the order of their labels; empty where only their number is known.
-            number: how many.
+            classes: names in the order of their labels; empty if only their number is known.
+            number: number of classes, if there are no names.
 
         Raises:
-            ValueError: the head tells others apart.
+            ValueError: the classifier has other classes.
         """
-        number = number or len(classes)
-        if classes and (number != len(classes) or (self.head and self.head.out_features != len(classes))):
-            has = self.head.out_features if self.head else number
+        number = self.head.out_features if self.head else number or len(classes)
+        if classes and number != len(classes):
             raise ValueError(
-                f"the classifier has {has} classes, the data or `classes` name {len(classes)}: use its own"
+                f"the classifier has {number} classes, and the data or `classes` {len(classes)}: use data with the "
+                "classes of the classifier"
             )
         if classes and self.classes and list(classes) != self.classes:
             raise ValueError(
-                f"the classifier's classes ({', '.join(self.classes[:3])}, ...) are not the data's "
-                f"({', '.join(classes[:3])}, ...): give it data with its own classes, or train it on these"
+                f"the classifier has the classes {', '.join(self.classes[:3])}, ..., and the data "
+                f"{', '.join(classes[:3])}, ...: use data with the classes of the classifier, or train it on this data"
             )
         if self.head is None:
             self.head = nn.Linear(self.encoder.width, number)
@@ -151,28 +150,28 @@ class Classifier(Method):
         self.hparams["num_classes"] = number
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """Logits (B, K) of clips, float, normalised as ``encoder.preprocessing`` says."""
+        """Logits (B, K) of clips, float, normalized by ``encoder.preprocessing``."""
         if self.head is None:
-            raise ValueError("the classifier has no classes yet: train it, load a checkpoint, or give classes")
+            raise ValueError("the classifier has no classes: train it, load a checkpoint, or give classes")
         if self.hparams["pool"] == "cls":
-            feature_BD = self.encoder(video_BCTHW, return_cls=True)[1]
+            feature_BD = self.encoder.encode_cls(video_BCTHW)
         else:
             feature_BD = self.encoder.pool(self.encoder(video_BCTHW))
         return self.head(self.head_dropout(feature_BD))
 
     def setup(self, stage: str) -> None:
-        """Learn the classes from the data; ``ValueError`` where training data has none."""
+        """Set the classes of the data; ``ValueError`` if training data has none."""
         names = list(data_of(self.trainer).classes)
         if stage == "fit" and not names and self.head is None:
-            raise ValueError("a classifier trains on labelled clips, and this data has no labels: check data.layout")
+            raise ValueError("a classifier needs labels, and this data has none: check data.root and data.layout")
         if names and stage != "predict":
             self.set_classes(names)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the checkpoint's classes; ``ValueError`` where the data has others."""
-        super().on_load_checkpoint(checkpoint)
-        named = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("classes")
-        self.set_classes(named or (), len(checkpoint["state_dict"]["head.weight"]))
+    def restore_settings(self, hparams: dict[str, Any]) -> None:
+        """Set the classes of a record; ``ValueError`` if the classifier has others."""
+        super().restore_settings(hparams)
+        if hparams.get("num_classes"):
+            self.set_classes(hparams.get("classes") or (), hparams["num_classes"])
 
     def optimizer(self, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
         """AdamW or SGD."""
@@ -181,12 +180,12 @@ class Classifier(Method):
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
 
     def lr_factor(self, step: int, run: RunLength, schedule: Schedule) -> float:
-        """The cosine, or down in steps."""
+        """The schedule, or the milestones."""
         milestones = self.hparams["milestones"]
         if not milestones:
             return super().lr_factor(step, run, schedule)
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
-            raise ValueError("milestones are epochs: give trainer.max_epochs, the length of the run, or no milestones")
+            raise ValueError("milestones are epochs: give trainer.max_epochs, or no milestones")
         return multistep(step, [epoch * run.steps / self.trainer.max_epochs for epoch in milestones])
 
     def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Tensor]:
@@ -194,7 +193,7 @@ class Classifier(Method):
         return (self.normalize(batch["video"]),)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """One batch: normalise, erase, mix, forward, log."""
+        """Cross-entropy of a batch after random erasing, mixup and CutMix."""
         settings = self.hparams
         target_BK = soft_targets(batch["label"], settings["num_classes"], settings["label_smoothing"])
         video = random_erasing(self.normalize(batch["video"]), batch["key"], settings["erase"])

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear
 from vmae_zoo.models.decoders import Decoder
@@ -56,7 +57,6 @@ class MAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, patch=patch, min_lr=min_lr, **shared)
-        self.save_hyperparameters()
         decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae(**self.hparams)
         self.grid = self.encoder.grid

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear, init_separate_qkv, init_truncated
 from vmae_zoo.models.decoders import Decoder
@@ -67,7 +68,6 @@ class MAEST(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **shared)
-        self.save_hyperparameters()
         decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae_st(**self.hparams)
         self.grid = self.encoder.grid

@@ -65,7 +65,6 @@ class MGMAE(VideoMAE):
             rank_zero_warn("flow = codec is not available any more: flow = dis is used")
             flow = "dis"
         super().__init__(size, **videomae)
-        self.save_hyperparameters()
         mask_ratio = self.hparams["mask_ratio"]
         if self.hparams["masks"] != "tube":
             raise ValueError(f"masks = {self.hparams['masks']} has no effect on MGMAE, whose masks follow the motion")

@@ -1,7 +1,7 @@
 """The record of a method: plain values in every file of its weights, from which the model is built again."""
 
-import inspect
 from dataclasses import asdict
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from vmae_zoo.methods.registry import import_path
@@ -20,7 +20,7 @@ def make_record(method: "Method") -> dict[str, Any]:
         A dict of
 
         * "method": name of its class, or import path of a class outside this package
-        * "hparams": arguments of its constructor
+        * "hparams": arguments of its constructor, see `constructor_hparams`
         * "task": "pretrain" or "classify"
         * "preprocessing": of the encoder that is evaluated
         * "encoder_name": name of that encoder among the submodules
@@ -29,7 +29,7 @@ def make_record(method: "Method") -> dict[str, Any]:
     Raises:
         ValueError: an argument is no plain value.
     """
-    hparams = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
+    hparams = constructor_hparams(method)
     for name, value in hparams.items():
         if not _is_plain(value):
             raise ValueError(
@@ -47,37 +47,33 @@ def make_record(method: "Method") -> dict[str, Any]:
     }
 
 
-def build_from(method: "type[Method]", hparams: dict[str, Any]) -> "Method":
-    """Build a method from the arguments in its record.
+def constructor_hparams(method: "Method") -> dict[str, Any]:
+    """The hyperparameters from which `build_from` builds a method again.
 
-    A class of your own may set arguments of `Method` itself instead of accepting them: those are left out.
+    Of a class of this package these are all of them. A class outside it may fix arguments of its base class, which its
+    own constructor then does not take: of it, the arguments that it was called with, and those that changed since, such
+    as the classes that a classifier got from its data.
     """
-    accepted = _accepted_arguments(method)
-    inherited = set(inspect.signature(_base()).parameters)
-    model = method(**{name: value for name, value in hparams.items() if name in accepted or name not in inherited})
-    trained_image_size = hparams.get("trained_image_size")
-    if trained_image_size and "trained_image_size" not in accepted:
-        model.resize_positions(trained_image_size)
-    return model
+    hparams = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
+    if "." not in import_path(unwrapped_type(method)):
+        return hparams
+    initial = method.hparams_initial
+    changed = {name for name, value in hparams.items() if value != initial.get(name)}
+    return {name: value for name, value in hparams.items() if name in method.own_arguments | changed}
 
 
-def _accepted_arguments(method: type) -> set[str]:
-    """Names of the arguments of a constructor, including those that ``**kwargs`` pass on to its bases."""
-    names: set[str] = set()
-    for base in method.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        names |= {parameter.name for parameter in parameters}
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return names
+def build_from(kind: "type[Method]", hparams: dict[str, Any]) -> "Method":
+    """Build a method from the hyperparameters in its record.
 
-
-def _base() -> "type[Method]":
-    from vmae_zoo.methods.base import Method
-
-    return Method
+    Those of its base classes that its own constructor does not take are set afterwards.
+    """
+    parameters = signature(kind).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return kind(**hparams)
+    inherited = {name for base in kind.__mro__[1:] for name in signature(base.__init__).parameters} - parameters.keys()
+    method = kind(**{name: value for name, value in hparams.items() if name not in inherited})
+    method.restore_settings({name: value for name, value in hparams.items() if name in inherited})
+    return method
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """VideoMAE (Tong, Song, Wang, Wang, NeurIPS 2022, arXiv 2203.12602).
 
-A plain vision transformer encodes the tenth of a clip's cubes that a tube mask leaves visible; a small decoder predicts
-the hidden cubes' pixels, each cube and colour channel normalised. Only visible cubes are embedded, only hidden ones
-decoded to pixels and made into targets: the official program embeds all and throws most away, with the same result.
+A vision transformer encodes the tenth of the cubes of a clip that a tube mask leaves visible; a small decoder predicts
+the pixels of the hidden cubes, normalized per cube and color channel. Only visible cubes are embedded, and targets are
+computed of hidden ones only; the official program embeds all cubes and discards most, with the same result.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V visible, M predicted; D = width.
 """
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from vmae_zoo.masking.multi_block import VJEPA_SETS, multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden, tube_mask
-from vmae_zoo.methods.base import MaskedMethod, Output, weighted_mse
+from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.sizes import decoder_size
@@ -25,25 +26,26 @@ class VideoMAE(MaskedMethod):
     """Masked autoencoder over tubes of a clip.
 
     Args:
-        size: of encoder and decoder as published: tiny (ours), small, base, large, huge.
+        size: size of encoder and decoder: tiny (ours), small, base, large, huge.
         frames: frames of a clip (16 in the paper).
         image_size: rows and columns of a clip in pixels (224 in the paper).
-        stride_frames: from one frame of the clip to the next (4 on Kinetics, 2 on Something-Something V2); kept with
+        stride_frames: distance between the frames of a clip (4 on Kinetics, 2 on Something-Something V2); saved with
             the weights.
-        mask_ratio: share of hidden places (0.9 in the paper; 0.75 on UCF101 and HMDB51).
-        normalise_target: predict normalised pixels, as every script does; False: plain pixels in [0, 1].
-        decoder_width: of the decoder.
+        mask_ratio: fraction of hidden tokens (0.9 in the paper; 0.75 on UCF101 and HMDB51).
+        normalise_target: predict normalized pixels, as every script; False: pixels in [0, 1].
+        decoder_width: width of the decoder.
         decoder_depth: blocks of the decoder.
-        decoder_num_heads: of the decoder.
-        masks: "tube" (the paper's), or "multi_block", V-JEPA's short-range and long-range masks in turn (the first
-            stage of SALT, Li et al., 2025, arXiv 2509.24317), whose sizes ``mask_ratio`` does not change.
-        attention: of the encoder: "joint" (the paper's) or "divided", see `vmae_zoo.models.divided_attention`.
-        position: kind of positions, of encoder and decoder, see `vmae_zoo.models.positions.positions`; "sincos_1d" in
-            the paper.
+        decoder_num_heads: attention heads of the decoder.
+        masks: "tube" (in the paper), or "multi_block", short-range and long-range masks of V-JEPA at alternate steps
+            (the first stage of SALT, Li et al., 2025, arXiv 2509.24317), to which ``mask_ratio`` does not apply.
+        attention: attention of the encoder, "joint" (in the paper) or "divided", see
+            `vmae_zoo.models.divided_attention`.
+        position: position embedding of encoder and decoder ("sincos_1d" in the paper), see
+            `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
-        final_norm: a layer norm after the encoder's last block; False only for weights that transformers pre-trained
+        final_norm: layer norm after the last block of the encoder; False only for weights that transformers pre-trained
             with its default ``use_mean_pooling``.
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     decoder_name = "videomae"
@@ -69,16 +71,17 @@ class VideoMAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        self.save_hyperparameters()
         decoder = decoder_size(
             self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
         )
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
-        num_hidden(self.grid.per_slice, mask_ratio)  # a bad ratio is told before any data is read
+        num_hidden(self.grid.per_slice, mask_ratio)  # checks the ratio before any data is read
         if masks not in ("tube", "multi_block"):
             raise ValueError(f"masks = {masks!r} is not known: choose tube or multi_block")
-        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)  # PyTorch's own start
+        self.encoder_to_decoder = nn.Linear(
+            self.encoder.width, decoder.width, bias=False
+        )  # PyTorch's default initialization
         self.mask_token = nn.Parameter(
             nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
         )
@@ -93,7 +96,7 @@ class VideoMAE(MaskedMethod):
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:
-        """A tube mask per clip; or a multi-block mask, of one set at even and of the other at odd steps."""
+        """A tube mask for each clip; or a multi-block mask, short-range at even steps and long-range at odd ones."""
         if self.hparams["masks"] == "multi_block":
             step = self.global_step if self.training else 0
             return multi_block_masks(batch["key"], self.grid, step, (VJEPA_SETS[step % len(VJEPA_SETS)],))[0]
@@ -103,7 +106,7 @@ class VideoMAE(MaskedMethod):
         """Predict the pixels of ``split.predicted`` from the tokens of ``split.visible``.
 
         Args:
-            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
+            video_BCTHW: float, normalized by ``encoder.preprocessing``.
             split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted tokens.
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))

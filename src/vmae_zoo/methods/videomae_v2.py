@@ -32,7 +32,6 @@ class VideoMAEv2(VideoMAE):
         self, size: str = "base", decoder_mask_ratio: float = 0.5, drop_doubled: bool = False, **videomae: Any
     ):
         super().__init__(size, **videomae)
-        self.save_hyperparameters()
         if decoder_mask_ratio:
             check_running_cell(self.grid, decoder_mask_ratio)
             if drop_doubled:

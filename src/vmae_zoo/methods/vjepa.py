@@ -5,13 +5,13 @@ Representations from Video", 2024, arXiv 2404.08471; Assran et al., "V-JEPA 2: S
 Understanding, Prediction and Planning", 2025, arXiv 2506.09985. With ``target="frozen"`` it is the second stage of SALT
 (Li et al., 2025, arXiv 2509.24317), whose first is `VideoMAE` with ``masks="multi_block"``.
 
-The context encoder sees some tokens of a clip; the predictor, given where the hidden tokens lie, predicts their
-features; the target encoder, a moving average of the context encoder, makes these from the whole clip. The target
-encoder is the one to evaluate.
+The encoder sees some tokens of a clip; the predictor predicts the features of the hidden tokens, given their positions;
+the target encoder, a moving average of the encoder, computes these features from the whole clip. The target encoder is
+evaluated.
 
-Different from the official programs: masks have a fixed size and depend on no other clip (see
-`vmae_zoo.masking.multi_block`); a skipped step does not move the target encoder; V-JEPA's regularizer, whose
-coefficient is 0 in every configuration, is left out; V-JEPA 2 has one mask token where the official program allots
+Different from the official programs: masks have a fixed size, independent of the other clips of the batch (see
+`vmae_zoo.masking.multi_block`); a skipped step does not update the target encoder; the regularizer of V-JEPA, whose
+coefficient is 0 in every configuration, is left out; V-JEPA 2 has one mask token, where the official program has
 several and trains the first.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens, V visible, M hidden; D = width.
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.multi_block import DROPS, VJEPA_SETS, layouts_of, multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import MaskedMethod
+from vmae_zoo.methods.masked import MaskedMethod
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_truncated, scale_residual_branches
 from vmae_zoo.models.encoder import Encoder
@@ -35,17 +35,16 @@ from vmae_zoo.models.patchify import gather_tokens
 from vmae_zoo.models.predictor import Predictor
 from vmae_zoo.models.sizes import decoder_size
 from vmae_zoo.training.momentum import MomentumEncoder, frozen_copy
-from vmae_zoo.training.schedules import run_length
 
 
 @dataclass(frozen=True)
 class LatentOutput:
-    """What ``forward`` returns; lists have one entry a mask set.
+    """What ``forward`` returns; lists have one entry per mask set.
 
     Args:
         loss: scalar, the mean over the sets.
         prediction: (B, M, D) each, in the order of ``predicted``.
-        target: the same shapes: features of the target encoder, layer-normed without affine parameters.
+        target: features of the target encoder, layer-normalized without affine parameters, in the same shapes.
     """
 
     loss: Tensor
@@ -57,31 +56,31 @@ class VJEPA(MaskedMethod):
     """Prediction of the features of hidden tokens.
 
     Args:
-        size: of the encoder: tiny, small, base (ours), large, huge, giant (22 heads and patches of 16, as V-JEPA 2).
-        frames: frames of a clip (16 in the papers; 64 in V-JEPA 2's cool-down).
+        size: size of the encoder: tiny, small, base (ours), large, huge, giant (22 heads, patches of 16: V-JEPA 2).
+        frames: frames of a clip (16 in the papers; 64 in the cool-down of V-JEPA 2).
         image_size: rows and columns of a clip in pixels (224 in V-JEPA, 256 in V-JEPA 2).
-        stride_frames: from one frame of the clip to the next (4 in V-JEPA); kept with the weights.
-        position: "rope" (V-JEPA 2) or "sincos_3d" (V-JEPA), see `vmae_zoo.models.positions.positions`.
+        stride_frames: distance between the frames of a clip (4 in V-JEPA); saved with the weights.
+        position: "rope" (V-JEPA 2) or "sincos_3d" (V-JEPA), see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: "paired", or "tiled" for the released weights of V-JEPA 2, see `vmae_zoo.models.rotary`.
         mask_tokens: "shared" by the mask sets (V-JEPA 2) or one "per_set" (V-JEPA).
-        drop: which tokens are left out to keep counts fixed, see `vmae_zoo.masking.multi_block`.
+        drop: tokens that are left out to keep counts fixed, see `vmae_zoo.masking.multi_block`.
         loss_exponent: p of ``|prediction - target|^p / p`` (1 in the papers).
-        predictor_width: of the predictor (384 in the papers).
+        predictor_width: width of the predictor (384 in the papers).
         predictor_depth: blocks of the predictor (12 in the papers).
-        predictor_num_heads: of the predictor (the encoder's in V-JEPA, 12 in V-JEPA 2).
-        scale_residuals: start block i's residual branches divided by sqrt(2 i) (V-JEPA 2; not in V-JEPA).
-        target: "momentum", the target encoder follows the encoder; "frozen", it is ``teacher`` and stays (SALT).
-        momentum: of the target encoder at the start (0.998 in V-JEPA, 0.99925 in V-JEPA 2).
-        momentum_end: at the end, reached linearly (1.0 in V-JEPA); None: the same throughout (V-JEPA 2).
-        teacher: name or path of the frozen encoder; put in by the command line, or by `set_teacher`.
-        teacher_encoder: plain settings of the teacher's encoder, kept with the weights; `set_teacher` sets it.
-        lr: learning rate, whatever the batch (5.25e-4 for 3,072 clips in V-JEPA 2).
-        start_lr: rate at the beginning of the warm-up (1e-4 in V-JEPA 2, 2e-4 in V-JEPA).
-        lr_decay: "constant" (V-JEPA 2's first phase), "linear" (its cool-down) or "cosine" (V-JEPA).
-        min_lr: rate that a decay ends at.
-        weight_decay: AdamW's (0.04 in the papers; V-JEPA raises it to 0.4).
-        betas: AdamW's.
-        **shared: sizes of the encoder, starting weights and training, see `vmae_zoo.methods.base.Method`.
+        predictor_num_heads: attention heads of the predictor (as the encoder in V-JEPA, 12 in V-JEPA 2).
+        scale_residuals: divide the residual branches of block i by sqrt(2 i) at initialization (V-JEPA 2).
+        target: "momentum", the target encoder is a moving average; "frozen", it is ``teacher`` (SALT).
+        momentum: initial momentum of the target encoder (0.998 in V-JEPA, 0.99925 in V-JEPA 2).
+        momentum_end: final momentum, reached linearly (1.0 in V-JEPA); None for a constant one (V-JEPA 2).
+        teacher: name or path of the frozen encoder; loaded by the command line, or set by `set_teacher`.
+        teacher_encoder: plain settings of the teacher, saved with the weights; set by `set_teacher`.
+        lr: learning rate, independent of the batch (5.25e-4 for 3,072 clips in V-JEPA 2).
+        start_lr: learning rate at the start of the warm-up (1e-4 in V-JEPA 2, 2e-4 in V-JEPA).
+        lr_decay: "constant" (first phase of V-JEPA 2), "linear" (its cool-down) or "cosine" (V-JEPA).
+        min_lr: final learning rate of a decay.
+        weight_decay: of AdamW (0.04 in the papers; V-JEPA raises it to 0.4).
+        betas: of AdamW.
+        **shared: encoder, initialization and training, see `vmae_zoo.methods.base.Method`.
     """
 
     first_step = 1
@@ -128,7 +127,6 @@ class VJEPA(MaskedMethod):
             betas=betas,
             **shared,
         )
-        self.save_hyperparameters()
         for name, value, known in (
             ("mask_tokens", mask_tokens, ("shared", "per_set")),
             ("drop", drop, DROPS),
@@ -137,11 +135,11 @@ class VJEPA(MaskedMethod):
             if value not in known:
                 raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(known)}")
         if (target == "frozen") != (teacher is not None or teacher_encoder is not None):
-            raise ValueError("target = frozen and teacher belong together: give both, or neither")
+            raise ValueError(f"target = {target}, teacher = {teacher}: give target = frozen and a teacher, or neither")
         self.encoder = encoders.vjepa(**self.hparams)
         self.grid = self.encoder.grid
         for blocks in VJEPA_SETS:
-            layouts_of(self.grid.height, self.grid.width, blocks)  # a grid too small is refused before data is read
+            layouts_of(self.grid.height, self.grid.width, blocks)  # checks the grid before any data is read
         predictor = decoder_size(
             "vjepa", size, width=predictor_width, depth=predictor_depth, num_heads=predictor_num_heads
         )
@@ -164,19 +162,19 @@ class VJEPA(MaskedMethod):
             self.set_teacher(encoders.rebuild(**teacher_encoder))
 
     def set_teacher(self, teacher: Encoder) -> None:
-        """Take a frozen encoder as the target encoder.
+        """Use a frozen encoder as the target encoder.
 
         Args:
-            teacher: for clips of the same size and normalisation; it may be of another width and depth.
+            teacher: encoder of any width and depth, for clips of the same size and normalization.
 
         Raises:
-            ValueError: it takes other clips.
+            ValueError: the teacher takes other clips.
         """
         ours, theirs = self.encoder.preprocessing, teacher.preprocessing
         if teacher.grid != self.grid or (theirs.mean, theirs.std) != (ours.mean, ours.std):
             raise ValueError(
-                f"the teacher takes clips of {teacher.grid.pixels} in cubes of {teacher.grid.cube}, this model "
-                f"{self.grid.pixels} in cubes of {self.grid.cube}; size, cubes, mean and std of both must be the same"
+                f"the teacher takes clips of {teacher.grid.pixels} in cubes of {teacher.grid.cube}, and this model "
+                f"{self.grid.pixels} in cubes of {self.grid.cube}: size, cubes, mean and std of both must be equal"
             )
         self.hparams["teacher_encoder"] = encoders.describe(teacher)
         self.target_encoder = teacher.requires_grad_(False).eval()
@@ -185,7 +183,7 @@ class VJEPA(MaskedMethod):
             init_truncated(self.predictor.proj)
 
     def encoder_for_evaluation(self) -> Encoder:
-        """The target encoder; the encoder itself if it learned from a frozen teacher."""
+        """The target encoder; the encoder itself if the target is frozen."""
         return self.encoder if self.hparams["target"] == "frozen" else self.target_encoder
 
     def momentum_branch(self) -> Encoder | None:
@@ -193,41 +191,41 @@ class VJEPA(MaskedMethod):
         return self.target_encoder if self.hparams["target"] == "momentum" else None
 
     def weights_loaded(self, names: Collection[str]) -> None:
-        """Start the target encoder from the encoder, unless the weights hold one."""
+        """Initialize the target encoder with the encoder, unless the weights have one."""
         if self.hparams["target"] == "momentum" and not any(name.startswith("target_encoder.") for name in names):
             self.momentum.reset()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make room for the checkpoint's teacher."""
-        super().on_load_checkpoint(checkpoint)
-        settings = checkpoint.get("vmae_zoo", {}).get("hparams", {}).get("teacher_encoder")
-        if settings and not self.hparams["teacher_encoder"]:
-            self.set_teacher(encoders.rebuild(**settings))
+    def restore_settings(self, hparams: dict[str, Any]) -> None:
+        """Build the teacher of a record."""
+        super().restore_settings(hparams)
+        if hparams.get("teacher_encoder") and not self.hparams["teacher_encoder"]:
+            self.set_teacher(encoders.rebuild(**hparams["teacher_encoder"]))
 
     def train(self, mode: bool = True) -> "VJEPA":
-        """Train the encoder and the predictor; the target encoder always computes as in evaluation."""
+        """Set the mode of encoder and predictor; the target encoder is always in evaluation mode."""
         super().train(mode)
         self.target_encoder.eval()
         return self
 
     def sample_mask(self, batch: dict[str, Any]) -> list[TokenSplit]:
-        """A short-range and a long-range mask per clip; the blocks' aspect ratio follows the optimizer step."""
+        """A short-range and a long-range mask for each clip; the aspect ratio of blocks depends on the step."""
         step = self.global_step if self.training else 0
         return multi_block_masks(batch["key"], self.grid, step, drop=self.hparams["drop"])
 
     def forward(self, video_BCTHW: Tensor, masks: list[TokenSplit]) -> LatentOutput:
-        """Predict the features of each set's hidden tokens from those of its visible ones.
+        """Predict, for each mask set, the features of hidden tokens from those of visible ones.
 
         Args:
-            video_BCTHW: float, normalised as ``encoder.preprocessing`` says.
-            masks: one split a mask set.
+            video_BCTHW: float, normalized by ``encoder.preprocessing``.
+            masks: one split per mask set.
         """
         with torch.no_grad():
             tokens_BND = self.target_encoder(video_BCTHW).float()
             tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
             targets = [gather_tokens(tokens_BND, split.predicted) for split in masks]
         predictions = [
-            self.predictor(self.encoder(video_BCTHW, split.visible), split, place) for place, split in enumerate(masks)
+            self.predictor(self.encoder(video_BCTHW, split.visible), split, number)
+            for number, split in enumerate(masks)
         ]
         p = self.hparams["loss_exponent"]
         losses = [
@@ -237,25 +235,25 @@ class VJEPA(MaskedMethod):
         return LatentOutput(torch.stack(losses).mean(), predictions, targets)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The same loss on held-back clips. It compares no two runs: it is also small where features collapse."""
+        """Log the loss of held-out clips, which does not compare runs: it is small too if features collapse."""
         out = self(*self.prepare_inputs(batch))
         self.log("loss/val", out.loss, prog_bar=True, batch_size=len(batch["key"]), sync_dist=True)
 
     def momentum_at(self, step: int, steps: int) -> float:
-        """The momentum of a 0-based optimizer step of a run."""
+        """The momentum at a 0-based optimizer step."""
         start, end = self.hparams["momentum"], self.hparams["momentum_end"]
         if end is None:
             return start
-        return start + (end - start) * step / int(steps * self.training_settings["schedule_stretch"])
+        return start + (end - start) * step / int(steps * self.hparams["schedule_stretch"])
 
-    def clipped_parts(self) -> Sequence[nn.Module]:
-        """Encoder and predictor are clipped each by its own norm, as in V-JEPA."""
+    def clipped_modules(self) -> Sequence[nn.Module]:
+        """Encoder and predictor, as in V-JEPA."""
         return self.encoder, self.predictor
 
     def configure_optimizers(self) -> Any:
-        """Let the target encoder follow each step."""
+        """Update the target encoder after each step."""
         configured = super().configure_optimizers()
         if self.hparams["target"] == "momentum":
-            steps = run_length(self.trainer, 0).steps
+            steps = self.run_length().steps
             self.momentum.attach(configured["optimizer"], lambda: self.momentum_at(self.global_step, steps))
         return configured

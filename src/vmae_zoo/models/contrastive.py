@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 
-def head(widths: Sequence[int]) -> nn.Sequential:
+def projection_mlp(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers without bias, each with batch norm and ReLU; the last without ReLU, its norm without affine part.
 
     Args:

@@ -81,7 +81,6 @@ def _to_meta(argument: Any) -> Any:
 
 def to_meta(method: Any) -> nn.Module:
     """The method, built again on the meta device in training mode."""
-    settings = {name: value for name, value in method.hparams.items() if not name.startswith("_")}
     with torch.device("meta"):
-        twin = unwrapped_type(method)(**settings)
+        twin = unwrapped_type(method)(**method.export_config()["hparams"])
     return twin.to("meta").train()

@@ -55,42 +55,21 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
     return RunLength(steps, warmup_steps, data.global_batch)
 
 
-def warmup_cosine(step: int, steps: int, warmup_steps: int, final: float) -> float:
-    """Factor on the learning rate at a step, equal to the per-iteration list of the official programs.
-
-    Args:
-        step: 0-based optimizer step.
-        steps: optimizer steps of the whole run.
-        warmup_steps: length of the linear warm-up ``linspace(0, 1, warmup_steps)``; the first step has rate 0.
-        final: factor at the end of the cosine.
-    """
-    if step < warmup_steps:
-        return step / max(warmup_steps - 1, 1)
-    progress = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
-    return final + 0.5 * (1 - final) * (1 + math.cos(math.pi * progress))
-
-
-def multistep(step: int, milestones: Sequence[float]) -> float:
-    """Factor on the learning rate at a 0-based step: divided by 10 at each milestone."""
-    return 0.1 ** sum(step >= milestone for milestone in milestones)
-
-
 DECAYS = ("cosine", "linear", "constant")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Values of each optimizer step, all as shares of the full learning rate or as plain numbers.
+    """Factor on the learning rate, and weight decay, at each optimizer step of a run.
 
     Args:
         steps: optimizer steps of the run.
-        warmup_steps: the first of them, in which the rate rises.
-        start: share of the full rate at the beginning of the warm-up (0 in the VideoMAE family; 0.19 in V-JEPA 2).
-        final: share that the decay ends at.
-        decay: after the warm-up: "cosine"; "linear" (V-JEPA 2's cool-down); or "constant" (its first phase).
-        stretch: the decay is laid out for so many times the run, whose end it then does not reach (1.25 in V-JEPA,
-            which calls it ipe_scale).
-        counted_from: number of the first step: 0, or 1 in V-JEPA, whose first step has already risen.
+        warmup_steps: optimizer steps of the linear warm-up, ``linspace(start, 1, warmup_steps)``.
+        start: factor at the start of the warm-up (0 in the VideoMAE family; 0.19 in V-JEPA 2).
+        final: factor at the end of the decay.
+        decay: after the warm-up: "cosine", "linear" (cool-down of V-JEPA 2) or "constant" (its first phase).
+        stretch: length of the schedule over that of the run, which then ends before it (1.25 in V-JEPA: ipe_scale).
+        first_step: number of the first step: 0, or 1 in V-JEPA.
     """
 
     steps: int
@@ -99,7 +78,7 @@ class Schedule:
     final: float = 0.0
     decay: str = "cosine"
     stretch: float = 1.0
-    counted_from: int = 0
+    first_step: int = 0
 
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
@@ -107,21 +86,26 @@ class Schedule:
         if self.stretch < 1:
             raise ValueError(f"schedule_stretch = {self.stretch}: must be >= 1")
 
-    def rate(self, step: int) -> float:
-        """Share of the full learning rate at a 0-based step."""
-        count, warmup = step + self.counted_from, self.warmup_steps
-        if count < warmup:
-            return self.start + (1 - self.start) * count / max(warmup - 1 + self.counted_from, 1)
+    def lr_factor(self, step: int) -> float:
+        """Factor on the learning rate at a 0-based step."""
+        number, warmup = step + self.first_step, self.warmup_steps
+        if number < warmup:
+            return self.start + (1 - self.start) * number / max(warmup - 1 + self.first_step, 1)
         if self.decay == "constant":
             return 1.0
-        done = min((count - warmup) / max(int(self.steps * self.stretch) - warmup, 1), 1.0)
-        return _between(1.0, self.final, done, self.decay)
+        progress = min((number - warmup) / max(int(self.steps * self.stretch) - warmup, 1), 1.0)
+        return _interpolate(1.0, self.final, progress, self.decay)
 
     def weight_decay(self, step: int, start: float, end: float) -> float:
-        """Weight decay at a 0-based step, from ``start`` to ``end`` by half a cosine over the whole run."""
-        done = (step + self.counted_from) / max(int(self.steps * self.stretch), 1)
-        return _between(start, end, min(done, 1.0), "cosine")
+        """Weight decay at a 0-based step, from ``start`` to ``end`` by half a cosine."""
+        progress = (step + self.first_step) / max(int(self.steps * self.stretch), 1)
+        return _interpolate(start, end, min(progress, 1.0), "cosine")
 
 
-def _between(start: float, end: float, done: float, decay: str) -> float:
-    return end + (start - end) * (1 - done if decay == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
+def multistep(step: int, milestones: Sequence[float]) -> float:
+    """Factor on the learning rate at a 0-based step: divided by 10 at each milestone."""
+    return 0.1 ** sum(step >= milestone for milestone in milestones)
+
+
+def _interpolate(start: float, end: float, progress: float, decay: str) -> float:
+    return end + (start - end) * (1 - progress if decay == "linear" else 0.5 * (1 + math.cos(math.pi * progress)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.methods.base import MaskedMethod
+from vmae_zoo.methods.masked import MaskedMethod
 from vmae_zoo.viz.picture import Panel
 from vmae_zoo.viz.reconstruction import cluster_tokens, ids_to_mask, token_masks
 

@@ -20,7 +20,7 @@ from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.arvideo import ARVideo
-from vmae_zoo.methods.base import MaskedMethod
+from vmae_zoo.methods.masked import MaskedMethod
 from vmae_zoo.models.patchify import patchify, unpatchify
 from vmae_zoo.models.targets import cubes_of_values, undo_normalized_cubes, undo_normalized_patches
 from vmae_zoo.viz.picture import Panel, spread_indices
