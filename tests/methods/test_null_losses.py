@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vmae_zoo.methods import MAE, MAEST, MGMAE, ARVideo, MoCoV3, VideoMAE, VideoMAEv2
-from vmae_zoo.methods.base import weighted_mse
+from vmae_zoo.methods.output import weighted_mse
 
 SMALL = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "patch": 8, "image_size": 32}
 DECODER = {"decoder_width": 24, "decoder_depth": 1, "decoder_num_heads": 2}

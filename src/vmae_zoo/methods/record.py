@@ -70,7 +70,8 @@ def build_from(kind: "type[Method]", hparams: dict[str, Any]) -> "Method":
     parameters = signature(kind).parameters
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return kind(**hparams)
-    inherited = {name for base in kind.__mro__[1:] for name in signature(base.__init__).parameters} - parameters.keys()
+    bases = [vars(base)["__init__"] for base in kind.__mro__[1:] if "__init__" in vars(base)]
+    inherited = {name for constructor in bases for name in signature(constructor).parameters} - parameters.keys()
     method = kind(**{name: value for name, value in hparams.items() if name not in inherited})
     method.restore_settings({name: value for name, value in hparams.items() if name in inherited})
     return method
