@@ -119,4 +119,4 @@ def write_foreign(model: Any, path: Path, to: str) -> None:
     elif path.suffix == ".safetensors":
         safetensors.torch.save_file(weights, path, {"format": "pt"})
     else:
-        torch.save(jepa.packed(weights) if to == jepa.NAME else {"model": weights}, path)
+        torch.save(jepa.packed(weights) if to == "vjepa" else {"model": weights}, path)

@@ -61,10 +61,8 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
     lacking = [n for n in wanted if n not in given and not n.startswith(NEW_PARTS) and ".temporal_fc." not in n]
     astray = [n for n in given if n.startswith("encoder.") and n not in expected and not n.startswith("encoder.norm.")]
     if lacking or astray or not used:
-        raise ValueError(
-            f"{source} ({spec.method}) does not start this {kind.__name__}: "
-            f"{'its weights lack ' + lacking[0] if lacking else 'the model has no ' + (astray or ['such weights'])[0]}"
-        )
+        problem = f"its weights lack {lacking[0]}" if lacking else f"the model has no {(astray or ['encoder'])[0]}"
+        raise ValueError(f"{source} ({spec.method}) does not start this {kind.__name__}: {problem}")
     check_tensors({name: given[name] for name in used}, expected, source, kind.__name__)
     copy_tensors(given, expected, used)
     model.weights_loaded(used)
@@ -148,7 +146,7 @@ def load_teacher(model: VJEPA, **where: Any) -> LoadReport:
 
 
 def check_positions(before: Encoder, model: Method, source: str) -> None:
-    """Refuse weights whose fixed positions are of another kind than the model's: they would mean other places."""
+    """Refuse weights whose fixed positions are of another kind than the model's."""
     old, new = before.positions, model.encoder.positions
     learned = isinstance(old, SeparablePosEmbed)
     if old.kind != new.kind and not learned:

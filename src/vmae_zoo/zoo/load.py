@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.methods.registry import CLASS_NAMES, METHODS, find_imported, import_path, resolve_method
+from vmae_zoo.methods.registry import CLASS_NAMES, METHODS, import_path, resolve_method
 from vmae_zoo.models.encoder import Encoder, resized
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LOG, build, build_encoder, build_method
-from vmae_zoo.zoo.convert import find_layout, layout
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec
+from vmae_zoo.zoo.convert import find_layout, layout, native
+from vmae_zoo.zoo.convert.spec import VJEPA_2, LoadHints, ModelSpec
 from vmae_zoo.zoo.resolve import TIMM, ResolvedFile, resolve
 from vmae_zoo.zoo.safe_load import CheckpointData, read_json, read_weights
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
 
 TASKS = ("encoder", "pretrain", "classify")
-VJEPA_2 = "vjepa2"  # names a file of the second version; the method is one
 WRAPPERS = ("module.", "_orig_mod.", "backbone.", "model.")
 
 
@@ -124,8 +123,10 @@ def load_untrained(
     spec, origin = read_source(name_or_path, LoadHints(str(name_or_path), "encoder", **_named_method(method), **hints))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if spec.encoder is None and (spec.method in CLASS_NAMES or spec.method_class is not None):
+        if spec.method_class is not None:
             return build_method(spec, origin["source"]).encoder_for_evaluation().eval()
+        if spec.method in CLASS_NAMES:  # initialized as its family is, which no description of an encoder states
+            spec = replace(spec, encoder=None)
         return build_encoder(spec, origin["source"]).eval()
 
 
@@ -217,7 +218,7 @@ def describe_weights(data: CheckpointData, hints: LoadHints) -> tuple[ModelSpec,
     """What weights are, and the name of their layout."""
     record = data.record or (hints.config if "vmae_zoo" in hints.config else {})
     if "method" in record:
-        return read_native(record, data.tensors, hints), "vmae_zoo"
+        return native.read(record, data.tensors, hints), "vmae_zoo"
     tensors = strip_wrappers(data.tensors, hints.where)
     name = find_layout(tensors, hints.where)
     try:
@@ -232,52 +233,6 @@ def describe_weights(data: CheckpointData, hints: LoadHints) -> tuple[ModelSpec,
     if not issubclass(guest, resolve_method(spec.method)):
         raise ValueError(f"{hints.where} holds a {spec.method}, from which {guest.__name__} does not derive")
     return replace(spec, method=import_path(guest), method_class=guest), name
-
-
-def read_native(record: dict[str, Any], tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
-    """A file written by this package, from its record (see `vmae_zoo.methods.record`)."""
-    method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    if (
-        not isinstance(method, str)
-        or not isinstance(hparams, dict)
-        or (method not in CLASS_NAMES and "." not in method)
-    ):
-        raise ValueError(f"{hints.where} holds a method {method!r}, which this version does not know: upgrade vmae_zoo")
-    if hints.method:
-        method = METHODS["vjepa" if hints.method == VJEPA_2 else hints.method].class_name
-    elif hints.method_class:
-        method = import_path(hints.method_class)
-    guest = hints.method_class or (None if method in CLASS_NAMES else find_imported(method))
-    part = record.get("part")
-    return ModelSpec(
-        method,
-        _plain(hparams),
-        tensors,
-        preprocessing if isinstance(preprocessing, dict) else {},
-        task=guest.task if guest else str(record.get("task", "classify" if method == "Classifier" else "pretrain")),
-        encoder_name=str(record.get("encoder_name", "encoder")),
-        encoder=_encoder_settings(record.get("encoder"), hints.where),
-        part=part if isinstance(part, str) else None,
-        method_class=guest,
-    )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists for the tuples of arguments."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-def _encoder_settings(settings: Any, where: str) -> dict[str, Any] | None:
-    if not isinstance(settings, dict):
-        return None
-    settings = _plain(settings)
-    for name in ("clip", "cube"):
-        value = settings.get(name)
-        if not isinstance(value, tuple) or len(value) != 3 or not all(isinstance(n, int) and n > 0 for n in value):
-            raise ValueError(f"{where} describes an encoder with {name} = {value!r}: expected three positive numbers")
-    if not isinstance(settings.get("trained", ()), tuple | None):
-        raise ValueError(f"{where} describes an encoder with trained = {settings['trained']!r}: expected two numbers")
-    return settings
 
 
 def strip_wrappers(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from vmae_zoo.methods.registry import import_path
+from vmae_zoo.methods.registry import resolve_method
 from vmae_zoo.models.sizes import ENCODERS
 from vmae_zoo.zoo.convert import hugging_face_jepa as jepa
 from vmae_zoo.zoo.convert import mae, timesformer, videomae
@@ -74,7 +74,7 @@ def matches(tensors: dict[str, Tensor]) -> bool:
 
 
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
-    """Any of the three models, complete or as a ``...Model`` without its head."""
+    """Any of the models, complete or as a ``...Model`` without its head."""
     if jepa.matches(tensors):
         return jepa.read(tensors, hints)
     kind = detect_type(tensors, hints)
@@ -166,10 +166,10 @@ def read_videomae(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
 
 
 def write(model: "Method") -> dict[str, Tensor]:
-    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, or a Classifier with joint or divided attention."""
-    if import_path(type(model)) == "VJEPA":
+    """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, VJEPA, or a Classifier with joint or divided attention."""
+    if is_a(model, "VJEPA"):
         return jepa.write(model)
-    if is_vit_mae(model):
+    if is_a(model, "MAE"):
         return hf_names(mae.write(model), VIT_MAE)
     if model.encoder.attention == "divided":
         weights = {name.removeprefix("model."): value for name, value in timesformer.write(model).items()}
@@ -177,11 +177,9 @@ def write(model: "Method") -> dict[str, Tensor]:
     return hf_names(dict(model.state_dict()), VIDEOMAE)
 
 
-def is_vit_mae(model: "Method") -> bool:
-    """Whether the library's class for a model is that of image MAEs."""
-    from vmae_zoo.methods.mae import MAE
-
-    return isinstance(model, MAE)
+def is_a(model: "Method", method: str) -> bool:
+    """Whether a model is of a method of this package, or of a class derived from it."""
+    return isinstance(model, resolve_method(method))
 
 
 def hf_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
@@ -198,7 +196,7 @@ def rename_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]
 
 def config_of(model: Any) -> dict[str, Any]:
     """``config.json`` for the library."""
-    if import_path(type(model)) == "VJEPA":
+    if is_a(model, "VJEPA"):
         return jepa.config_of(model)
     encoder, pretrain = model.encoder, model.task == "pretrain"
     block = encoder.blocks[0]
@@ -219,7 +217,7 @@ def config_of(model: Any) -> dict[str, Any]:
             "decoder_intermediate_size": model.decoder.blocks[0].mlp.fc1.out_features,
             "norm_pix_loss": model.hparams["normalise_target"],
         }
-    if is_vit_mae(model):
+    if is_a(model, "MAE"):
         return config | {"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}
     labels = {} if pretrain else {str(n): name for n, name in enumerate(class_names(model))}
     config |= {"num_frames": encoder.grid.pixels[0], **({"id2label": labels} if labels else {})}

@@ -1,8 +1,8 @@
-"""V-JEPA 2 as Hugging Face transformers writes it (``VJEPA2Model``).
+"""V-JEPA 2 in the layout of Hugging Face transformers (``VJEPA2Model``).
 
-A file holds one encoder, without saying whether it was the context or the target encoder. Its rotary frequencies are
-tiled, as in the released weights, and its predictor takes mask token 1 of ten, where the official program trains token
-0: token 0 is read, and all ten are written alike, so that the library's predictor computes the same.
+A file holds one encoder, and does not state whether it was the context or the target encoder. Its rotary frequencies
+are tiled, as in the released weights. Its predictor takes mask token 1 of ten, but the official program trains token 0:
+token 0 is read, and written as all ten, so that the library's predictor computes the same.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vmae_zoo.models.rotary import RotaryPosEmbed
 from vmae_zoo.zoo.convert.prefixes import inverted, join_qkv, rename_prefixes, split_qkv
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, depth_of, mlp_ratio_of, patch_embed_shape, size_name
 
@@ -32,12 +33,12 @@ CONFIG = {  # theirs: ours
 
 
 def matches(tensors: dict[str, Tensor]) -> bool:
-    """Only V-JEPA 2's patch embedding is called so."""
+    """Only V-JEPA 2 has this name for the patch embedding."""
     return any(name.endswith("encoder.embeddings.patch_embeddings.proj.weight") for name in tensors)
 
 
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
-    """The encoder, used as context and target encoder, and the predictor where the file has it."""
+    """The encoder, used as context and target encoder, and the predictor if the file has it."""
     tensors = {name.removeprefix("vjepa2."): value for name, value in tensors.items()}
     if any(name.startswith("pooler.") for name in tensors):
         tensors = {name: value for name, value in tensors.items() if not name.startswith(("pooler.", "classifier."))}
@@ -45,16 +46,16 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     weights = {name.replace(".attention.", ".attn."): value for name, value in weights.items()}
     if MASK_TOKENS in weights:
         weights["predictor.mask_tokens.0"] = weights.pop(MASK_TOKENS)[0]
-    said = {ours: hints.config.get(theirs) for theirs, ours in CONFIG.items()}
+    stated = {ours: hints.config.get(theirs) for theirs, ours in CONFIG.items()}
     width, patch = patch_embed_shape(weights, "encoder.patch_embed.proj.weight", hints, frames=2)
     depth = depth_of(weights, "encoder.blocks.")
     hparams: dict[str, Any] = {
         "size": size_name(width, depth),
-        "frames": hints.frames or said["frames"] or 64,
-        "image_size": hints.image_size or said["image_size"] or 256,
+        "frames": hints.frames or stated["frames"] or 64,
+        "image_size": hints.image_size or stated["image_size"] or 256,
         "width": width,
         "depth": depth,
-        "num_heads": hints.num_heads or said["num_heads"] or width // 64,
+        "num_heads": hints.num_heads or stated["num_heads"] or width // 64,
         "mlp_ratio": mlp_ratio_of(width, len(weights["encoder.blocks.0.mlp.fc1.weight"])),
         "patch": patch,
         "position": "rope",
@@ -65,10 +66,10 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
         hparams |= {
             "predictor_width": len(weights["predictor.embed.weight"]),
             "predictor_depth": depth_of(weights, "predictor.blocks."),
-            "predictor_num_heads": hints.decoder_num_heads or said["predictor_num_heads"] or 12,
+            "predictor_num_heads": hints.decoder_num_heads or stated["predictor_num_heads"] or 12,
         }
     weights |= {f"target_{name}": value for name, value in weights.items() if name.startswith("encoder.")}
-    note = "the file holds one encoder, read as context and target encoder; which of them it was, it does not say"
+    note = "the file holds one encoder, read as context and target encoder"
     return ModelSpec(
         "VJEPA",
         hparams,
@@ -85,7 +86,8 @@ def write(model: Any) -> dict[str, Tensor]:
     Raises:
         ValueError: the library has no network for its positions or mask tokens.
     """
-    kind = getattr(model.encoder.positions, "frequencies", model.encoder.positions.kind)
+    positions = model.encoder.positions
+    kind = positions.frequencies if isinstance(positions, RotaryPosEmbed) else positions.kind
     if kind != "tiled" or model.hparams["mask_tokens"] != "shared":
         raise ValueError(
             "transformers' V-JEPA 2 computes rotary positions with tiled frequencies and has one mask token: "

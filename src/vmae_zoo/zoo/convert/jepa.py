@@ -4,7 +4,7 @@ A checkpoint is a dict of ``encoder``, ``predictor`` and ``target_encoder`` besi
 one set of weights with these three prefixes. Positions are computed here; V-JEPA's files hold tables, which are
 compared and left out, V-JEPA 2's may hold some that its rotary network does not use.
 
-The two versions differ in nothing that names or shapes always tell: ``method`` does.
+Names and shapes do not always show which version a file is of: ``method`` states it.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from torch import Tensor
 from vmae_zoo.models.positions import sincos_3d
 from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
 from vmae_zoo.zoo.convert.spec import (
+    VJEPA_2,
     LoadHints,
     ModelSpec,
     depth_of,
@@ -26,10 +27,8 @@ from vmae_zoo.zoo.convert.spec import (
     size_name,
 )
 
-NAME = "vjepa"
-
 PARTS = ("encoder", "predictor", "target_encoder")
-VERSIONS = ("vjepa", "vjepa2")
+VERSIONS = ("vjepa", VJEPA_2)
 PREDICTOR = (
     ("predictor.predictor_embed.", "predictor.embed."),
     ("predictor.predictor_blocks.", "predictor.blocks."),
@@ -88,21 +87,21 @@ def encoder_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: st
         "position": "sincos_3d" if version == "vjepa" else "rope",
         "rope_frequencies": "tiled",
         "mask_tokens": "per_set" if version == "vjepa" else "shared",
-        "scale_residuals": version == "vjepa2",
+        "scale_residuals": version == VJEPA_2,
     }
 
 
 def predictor_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: str) -> dict[str, Any]:
-    """Dimensions of the predictor; {} where the file has none."""
+    """Dimensions of the predictor; {} if the file has none."""
     if "predictor.embed.weight" not in tensors:
         return {}
     width, encoder_width = tensors["predictor.embed.weight"].shape
     heads = hints.decoder_num_heads
     if heads is None and width == 384:
-        heads = V2_PREDICTOR_HEADS if version == "vjepa2" else num_heads_of(encoder_width, hints)
+        heads = V2_PREDICTOR_HEADS if version == VJEPA_2 else num_heads_of(encoder_width, hints)
     if heads is None and hints.task != "encoder":
         raise ValueError(
-            f"{hints.where} does not say how many attention heads its predictor of width {width} has: "
+            f"{hints.where} does not state the number of attention heads of its predictor of width {width}: "
             "give predictor_num_heads"
         )
     return {
@@ -115,7 +114,7 @@ def predictor_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: 
 def write(model: Any) -> dict[str, Tensor]:
     """The weights of a VJEPA under the official names, with their prefixes, and V-JEPA's tables of positions.
 
-    V-JEPA 2's program allots a mask token per set and trains the first for both; here both get the one that there is.
+    V-JEPA 2's program allots a mask token per set and trains the first for both; here both get the shared one.
     """
     weights = rename_prefixes(dict(model.state_dict()), inverted(PREDICTOR))
     if model.hparams["mask_tokens"] == "shared":
@@ -139,7 +138,7 @@ def packed(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _bare(name: str) -> str:
-    """The name without the wrappers that stand behind the network's."""
+    """The name without the prefixes of wrappers after that of the network."""
     part, dot, rest = name.partition(".")
     if part not in PARTS:
         return name
@@ -156,7 +155,7 @@ def _version(tensors: Mapping[str, Tensor], hints: LoadHints) -> str:
             f"{hints.where} holds tables of positions, which V-JEPA adds and V-JEPA 2 does not use: "
             "give method='vjepa' or method='vjepa2'"
         )
-    return "vjepa2"
+    return VJEPA_2
 
 
 def _used(tensors: Mapping[str, Tensor], version: str) -> dict[str, Tensor]:
@@ -165,12 +164,12 @@ def _used(tensors: Mapping[str, Tensor], version: str) -> dict[str, Tensor]:
         name: value
         for name, value in tensors.items()
         if not name.endswith("pos_embed")
-        and not (version == "vjepa2" and name.startswith("predictor.mask_tokens.") and not name.endswith(".0"))
+        and not (version == VJEPA_2 and name.startswith("predictor.mask_tokens.") and not name.endswith(".0"))
     }
 
 
 def _check_tables(tensors: Mapping[str, Tensor], hparams: Mapping[str, Any], where: str) -> None:
-    """Refuse tables that are not V-JEPA's computed ones: these weights are another model's."""
+    """Refuse tables that are not V-JEPA's computed ones: these weights are of another model."""
     side = hparams["image_size"] // hparams["patch"]
     for name in ("encoder.pos_embed", "target_encoder.pos_embed", PREDICTOR_TABLE):
         table = tensors.get(name)

@@ -5,9 +5,10 @@ Its files hold the fixed positions, which this package computes: they are compar
 """
 
 from math import isqrt
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vmae_zoo.models.positions import sincos_2d
 from vmae_zoo.zoo.convert import timm_vit
@@ -24,7 +25,7 @@ RENAMES = (
     ("decoder_norm.", "decoder.norm."),
     ("decoder_pred.", "decoder.head."),
 )
-TABLES = {"pos_embed": "encoder", "decoder_pos_embed": "decoder"}
+TABLES = ("pos_embed", "decoder_pos_embed")
 
 
 def matches(tensors: dict[str, Tensor]) -> bool:
@@ -48,7 +49,7 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     if "decoder_embed.weight" in tensors:
         decoder_width, decoder_depth = len(tensors["decoder_embed.weight"]), depth_of(tensors, "decoder_blocks.")
         hparams |= decoder_shape(decoder_width, decoder_depth, hints, "mae")
-    for table in TABLES.keys() & tensors.keys():
+    for table in set(TABLES) & tensors.keys():
         if not _is_computed(tensors[table]):
             raise ValueError(
                 f"{hints.where}: {table} is not the table that MAE computes: these weights are of another model"
@@ -58,12 +59,12 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     return ModelSpec("MAE", hparams, rename_prefixes(weights, RENAMES))
 
 
-def write(model: nn.Module) -> dict[str, Tensor]:
+def write(model: Any) -> dict[str, Tensor]:
     """The weights of an MAE under the official names."""
     weights = rename_prefixes(dict(model.state_dict()), inverted(RENAMES))
     weights["patch_embed.proj.weight"] = weights["patch_embed.proj.weight"][:, :, 0].clone()
-    for name, part in TABLES.items():
-        table_1ND = getattr(model, part).positions.table
+    for name, part in (("pos_embed", model.encoder), ("decoder_pos_embed", model.decoder)):
+        table_1ND = part.positions.table
         weights[name] = torch.cat([torch.zeros_like(table_1ND[:, :1]), table_1ND], dim=1)
     return weights
 

@@ -12,6 +12,8 @@ from vmae_zoo.models.sizes import DECODERS, ENCODERS
 if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
 
+VJEPA_2 = "vjepa2"  # names a file of V-JEPA 2, whose method is that of V-JEPA
+
 
 @dataclass(frozen=True)
 class LoadHints:
@@ -20,7 +22,7 @@ class LoadHints:
     Args:
         where: the file, for errors.
         task: task to load it for; an encoder alone does not need the heads of the decoder.
-        method: a key of `vmae_zoo.methods.registry.METHODS`.
+        method: a key of `vmae_zoo.methods.registry.METHODS`, or `VJEPA_2`.
         method_class: class of a method outside this package.
         num_heads: attention heads of the encoder.
         decoder_num_heads: attention heads of the decoder.
