@@ -1,5 +1,6 @@
 """Misspelt names, paths and keys are answered before torch or Lightning is imported."""
 
+import json
 import subprocess
 import sys
 
@@ -34,13 +35,27 @@ COMMANDS = [  # arguments, exit code, part of the output
 ]
 
 
-@pytest.mark.parametrize(("command", "code", "part"), COMMANDS, ids=[" ".join(command[0]) for command in COMMANDS])
-def test_nothing_large_is_imported(tmp_path, command, code, part):
-    (tmp_path / "typo.yaml").write_text("model: {class_path: VideoMAE}\nfinite: {patiance: 3}\n")
-    program = (
-        f"import sys\nfrom vmae_zoo.cli.main import main\ncode = main({command})\n"
-        f"print(code, sorted({LARGE} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"{code} []", done.stderr
-    assert part in done.stdout + done.stderr
+PROGRAM = f"""
+import contextlib, io, json, sys
+from vmae_zoo.cli.main import main
+for command in {[command for command, _, _ in COMMANDS]!r}:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        code = main(command)
+    print(json.dumps([code, sorted({LARGE!r} & set(sys.modules)), out.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Exit code, large modules and output of each command, one after the other in one process."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    (folder / "typo.yaml").write_text("model: {class_path: VideoMAE}\nfinite: {patiance: 3}\n")
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=folder, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("number", range(len(COMMANDS)), ids=[" ".join(command[0]) for command in COMMANDS])
+def test_nothing_large_is_imported(answers, number):
+    _, code, part = COMMANDS[number]
+    assert answers[number][:2] == [code, []], answers[number]
+    assert part in answers[number][2]
