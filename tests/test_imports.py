@@ -109,14 +109,3 @@ for name, allowed in {sorted(LIGHT.items(), key=lambda item: len(item[1]))!r}:
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines() == sorted(LIGHT, key=lambda name: len(LIGHT[name]))
-
-
-def test_the_index_command_answers_without_torch():
-    program = """
-import sys
-from vmae_zoo.cli.main import main
-print(main(["index", "/no/such/folder"]), "torch" in sys.modules)
-"""
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert process.stdout.split() == ["1", "False"]
-    assert "/no/such/folder" in process.stderr

@@ -98,6 +98,7 @@ DATA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", DATA.values(), ids=DATA)
 def test_it_is_trained_killed_resumed_and_validated(folder, data, tmp_path):
     command = ["--model=my_package.MyMAE", *data, *SHORT, *PROBE, f"--trainer.default_root_dir={tmp_path}"]

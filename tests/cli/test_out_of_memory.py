@@ -21,6 +21,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not enforce the limit")
 def test_a_batch_too_large_for_memory_ends_with_settings_that_need_less(tmp_path, encode):
     first = encode(tmp_path / "clips" / "0.mp4", frames=18, size=(128, 128))

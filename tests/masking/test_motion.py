@@ -72,7 +72,7 @@ def test_token_and_pixel_maps_are_one_or_eps():
         assert set(values.unique().tolist()) == {np.float32(EPS).item(), 1.0}
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(st.sampled_from(["mix_gauss", "token_rand"]), BASES, WARPS, st.integers(0, 10**6), st.sampled_from([56, 112]))
 def test_without_motion_the_mask_is_a_tube(kind, base, warp, seed, side):
     keys = torch.tensor([sample_key(seed, 0, n) for n in range(2)])
@@ -87,7 +87,7 @@ def test_without_motion_the_mask_is_a_tube(kind, base, warp, seed, side):
             assert set(slice_.tolist()) < set(seeds[clip].tolist())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(BASES, WARPS, st.integers(-9, 9), st.integers(-9, 9))
 def test_an_exact_translation_moves_the_map_in_both_directions_of_time(base, warp, dx, dy):
     guide = MotionGuidedScorer(GRID, 0.9, base_frame=base, warp=warp)
@@ -115,7 +115,7 @@ def test_visible_tokens_follow_the_motion(warp):
 
 
 @given(WARPS, st.integers(6, 20))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 def test_holes_are_filled(warp, step):
     volumes, size = {}, (56, 56)
     for filling in ("none", "consist", "previous"):
@@ -132,7 +132,7 @@ def test_holes_are_filled(warp, step):
     torch.testing.assert_close(volumes["previous"][2][:, second], volumes["previous"][1][:, second])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 10**6), MAPS, BASES, WARPS, st.sampled_from(["none", "consist", "previous"]), st.floats(0, 8))
 def test_any_flow_leaves_the_same_number_visible_in_every_slice(seed, kind, base, warp, filling, reach):
     torch.manual_seed(seed)

@@ -47,7 +47,7 @@ grids = st.builds(TokenGrid, st.integers(1, 4), st.integers(2, 9), st.integers(2
 keys = st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(grids, keys, st.integers(0, 10**6), st.sampled_from(["random", "late"]))
 def test_hidden_and_context_are_apart_and_as_many_as_settled(grid, key, step, drop):
     splits = multi_block_masks(torch.tensor(key), grid, step, drop=drop)
@@ -65,7 +65,7 @@ def test_hidden_and_context_are_apart_and_as_many_as_settled(grid, key, step, dr
             assert not cells_of(seen, grid) & cells_of(gone, grid)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(grids, keys, st.integers(0, 10**6))
 def test_context_lies_outside_blocks_that_hold_every_hidden_tube(grid, key, step):
     """With all cells that are no context as room, blocks of the step's size cover each hidden cell."""
@@ -165,7 +165,7 @@ def test_nothing_reads_a_value_back_and_shapes_are_fixed():
     multi_block_masks(KEYS, PUBLISHED, 0)  # settles the grid
     shapes = set()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        for step in range(20):
+        for step in range(4):
             shapes.add(tuple(split.visible.shape for split in multi_block_masks(KEYS, PUBLISHED, step)))
     called = {event.key for event in profiler.key_averages()}
     assert not called & {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero"}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmae_zoo.masking import TokenGrid, TokenSplit, dual_split, tube_mask
@@ -47,6 +47,7 @@ def test_sixteen_frames_have_the_published_counts(grid, visible, decoded, counte
     assert (split.weight.sum(1) == counted).all()
 
 
+@settings(max_examples=30)
 @given(RATIOS, st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.floats(0.3, 0.7))
 def test_a_dual_split_equals_the_one_made_from_its_two_masks(ratio, time, rows, columns, hidden):
     grid = TokenGrid(time, 2 * rows, 2 * columns)
@@ -59,6 +60,7 @@ def test_a_dual_split_equals_the_one_made_from_its_two_masks(ratio, time, rows, 
     assert torch.equal(split.visible, tube.visible)
 
 
+@settings(max_examples=30)
 @given(RATIOS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.floats(0.3, 0.7))
 def test_drop_doubled_leaves_the_tokens_of_weight_one(ratio, periods, rows, columns, hidden):
     grid = TokenGrid(4 * periods, 2 * rows, 2 * columns)
@@ -71,13 +73,13 @@ def test_drop_doubled_leaves_the_tokens_of_weight_one(ratio, periods, rows, colu
 
 def test_phases_are_uniform_and_independent_of_the_tube():
     grid = TokenGrid(8, 14, 14)
-    keys = torch.tensor([sample_key(2, 0, n) for n in range(4000)])
+    keys = torch.tensor([sample_key(2, 0, n) for n in range(2000)])
     split = dual_split(keys, tube_mask(keys, grid, 0.9), grid, 0.5)
     first = split.predicted[:, 0]  # 0, 1, or 14 if neither is decoded in slice 0
     shares = torch.stack([(first == token).float().mean() for token in (0, 1, 14)])
-    assert torch.allclose(shares, torch.tensor([0.5, 0.25, 0.25]), atol=0.03)
+    assert torch.allclose(shares, torch.tensor([0.5, 0.25, 0.25]), atol=0.04)
     seen = (split.visible == 0).any(1).float()
-    assert (seen[first == 0].mean() - seen[first != 0].mean()).abs() < 0.03
+    assert (seen[first == 0].mean() - seen[first != 0].mean()).abs() < 0.05
 
 
 def test_masks_are_functions_of_the_key():

@@ -59,7 +59,7 @@ def test_default_counts_are_the_published_ones():
     assert out.prediction.shape == (2, 1470, 1536)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(-(2**62), 2**62), st.integers(0, 7), st.sampled_from([(1, 2, 2), (2, 2, 1), (2, 1, 2)]))
 def test_a_cluster_changes_only_later_predictions(key, step, shape):
     method = tiny(cluster=shape)

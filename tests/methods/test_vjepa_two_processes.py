@@ -6,6 +6,8 @@ import pytest
 import torch
 from tests.two_processes import started
 
+pytestmark = pytest.mark.slow  # several processes
+
 SCRIPT = """
 import json, sys
 from pathlib import Path

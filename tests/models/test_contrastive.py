@@ -62,6 +62,7 @@ torch.save(info_nce(queries[rank], keys[rank], 0.2), f"{rank}.pt")
 """
 
 
+@pytest.mark.slow
 def test_two_processes_use_the_keys_of_both(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)

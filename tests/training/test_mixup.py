@@ -43,7 +43,7 @@ def test_clips_are_mixed_in_mirrored_pairs_and_targets_by_the_same_weight():
     video = torch.arange(4.0)[:, None, None, None, None].expand(4, 3, 2, 16, 16)
     target = soft_targets(torch.arange(4), 4)
     kinds = {"mixup": 0, "cutmix": 0}
-    for key in range(200):
+    for key in range(80):
         mixed, soft = mixup_cutmix(video, target, torch.tensor([key, 1, 2, 3]))
         own = (mixed[0] / 3 - 1).neg()  # weight of clip 0, which is mixed with clip 3
         assert torch.equal(own, own[:1, :1].expand_as(own))  # the same in all channels and frames
@@ -53,7 +53,7 @@ def test_clips_are_mixed_in_mirrored_pairs_and_targets_by_the_same_weight():
         torch.testing.assert_close(soft[1, 1], own.mean())
         again = mixup_cutmix(video, target, torch.tensor([key, 7, 8, 9]))
         assert torch.equal(again[0], mixed)
-    assert kinds["cutmix"] == pytest.approx(100, abs=22)
+    assert kinds["cutmix"] == pytest.approx(40, abs=14)
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.0, 0.0)])
