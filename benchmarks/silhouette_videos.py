@@ -1,6 +1,6 @@
 """Sequences of person masks as videos, with a split for each subject left out.
 
-``python -m vmae_zoo.datasets.synthetic.silhouettes weizmann.npz OUT`` writes videos and ``list.csv``, whose columns
+``python -m benchmarks.silhouette_videos weizmann.npz OUT`` writes videos and ``list.csv``, whose columns
 ``split1``, ``split2``, ... each leave one subject out, and whose ``group`` is the subject.
 
 The npz holds ``frames``, uint8 (N, H, W/8), the bit-packed masks of all sequences concatenated; ``lengths``, the number
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.datasets.synthetic.writer import write_data
+from benchmarks.video_sets import write_data
 
 KEYS = ("frames", "lengths", "label", "subject", "classes", "names")
 
@@ -59,9 +59,7 @@ def make(file: Path, out: Path, width: int = 180) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vmae_zoo.datasets.synthetic.silhouettes", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.silhouette_videos", description=__doc__.split("\n")[0])
     parser.add_argument("npz", type=Path, help=", ".join(KEYS))
     parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument("--width", type=int, default=180, metavar="PIXELS", help="of a frame (default 180)")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks import moving_digits, silhouette_videos
 from vmae_zoo.data import open_catalog, read_clip
-from vmae_zoo.datasets.synthetic import moving_digits, silhouettes
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_each_split_of_silhouettes_leaves_one_subject_out(tmp_path):
         tmp_path / "few.npz", frames=np.packbits(masks, axis=2), lengths=[9, 5, 6], label=[0, 1, 0],
         subject=["ann", "ben", "ann"], classes=["run", "walk"], names=["ann_run", "ben_walk", "ann_run2"],
     )  # fmt: skip
-    silhouettes.main([str(tmp_path / "few.npz"), str(tmp_path / "out"), "--width", "104"])
+    silhouette_videos.main([str(tmp_path / "few.npz"), str(tmp_path / "out"), "--width", "104"])
     for split, left_out in ((1, "ann"), (2, "ben")):
         catalog = open_catalog(tmp_path / "out", split=split)
         assert catalog.classes == ["run", "walk"]
@@ -100,4 +100,4 @@ def test_each_split_of_silhouettes_leaves_one_subject_out(tmp_path):
     assert clip.shape == (5, 48, 104, 3)
     assert ((clip[..., 0] > 127) == masks[9:14]).mean() > 0.99
     with pytest.raises(SystemExit):
-        silhouettes.main([str(tmp_path / "few.npz"), str(tmp_path / "new"), "--width", "105"])
+        silhouette_videos.main([str(tmp_path / "few.npz"), str(tmp_path / "new"), "--width", "105"])

@@ -1,6 +1,6 @@
 """Moving MNIST with two label sets: the digit, and its motion.
 
-``python -m vmae_zoo.datasets.synthetic.moving_digits mnist.npz OUT`` writes videos, ``digit.csv`` and ``motion.csv``.
+``python -m benchmarks.moving_digits mnist.npz OUT`` writes videos, ``digit.csv`` and ``motion.csv``.
 The npz has ``x_train, y_train, x_test, y_test`` (Keras's mnist.npz) or ``x, y``. After Srivastava, Mansimov,
 Salakhutdinov, "Unsupervised Learning of Video Representations using LSTMs" (ICML 2015, arXiv 1502.04681); different
 here: one digit per clip, which wraps around at the edges, so that its position is uniform in every frame of every
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.datasets.synthetic.writer import write_data
+from benchmarks.video_sets import write_data
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise")
@@ -88,9 +88,7 @@ def make(file: Path, out: Path, clips: int = 2000, seed: int = 0) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vmae_zoo.datasets.synthetic.moving_digits", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.moving_digits", description=__doc__.split("\n")[0])
     parser.add_argument("npz", type=Path, help="digits: x_train, y_train, x_test, y_test, or x and y")
     parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument(
