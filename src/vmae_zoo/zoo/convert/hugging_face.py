@@ -156,13 +156,7 @@ def read_videomae(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     if spec.task == "pretrain":
         hparams["final_norm"] = "encoder.norm.weight" in renamed
         hparams["normalise_target"] = hints.config.get("norm_pix_loss", True)
-    processor = hints.config.get("processor", {})
-    preprocessing = {
-        ours: processor[theirs]
-        for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))
-        if theirs in processor
-    }
-    return replace(spec, hparams=hparams, preprocessing=preprocessing)
+    return replace(spec, hparams=hparams, preprocessing=jepa.preprocessing(hints.config.get("processor", {})))
 
 
 def write(model: "Method") -> dict[str, Tensor]:
@@ -170,21 +164,16 @@ def write(model: "Method") -> dict[str, Tensor]:
     if is_a(model, "VJEPA"):
         return jepa.write(model)
     if is_a(model, "MAE"):
-        return hf_names(mae.write(model), VIT_MAE)
+        return split_qkv(rename_leaves(mae.write(model), VIT_MAE), QKV)
     if model.encoder.attention == "divided":
         weights = {name.removeprefix("model."): value for name, value in timesformer.write(model).items()}
         return rename_leaves(weights, TIMESFORMER)
-    return hf_names(dict(model.state_dict()), VIDEOMAE)
+    return split_qkv(rename_leaves(dict(model.state_dict()), VIDEOMAE), QKV)
 
 
 def is_a(model: "Method", method: str) -> bool:
     """Whether a model is of a method of this package, or of a class derived from it."""
     return isinstance(model, resolve_method(method))
-
-
-def hf_names(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
-    """The weights under the library's names; separate query, key and value."""
-    return split_qkv(rename_leaves(tensors, roots), QKV)
 
 
 def rename_leaves(tensors: dict[str, Tensor], roots: Pairs) -> dict[str, Tensor]:
@@ -219,8 +208,10 @@ def config_of(model: Any) -> dict[str, Any]:
         }
     if is_a(model, "MAE"):
         return config | {"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}
-    labels = {} if pretrain else {str(n): name for n, name in enumerate(class_names(model))}
-    config |= {"num_frames": encoder.grid.pixels[0], **({"id2label": labels} if labels else {})}
+    config["num_frames"] = encoder.grid.pixels[0]
+    if not pretrain:
+        names = model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]
+        config["id2label"] = {str(label): name for label, name in enumerate(names)}
     if encoder.attention == "divided":
         return config | {"model_type": "timesformer", "architectures": ["TimesformerForVideoClassification"]}
     config |= {
@@ -229,8 +220,3 @@ def config_of(model: Any) -> dict[str, Any]:
         "use_mean_pooling": not isinstance(encoder.norm, nn.LayerNorm),
     }
     return config | {"architectures": ["VideoMAEForPreTraining" if pretrain else "VideoMAEForVideoClassification"]}
-
-
-def class_names(model: Any) -> list[str]:
-    """Names of the classes, or the library's placeholders."""
-    return model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]

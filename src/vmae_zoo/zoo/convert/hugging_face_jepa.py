@@ -74,7 +74,7 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
         "VJEPA",
         hparams,
         weights,
-        _preprocessing(hints.config.get("processor", {})),
+        preprocessing(hints.config.get("processor", {})),
         encoder_name="target_encoder",
         note=note,
     )
@@ -124,6 +124,7 @@ def config_of(model: Any) -> dict[str, Any]:
     }
 
 
-def _preprocessing(processor: dict[str, Any]) -> dict[str, Any]:
+def preprocessing(processor: dict[str, Any]) -> dict[str, Any]:
+    """Mean and standard deviation in the library's ``preprocessor_config.json``, if it states them."""
     pairs = (("mean", "image_mean"), ("std", "image_std"))
     return {ours: processor[theirs] for ours, theirs in pairs if theirs in processor}

@@ -12,43 +12,23 @@ from torch import Tensor
 
 from vmae_zoo.models.positions import sincos_2d
 from vmae_zoo.zoo.convert import timm_vit
-from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, decoder_shape, depth_of, encoder_shape, size_name
+from vmae_zoo.zoo.convert.prefixes import TIMM_NAMES, inverted, rename_prefixes
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, decoder_shape, encoder_shape
 
-RENAMES = (
-    ("cls_token", "encoder.cls_token"),
-    ("patch_embed.", "encoder.patch_embed."),
-    ("blocks.", "encoder.blocks."),
-    ("norm.", "encoder.norm."),
-    ("decoder_embed.", "encoder_to_decoder."),
-    ("decoder_blocks.", "decoder.blocks."),
-    ("decoder_norm.", "decoder.norm."),
-    ("decoder_pred.", "decoder.head."),
-)
 TABLES = ("pos_embed", "decoder_pos_embed")
 
 
 def matches(tensors: dict[str, Tensor]) -> bool:
     """An image transformer with MAE's decoder, or with the computed positions."""
-    if not {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"} <= tensors.keys():
-        return False
-    computed = "decoder_pos_embed" in tensors or _is_computed(tensors["pos_embed"])
-    return tensors["patch_embed.proj.weight"].ndim == 4 and computed
+    return timm_vit.matches(tensors) and ("decoder_pos_embed" in tensors or _is_computed(tensors["pos_embed"]))
 
 
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """A pre-training file, or the encoder of one; with ``frames`` above 1 the encoder is inflated to clips."""
     if (hints.frames or 1) > 1:
         return timm_vit.read({n: v for n, v in tensors.items() if "decoder" not in n and n != "mask_token"}, hints)
-    shape = encoder_shape(tensors, hints)
-    hparams = {
-        "size": size_name(shape["width"], shape["depth"], decoder="mae"),
-        "image_size": hints.image_size or isqrt(tensors["pos_embed"].shape[1] - 1) * shape["patch"],
-        **shape,
-    }
-    if "decoder_embed.weight" in tensors:
-        decoder_width, decoder_depth = len(tensors["decoder_embed.weight"]), depth_of(tensors, "decoder_blocks.")
-        hparams |= decoder_shape(decoder_width, decoder_depth, hints, "mae")
+    hparams = encoder_shape(tensors, hints, decoder="mae") | decoder_shape(tensors, hints, "mae")
+    hparams["image_size"] = hints.image_size or isqrt(tensors["pos_embed"].shape[1] - 1) * hparams["patch"]
     for table in set(TABLES) & tensors.keys():
         if not _is_computed(tensors[table]):
             raise ValueError(
@@ -56,12 +36,12 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
             )
     weights = {name: value for name, value in tensors.items() if name not in TABLES}
     weights["patch_embed.proj.weight"] = weights["patch_embed.proj.weight"][:, :, None]
-    return ModelSpec("MAE", hparams, rename_prefixes(weights, RENAMES))
+    return ModelSpec("MAE", hparams, rename_prefixes(weights, TIMM_NAMES))
 
 
 def write(model: Any) -> dict[str, Tensor]:
     """The weights of an MAE under the official names."""
-    weights = rename_prefixes(dict(model.state_dict()), inverted(RENAMES))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(TIMM_NAMES))
     weights["patch_embed.proj.weight"] = weights["patch_embed.proj.weight"][:, :, 0].clone()
     for name, part in (("pos_embed", model.encoder), ("decoder_pos_embed", model.decoder)):
         table_1ND = part.positions.table

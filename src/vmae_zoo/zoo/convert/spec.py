@@ -100,14 +100,6 @@ def num_heads_of(width: int, hints: LoadHints) -> int:
     return hints.num_heads or _usual_heads(width, published) or _require("num_heads", width, hints)
 
 
-def decoder_num_heads_of(width: int, hints: LoadHints, method: str) -> int:
-    """Attention heads of this method's decoder: as stated, as published for this width, or width / 64."""
-    published = {size.width: size.num_heads for size in DECODERS[method].values()}
-    unused = 1 if hints.task == "encoder" else None
-    heads = hints.decoder_num_heads or _usual_heads(width, published) or unused
-    return heads or _require("decoder_num_heads", width, hints)
-
-
 def mlp_ratio_of(width: int, hidden: int) -> float:
     """The ratio r for which ``int(r * width)`` is ``hidden``."""
     ratio = hidden / width
@@ -143,32 +135,50 @@ def patch_embed_shape(
 
 
 def encoder_shape(
-    tensors: dict[str, Tensor], hints: LoadHints, prefix: str = "", frames: int | None = None
+    tensors: dict[str, Tensor],
+    hints: LoadHints,
+    prefix: str = "",
+    frames: int | None = None,
+    decoder: str | None = None,
 ) -> dict[str, Any]:
-    """Width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
+    """Size, width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
 
     Args:
         tensors: weights by name.
-        hints: the caller's statements.
+        hints: values that the shapes do not show.
         prefix: of the encoder's names.
         frames: of a cube; None: the patch embedding is a 2-D convolution.
+        decoder: method whose decoder the size has to have too, see `size_name`.
     """
     width, patch = patch_embed_shape(tensors, f"{prefix}patch_embed.proj.weight", hints, frames)
+    depth = depth_of(tensors, f"{prefix}blocks.")
     return {
+        "size": size_name(width, depth, decoder),
         "width": width,
-        "depth": depth_of(tensors, f"{prefix}blocks."),
+        "depth": depth,
         "num_heads": num_heads_of(width, hints),
         "mlp_ratio": mlp_ratio_of(width, len(tensors[f"{prefix}blocks.0.mlp.fc1.weight"])),
         "patch": patch,
     }
 
 
-def decoder_shape(width: int, depth: int, hints: LoadHints, method: str) -> dict[str, int]:
-    """Width, depth and heads of this method's decoder, as arguments of its constructor."""
+def decoder_shape(
+    tensors: dict[str, Tensor], hints: LoadHints, method: str, blocks: str = "decoder_blocks."
+) -> dict[str, int]:
+    """Width, depth and heads of a method's decoder, as arguments of its constructor; {} if the file has none.
+
+    The heads, which no weight shows, are as stated, as published for this width, or width / 64.
+    """
+    if "mask_token" not in tensors:
+        return {}
+    width = tensors["mask_token"].shape[-1]
+    published = {size.width: size.num_heads for size in DECODERS[method].values()}
+    unused = 1 if hints.task == "encoder" else None
+    heads = hints.decoder_num_heads or _usual_heads(width, published) or unused
     return {
         "decoder_width": width,
-        "decoder_depth": depth,
-        "decoder_num_heads": decoder_num_heads_of(width, hints, method),
+        "decoder_depth": depth_of(tensors, blocks),
+        "decoder_num_heads": heads or _require("decoder_num_heads", width, hints),
     }
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.models.preprocessing import SLOWFAST_MEAN, SLOWFAST_STD
 from vmae_zoo.zoo.convert import timm_vit
-from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
+from vmae_zoo.zoo.convert.prefixes import TIMM_NAMES, inverted, rename_prefixes
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec
 
 
@@ -23,18 +23,13 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     hints = hints.but(frames=hints.frames or slices.shape[1])
     image = {name: value for name, value in tensors.items() if name != "time_embed"}
     hparams, weights = timm_vit.image_encoder(image, hints, slices, cube_frames=1)
-    hparams |= {
-        "attention": "divided",
-        "pool": "cls",
-        "mean": SLOWFAST_MEAN,
-        "std": SLOWFAST_STD,
-    }
-    return classifier_spec(hparams, rename_prefixes(weights, timm_vit.RENAMES))
+    hparams |= {"attention": "divided", "pool": "cls", "mean": SLOWFAST_MEAN, "std": SLOWFAST_STD}
+    return classifier_spec(hparams, rename_prefixes(weights, TIMM_NAMES))
 
 
 def write(model: nn.Module) -> dict[str, Tensor]:
     """The weights of a divided-attention classifier under the official names."""
-    weights = rename_prefixes(dict(model.state_dict()), inverted(timm_vit.RENAMES))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(TIMM_NAMES))
     kernel = weights["patch_embed.proj.weight"]
     if "blocks.0.temporal_attn.qkv.weight" not in weights or kernel.shape[2] != 1:
         raise ValueError("the TimeSformer has divided attention and cubes of one frame, unlike this model")

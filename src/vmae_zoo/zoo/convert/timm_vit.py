@@ -11,21 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec, encoder_shape, size_name
-
-RENAMES = (
-    ("cls_token", "encoder.cls_token"),
-    ("patch_embed.", "encoder.patch_embed."),
-    ("blocks.", "encoder.blocks."),
-    ("norm.", "encoder.norm."),
-    ("fc_norm.", "encoder.fc_norm."),
-    ("pos_embed_", "encoder.positions.pos_embed_"),
-)
+from vmae_zoo.zoo.convert.prefixes import TIMM_NAMES, inverted, rename_prefixes
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec, encoder_shape
 
 
 def matches(tensors: dict[str, Tensor]) -> bool:
-    """A class token, learnt positions, patches of images."""
+    """A class token, learned positions, patches of images."""
     wanted = {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"}
     return wanted <= tensors.keys() and tensors["patch_embed.proj.weight"].ndim == 4
 
@@ -35,7 +26,7 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     table_1ND = tensors["pos_embed"]
     hparams, weights = image_encoder(tensors, hints, slices_positions=torch.zeros_like(table_1ND[:, :1]))
     hparams["pool"] = "mean" if "fc_norm.weight" in tensors else "cls"
-    return classifier_spec(hparams, rename_prefixes(weights, RENAMES))
+    return classifier_spec(hparams, rename_prefixes(weights, TIMM_NAMES))
 
 
 def image_encoder(
@@ -49,19 +40,17 @@ def image_encoder(
         slices_positions: (1, 1 or time slices, D), added to the positions of each slice.
         cube_frames: of the video encoder; None: 2 for clips, 1 for images.
     """
-    shape = encoder_shape(tensors, hints)
+    hparams = encoder_shape(tensors, hints)
     frames = hints.frames or 1
     cube_frames = cube_frames or min(frames, 2)
     table_1ND = tensors["pos_embed"]
-    hparams = {
-        "size": size_name(shape["width"], shape["depth"]),
+    hparams |= {
         "frames": frames,
-        "image_size": hints.image_size or isqrt(table_1ND.shape[1] - 1) * shape["patch"],
+        "image_size": hints.image_size or isqrt(table_1ND.shape[1] - 1) * hparams["patch"],
         "position": "separable",
         "bias": "qkv",
         "cls_token": True,
         "cube_frames": cube_frames,
-        **shape,
     }
     kernel = tensors["patch_embed.proj.weight"][:, :, None]
     weights = {name: value for name, value in tensors.items() if name != "pos_embed"} | {
@@ -75,7 +64,7 @@ def image_encoder(
 
 def write(model: nn.Module) -> dict[str, Tensor]:
     """The weights of an image classifier (clips of one frame) under timm's names."""
-    weights = rename_prefixes(dict(model.state_dict()), inverted(RENAMES))
+    weights = rename_prefixes(dict(model.state_dict()), inverted(TIMM_NAMES))
     kernel = weights["patch_embed.proj.weight"]
     places, slices = weights.pop("pos_embed_spatial"), weights.pop("pos_embed_temporal")
     if kernel.shape[2] != 1 or slices.shape[1] != 1:

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vmae_zoo.methods.registry import METHODS
-from vmae_zoo.zoo.convert.spec import (
-    LoadHints,
-    ModelSpec,
-    classifier_spec,
-    decoder_shape,
-    depth_of,
-    encoder_shape,
-    size_name,
-)
+from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, classifier_spec, decoder_shape, encoder_shape
 
 if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
@@ -33,10 +25,9 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """A pre-training file, an encoder alone, or a fine-tuned classifier."""
     if "blocks.0.attn.q_bias" in tensors:
         tensors = {name if name.startswith("head.") else f"encoder.{name}": value for name, value in tensors.items()}
-    shape = encoder_shape(tensors, hints, "encoder.", frames=2)
     clip = {"frames": hints.frames or 16, "image_size": hints.image_size or 224}
     if "encoder.fc_norm.weight" in tensors:
-        return classifier_spec({"size": size_name(shape["width"], shape["depth"]), **clip, **shape}, tensors)
+        return classifier_spec(clip | encoder_shape(tensors, hints, "encoder.", frames=2), tensors)
     if "head.weight" in tensors:
         raise ValueError(
             f"{hints.where} classifies the first token alone instead of the mean of all, unlike every released script "
@@ -47,10 +38,8 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
         raise ValueError(
             f"{hints.where} is in VideoMAE's layout: method is videomae, videomae_v2 or mgmae, not {method}"
         )
-    hparams = {"size": size_name(shape["width"], shape["depth"], decoder=method), **clip, **shape}
-    if "mask_token" in tensors:
-        decoder_width, decoder_depth = tensors["mask_token"].shape[-1], depth_of(tensors, "decoder.blocks.")
-        hparams |= decoder_shape(decoder_width, decoder_depth, hints, method)
+    hparams = clip | encoder_shape(tensors, hints, "encoder.", frames=2, decoder=method)
+    hparams |= decoder_shape(tensors, hints, method, blocks="decoder.blocks.")
     return ModelSpec(METHODS[method].class_name, hparams, tensors)
 
 
