@@ -23,14 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the videos and print a table of the results."""
-    from vmae_zoo.datasets.index import excluded_verdicts
-    from vmae_zoo.datasets.make_index import make_index
-
     root = args.root.expanduser().absolute()
     if not root.exists():
         raise ValueError(f"{root} does not exist: give the folder of the videos")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers {args.workers}: must be >= 1")
+    from vmae_zoo.datasets.index import excluded_verdicts
+    from vmae_zoo.datasets.make_index import make_index
+
     index, read = make_index(root, args.workers)
     verdicts = index.verdicts()
     counts = Counter(verdict for verdict, *_ in verdicts.values())

@@ -33,10 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure a sample, then copy what has no copy yet."""
-    from tqdm import tqdm
-
-    from vmae_zoo.datasets.reencode import copy_others, jobs_of, reencode, reencode_file, speedup
-
     source, target = args.source.expanduser().absolute(), args.target.expanduser().absolute()
     if not source.is_dir():
         raise ValueError(f"{source} is no folder: give the folder of the data set")
@@ -45,6 +41,10 @@ def run(args: argparse.Namespace) -> int:
     if min(args.short_side, args.workers or 1) < 1:
         raise ValueError("--short-side and --workers must be >= 1")
     part, parts = part_of(args.shard)
+    from tqdm import tqdm
+
+    from vmae_zoo.datasets.reencode import copy_others, jobs_of, reencode, reencode_file, speedup
+
     todo, done = jobs_of(source, target, part, parts)
     gains = []
     with tempfile.TemporaryDirectory() as folder:

@@ -113,22 +113,22 @@ class ResumableBatchSampler(Sampler[list[SampleRef]]):
 
 
 class ShardedEvalSampler(Sampler[list[SampleRef]]):
-    """Every row once, divided among the processes, with the same number and sizes of batches on each.
+    """Every row once, divided among the processes, with the same number of batches on each: none waits for another.
 
-    So a mean over batches weighted by their sizes is the mean over clips. If the number of rows is not a multiple of
-    the number of processes, the first few are read twice: no process waits for another, and the error is smaller than
-    with unequal counts, which Lightning 2.6 averages as integers.
+    A process with fewer rows than batches reads some of them again: if batch_size is 1, or with fewer rows than
+    processes.
 
     Args:
         rows: number of clips.
-        batch_size: largest size of a batch; sizes differ by at most one.
+        batch_size: largest size of a batch; sizes in a process differ by at most one.
         rank: index of this process.
         world_size: number of processes.
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1):
-        self.shard = [(rank + number * world_size) % rows for number in range(-(-rows // world_size))]
-        self.batches = -(-len(self.shard) // batch_size)
+        self.batches = -(-rows // (world_size * batch_size))
+        count = max(len(range(rank, rows, world_size)), self.batches)
+        self.shard = [(rank + number * world_size) % rows for number in range(count)]
 
     def __len__(self) -> int:
         return self.batches

@@ -5,6 +5,7 @@ Tong et al., "VideoMAE", NeurIPS 2022, arXiv 2203.12602, section 3.3.
 Shapes: B clips, S spatial positions of a slice, P of them.
 """
 
+import torch
 from torch import Tensor
 
 from vmae_zoo.masking.grid import TokenGrid
@@ -45,5 +46,5 @@ def num_hidden(tokens: int, ratio: float) -> int:
 
 def _in_every_slice(position_BP: Tensor, grid: TokenGrid) -> Tensor:
     """Ids of the tokens at these positions in every slice, ascending: (B, time * P)."""
-    first_T = position_BP.new_tensor(range(grid.time)) * grid.per_slice
+    first_T = grid.per_slice * torch.arange(grid.time, device=position_BP.device)
     return (position_BP.sort(dim=1).values[:, None, :] + first_T[None, :, None]).flatten(1)

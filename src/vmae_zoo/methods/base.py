@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from vmae_zoo.aliases import rename_callback_states
 from vmae_zoo.data.clip_spec import ClipConsumer
@@ -129,10 +129,17 @@ class Method(OptimizedModule, ClipConsumer):
         """Log the loss of held-out clips, and its ratio to that of each null prediction."""
         inputs = self.prepare_inputs(batch)
         out = self(*inputs)
-        settings: dict[str, Any] = {"batch_size": len(batch["key"]), "sync_dist": True}
-        self.log("loss/val", out.loss, prog_bar=True, **settings)
+        self.log_mean("loss/val", out.loss, len(batch["key"]), prog_bar=True)
         for name, null_loss in self.null_losses(out, *inputs).items():
-            self.log(f"loss/val_over_{name}", out.loss / null_loss, **settings)
+            self.log_mean(f"loss/val_over_{name}", out.loss / null_loss, len(batch["key"]))
+
+    def log_mean(self, name: str, value: Tensor, clips: int, prog_bar: bool = False) -> None:
+        """Log the mean of a value over the clips of all batches and processes.
+
+        Lightning 2.6 averages the number of clips over processes as an integer, so it is a multiple of their number.
+        """
+        processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+        self.log(name, value, prog_bar=prog_bar, batch_size=clips * processes, sync_dist=True)
 
     def null_losses(self, out: Any, *inputs: Any) -> dict[str, Tensor]:
         """Losses of predictions that need no learning, by name; none by default.

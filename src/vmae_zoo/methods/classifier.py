@@ -210,7 +210,7 @@ class Classifier(Method):
         """Cross-entropy and predictions of held-out clips."""
         logits_BK, label_B = self(self.normalize(batch["video"])).float(), batch["label"]
         loss = nn.functional.cross_entropy(logits_BK, label_B)
-        self.log("loss/val", loss, prog_bar=True, batch_size=len(label_B), sync_dist=True)
+        self.log_mean("loss/val", loss, len(label_B), prog_bar=True)
         self.accuracy.update(logits_BK, label_B)
 
     def on_validation_epoch_end(self) -> None:

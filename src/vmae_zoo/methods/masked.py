@@ -23,6 +23,11 @@ class MaskedMethod(Method):
     targets: str | None = None
 
     @property
+    def normalizes_target(self) -> bool:
+        """Whether each cube of the targets is normalized: the argument ``normalise_target``; False without it."""
+        return bool(self.hparams.get("normalise_target", False))
+
+    @property
     def target_grid(self) -> TokenGrid:
         """The tokens over the predicted frames."""
         return self.grid
@@ -37,7 +42,7 @@ class MaskedMethod(Method):
         """Values to predict (B, M, K) of the tokens with these ids; None for all tokens."""
         if self.target_frames is not None:
             video_BCTHW = video_BCTHW.index_select(2, self.target_frames)
-        cubes, normalize = patchify(video_BCTHW, self.target_grid, ids_BM), self.hparams["normalise_target"]
+        cubes, normalize = patchify(video_BCTHW, self.target_grid, ids_BM), self.normalizes_target
         if self.targets == "input":
             return normalized_patches(cubes) if normalize else cube_values(cubes)
         pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)

@@ -237,7 +237,7 @@ class VJEPA(MaskedMethod):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Log the loss of held-out clips, which does not compare runs: it is small too if features collapse."""
         out = self(*self.prepare_inputs(batch))
-        self.log("loss/val", out.loss, prog_bar=True, batch_size=len(batch["key"]), sync_dist=True)
+        self.log_mean("loss/val", out.loss, len(batch["key"]), prog_bar=True)
 
     def momentum_at(self, step: int, steps: int) -> float:
         """The momentum at a 0-based optimizer step."""

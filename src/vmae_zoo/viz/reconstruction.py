@@ -132,12 +132,12 @@ def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Te
     """Predicted values as pixels (B, M, C, p, q, r): undo the normalization of this method's targets.
 
     Args:
-        method: its ``targets`` and ``normalise_target`` decide.
+        method: its ``targets`` and ``normalizes_target`` decide.
         values_BMK: predictions.
         inputs_BMCpqr: the true cubes of the network's input.
     """
     denormalize = method.encoder.normalizer.pixels
-    normalized = method.hparams["normalise_target"]
+    normalized = method.normalizes_target
     if method.targets == "pixels":
         pixels = denormalize(inputs_BMCpqr, channel_dim=2)
         return undo_normalized_cubes(values_BMK, pixels) if normalized else cubes_of_values(values_BMK, pixels)
