@@ -1,12 +1,12 @@
 """``vmae-zoo cache``: a data set as JPEG frames in tar shards."""
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.shard_option import add_shard, part_of
 
 
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-shard", type=int, metavar="N", help="videos of a shard (default: up to 64)")
     add_shard(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was done to this file")
+    add_json(parser, "what was done")
     parser.epilog = (
         "example: vmae-zoo cache /data/k400 /data/k400-jpeg\n"
         'a SLURM array of 64: vmae-zoo cache /data/k400 s3://bucket/k400 --shard "$SLURM_ARRAY_TASK_ID/64"\n'
@@ -63,6 +63,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"train from it by --data.root {args.target}")
     for reason in list(left_out.values())[:20]:
         print(f"left out: {reason}")
-    if args.json:
-        args.json.write_text(json.dumps({**result, "left_out": left_out}, indent=2) + "\n")
+    write_json(args.json, {**result, "left_out": left_out})
     return int(bool(left_out))

@@ -1,7 +1,6 @@
-"""``vmae-zoo doctor``: what this installation is made of, and what is wrong with it."""
+"""``vmae-zoo doctor``: versions, devices, decoders and commands of this installation, and its problems."""
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -10,27 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import vmae_zoo
+from vmae_zoo.cli.json_option import add_json, write_json
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightning",
-    "jsonargparse",
-    "timm",
-    "av",
-    "opencv-python-headless",
-    "torchmetrics",
-    "safetensors",
-    "huggingface_hub",
-    "tensorboard",
-)
+    "torch", "torchvision", "lightning", "jsonargparse", "timm", "av", "opencv-python-headless", "torchmetrics",
+    "safetensors", "huggingface_hub", "tensorboard",
+)  # fmt: skip
 CODECS = {"h264": "H.264", "hevc": "H.265", "vp9": "VP9", "av1": "AV1", "mpeg4": "MPEG-4"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the report to this file")
-    parser.epilog = "exit code: 0 all is well, 1 something needs mending\nexample: vmae-zoo doctor --json doctor.json"
+    add_json(parser, "the report")
+    parser.epilog = "exit code 1 if there is a problem, 0 otherwise\nexample: vmae-zoo doctor --json doctor.json"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,14 +36,13 @@ def run(args: argparse.Namespace) -> int:
             print(f"{key}: {_words(value)}")
     for problem in report["problems"]:
         print(f"problem: {problem}")
-    print("all is well" if not report["problems"] else f"{len(report['problems'])} to mend")
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{len(report['problems']) or 'no'} problems found")
+    write_json(args.json, report)
     return 1 if report["problems"] else 0
 
 
 def examine() -> dict[str, Any]:
-    """Everything there is to say; ``problems`` is a list of sentences, each with its cure."""
+    """The report; ``problems`` is a list of sentences, each with its cure."""
     problems: list[str] = []
     return {
         "vmae_zoo": vmae_zoo.__version__,
@@ -69,7 +59,7 @@ def examine() -> dict[str, Any]:
 
 
 def packages(problems: list[str]) -> dict[str, str | None]:
-    """Versions; and the pairs of them that are known not to work."""
+    """Installed versions; those known not to work are problems."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         found[name] = version(name)
@@ -85,7 +75,7 @@ def packages(problems: list[str]) -> dict[str, str | None]:
 
 
 def version(package: str) -> str | None:
-    """The installed version; None where there is none."""
+    """The installed version; None if the package is missing."""
     from importlib import metadata  # a third of the start-up
 
     try:
@@ -95,7 +85,7 @@ def version(package: str) -> str | None:
 
 
 def import_problem() -> str | None:
-    """What is wrong with importing torchvision, with its cure; None when it works."""
+    """Why torchvision cannot be imported, with the cure; None if it can."""
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError, OSError) as error:
@@ -127,7 +117,7 @@ def devices(problems: list[str]) -> list[str]:
 
 
 def decoders(problems: list[str]) -> dict[str, Any]:
-    """Which codecs PyAV decodes, and whether torchcodec is there (not needed)."""
+    """Which codecs PyAV decodes, and the version of torchcodec, which is optional."""
     found: dict[str, Any] = {}
     try:
         import av
@@ -151,7 +141,7 @@ def _decodes(av: Any, codec: str) -> bool:
 
 
 def lightning_command(problems: list[str]) -> str:
-    """Who owns the ``lightning`` command on PATH."""
+    """The package that the ``lightning`` command on PATH belongs to."""
     path = shutil.which("lightning")
     beside = Path(sys.executable).parent / "lightning"
     cure = "`pip install --force-reinstall --no-deps vmae-zoo`, or use `vmae-zoo fit`, the same program"

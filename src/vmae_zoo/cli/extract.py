@@ -1,10 +1,10 @@
 """``vmae-zoo extract``: features of any videos."""
 
 import argparse
-import json
 from pathlib import Path
 
 from vmae_zoo.cli.checkpoint_option import check_checkpoint, load_checkpoint
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.probing import add_encoder, check_counts, device_of, workers_of
 
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="safetensors",
         help="of the files (default safetensors); parquet needs pip install 'vmae-zoo[parquet]'",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the index to this file")
+    add_json(parser, "the index")
     parser.epilog = "example: vmae-zoo extract --checkpoint videomae_base.k400-1600 --root videos --out features"
 
 
@@ -51,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
         workers=workers_of(args, device),
         half=args.half,
     )
-    if args.json:
-        args.json.write_text(json.dumps(index, indent=2) + "\n")
+    write_json(args.json, index)
     unreadable = [entry for entry in index if "reason" in entry]
     for entry in unreadable[:5]:
         print(f"unreadable: {entry['reason']}")

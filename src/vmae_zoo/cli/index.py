@@ -1,9 +1,10 @@
 """``vmae-zoo index``: damage in the videos of a data set, and the positions of their frames."""
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
+
+from vmae_zoo.cli.json_option import add_json, write_json
 
 SHOWN = 20  # damaged files printed
 
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="count videos with concealed frames as damaged, as training does with --data.refuse_corrupt true",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every verdict to this file")
+    add_json(parser, "every verdict")
     parser.epilog = "example: vmae-zoo index /data/hmdb51\nexit code 1 where a video is damaged, 0 otherwise"
 
 
@@ -50,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if len(damaged) > SHOWN:
         print(f"... and {len(damaged) - SHOWN} more (--json FILE lists all)")
     print(f"index {index.fingerprint} in {index.file}")
-    if args.json:
-        files = [{"path": path, "verdict": found[0], "reasons": found[1]} for path, found in verdicts.items()]
-        summary = {"root": str(root), "index": str(index.file), "fingerprint": index.fingerprint, "read": read}
-        args.json.write_text(json.dumps({**summary, "counts": dict(counts), "files": files}, indent=2) + "\n")
+    files = [{"path": path, "verdict": found[0], "reasons": found[1]} for path, found in verdicts.items()]
+    summary = {"root": str(root), "index": str(index.file), "fingerprint": index.fingerprint, "read": read}
+    write_json(args.json, {**summary, "counts": dict(counts), "files": files})
     return 1 if damaged else 0

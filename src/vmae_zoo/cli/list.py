@@ -1,8 +1,8 @@
 """``vmae-zoo list``: the table of checkpoints."""
 
 import argparse
-import json
-from pathlib import Path
+
+from vmae_zoo.cli.json_option import add_json, write_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar=name.upper(), help=f"only this {name}: {what}")
     parser.add_argument("--task", choices=("pretrain", "classify", "encoder"), help="only checkpoints for this task")
     parser.add_argument("--commercial", action="store_true", help="only licences that allow commercial use")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the complete entries to this file")
+    add_json(parser, "the complete entries")
     parser.epilog = "example: vmae-zoo list 'videomae*' --size base --task pretrain"
 
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     found = [registry.find(name) for name in registry.list_pretrained(args.pattern)]
     for key in ("method", "size", "data", "task"):
-        found = [entry for entry in found if getattr(args, key) in (None, getattr(entry, key))]
+        found = [entry for entry in found if vars(args)[key] in (None, getattr(entry, key))]
     if args.commercial:
         found = [entry for entry in found if entry.commercial]
     rows = [("NAME", "TASK", "PARAMETERS", "TOP-1", "LICENCE", "SOURCE")]
@@ -35,6 +35,5 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     print(f"{len(found)} checkpoints; metrics as published, in percent")
-    if args.json:
-        args.json.write_text(json.dumps([asdict(entry) for entry in found], indent=2) + "\n")
+    write_json(args.json, [asdict(entry) for entry in found])
     return 0

@@ -1,9 +1,9 @@
 """``vmae-zoo masks``: what a recipe's method sees of a video; for MoCo v3, which has no masks, its two views."""
 
 import argparse
-import json
 from pathlib import Path
 
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.reconstruct import check_videos
 
 ON_THIS_MACHINE = (  # so that recipes for several GPUs work on any machine
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", required=True, type=Path, metavar="FILE", help="a video")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the picture, a .png")
     parser.add_argument("--seed", type=int, default=0, help="seed of the mask (default 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the token ids to this file")
+    add_json(parser, "the token ids")
     parser.epilog = "example: vmae-zoo masks --recipe recipes/videomae.yaml --video clip.mp4 --out masks.png"
 
 
@@ -65,6 +65,5 @@ def run(args: argparse.Namespace) -> int:
     contact_sheet(panels, side=144).save(args.out)
     for panel in panels:
         print(f"{args.out}  {panel.title}: {panel.note}")
-    if args.json:
-        args.json.write_text(json.dumps({"method": type(cli.model).__name__, **ids}) + "\n")
+    write_json(args.json, {"method": type(cli.model).__name__, **ids})
     return 0

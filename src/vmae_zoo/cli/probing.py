@@ -1,11 +1,11 @@
 """What the probing subcommands share: arguments, data, encoder, report."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmae_zoo.cli.checkpoint_option import add_checkpoint, check_checkpoint, load_checkpoint
+from vmae_zoo.cli.json_option import add_json, write_json
 
 if TYPE_CHECKING:
     from vmae_zoo.datasets.layouts import Catalog
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=int, default=1, metavar="N", help="views along the longer side (default 1)")
     parser.add_argument("--no-baselines", action="store_true", help="only the encoder itself")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default runs/SUBCOMMAND/<time>)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
+    add_json(parser, "the result")
 
 
 def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
@@ -189,8 +189,7 @@ def run_report(
     }
     folder = args.out or new_run(Path.cwd() / "runs", subcommand)
     write_report(folder, result, found.confusion, first.classes)
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(args.json, result)
     if found.unreadable:
         print(f"{found.unreadable} videos cannot be read and were left out")
     if len(inputs.catalogs) > 1:

@@ -1,8 +1,9 @@
 """``vmae-zoo pull``: download and verify weights, for use without network access."""
 
 import argparse
-import json
 from pathlib import Path
+
+from vmae_zoo.cli.json_option import add_json, write_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")
     parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default: that of huggingface_hub)")
     parser.add_argument("--from", dest="given", metavar="FILE", type=Path, help="a file downloaded by hand")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result to this file")
+    add_json(parser, "the result")
     parser.epilog = "example: vmae-zoo pull videomae_base.k400-1600"
 
 
@@ -35,6 +36,5 @@ def run(args: argparse.Namespace) -> int:
         if value and key != "file":
             print(f"{key + ':':<10}{value}")
     print(resolved.file)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    write_json(args.json, found)
     return 0

@@ -1,10 +1,10 @@
 """``vmae-zoo push``: upload a checkpoint to a repository on the Hub, with a model card."""
 
 import argparse
-import json
 from pathlib import Path
 
 from vmae_zoo.cli.checkpoint_option import add_method, check_checkpoint
+from vmae_zoo.cli.json_option import add_json, write_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="FILE", type=Path, help="recipe of the training, outside a run folder")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="image for the card, outside a run folder")
     parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default: that of huggingface_hub)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the commit to this file")
+    add_json(parser, "the commit")
     parser.epilog = (
         "example: vmae-zoo push runs/videomae/20260101-120000/checkpoints/last.ckpt me/my-videomae --dry-run"
     )
@@ -52,6 +52,5 @@ def run(args: argparse.Namespace) -> int:
     )
     if commit:
         print(commit)
-    if args.json:
-        args.json.write_text(json.dumps({"repo": args.repo, "commit": commit}, indent=2) + "\n")
+    write_json(args.json, {"repo": args.repo, "commit": commit})
     return 0

@@ -4,9 +4,9 @@ Lists the recipes of the package; ``vmae-zoo recipes check`` builds each and tak
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.resources import find_recipe, packaged_recipes, resource
 
 
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("action", nargs="?", choices=("list", "check"), default="list", help="default: list")
     parser.add_argument("names", nargs="*", metavar="RECIPE", help="check only these")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the list to this file")
+    add_json(parser, "the list")
     parser.epilog = "example: vmae-zoo recipes\n         vmae-zoo fit -c recipes/videomae.yaml"
 
 
@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [{"recipe": f"recipes/{path.relative_to(folder)}", **about(path)} for path in packaged_recipes()]
     for row in rows:
         print("\n    ".join(filter(None, (row["recipe"], row["about"], row["result"]))))
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(args.json, rows)
     return 0
 
 
@@ -40,8 +39,7 @@ def run_check(args: argparse.Namespace) -> int:
         rows.append(check(recipe))
         millions = "" if rows[-1]["parameters"] is None else f"{rows[-1]['parameters'] / 1e6:.1f} M"
         print(f"{rows[-1]['recipe']:<48} {millions:>9}  {rows[-1]['error'] or 'ok'}", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(args.json, rows)
     return int(any(row["error"] for row in rows))
 
 

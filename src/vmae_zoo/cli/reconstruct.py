@@ -1,12 +1,12 @@
 """``vmae-zoo reconstruct``: reconstructions of videos by a checkpoint."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vmae_zoo.cli.checkpoint_option import add_checkpoint, check_checkpoint, load_checkpoint
+from vmae_zoo.cli.json_option import add_json, write_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the masks (default 0)")
     parser.add_argument("--gif", action="store_true", help="also write an animated GIF of each clip")
     parser.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
+    add_json(parser, "the numbers")
     parser.epilog = (
         "example: vmae-zoo reconstruct --checkpoint runs/videomae/20260102-030405 --video clip.mp4 --out pictures"
     )
@@ -53,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
             write_gif(animated, picture.with_suffix(".gif"))
         rows.append({"video": str(video), "picture": str(picture), **result.numbers()})
         tqdm.write(line(rows[-1]))
-    text = json.dumps({"checkpoint": str(args.checkpoint), "method": type(method).__name__, "videos": rows}, indent=2)
-    for file in filter(None, (args.out / "numbers.json", args.json)):
-        file.write_text(text + "\n")
+    for file in (args.out / "numbers.json", args.json):
+        write_json(file, {"checkpoint": str(args.checkpoint), "method": type(method).__name__, "videos": rows})
     return 0
 
 

@@ -1,7 +1,6 @@
 """``vmae-zoo reencode``: a copy of a data set that decodes fast."""
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -9,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.shard_option import add_shard, part_of
 
 SAMPLE = 4  # videos measured before the others are copied
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_shard(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="copy even where reading would hardly be faster")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found to this file")
+    add_json(parser, "what was found")
     parser.epilog = (
         "example: vmae-zoo reencode /data/k400 /data/k400-256\n"
         "exit code 1 where a video has no copy, or where a copy is not worth making"
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         )
     advised_against = faster is not None and faster < WORTH and not args.force
     if advised_against:
-        print(f"not worth it: leave {source} as it is (--force copies all the same)")
+        print(f"not worth it: leave {source} as it is (--force copies it anyway)")
     else:
         if part == 0:
             copy_others(source, target)
@@ -77,6 +77,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"{target}: {result['copied']} copied, {done} already there, {len(result['failed'])} without a copy")
         for reason in list(result["failed"].values())[:20]:
             print(f"no copy: {reason}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(args.json, result)
     return int(advised_against or bool(result["failed"]))

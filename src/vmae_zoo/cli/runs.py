@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.run_folders import LAST, SUMMARY
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs"), help="default: runs")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the list to this file")
+    add_json(parser, "the list")
     parser.epilog = "example: vmae-zoo runs"
 
 
@@ -25,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
         kept = "" if row["checkpoint"] else "  no checkpoint"
         print(f"{row['run']:<{width}}  {row['state'] or '?':<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(args.json, rows)
     return 0
 
 

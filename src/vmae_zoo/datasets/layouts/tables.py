@@ -41,7 +41,7 @@ def read_lines(file: Path, errors: str = "strict") -> list[str]:
 
 
 def read_header(file: Path) -> list[str]:
-    """The column names of a table in lower case; without a table whatever the first line holds."""
+    """The column names of a table in lower case; the values of the first line if it is no header."""
     try:
         with file.open("rb") as opened:
             start = opened.read(1 << 16)

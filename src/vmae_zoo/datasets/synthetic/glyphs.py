@@ -10,35 +10,35 @@ SIDE = 64  # pixels of a glyph's mask
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 
 
-def draw_glyph(glyph: str, draws: KeyedRNG) -> np.ndarray:
+def draw_glyph(glyph: str, rng: KeyedRNG) -> np.ndarray:
     """The mask of a glyph with its own font, pen, shear, rotation and bends: float32 (SIDE, SIDE), 0 to 1.
 
     Args:
         glyph: one of `GLYPHS`.
-        draws: decides the deformation; two keys practically never give the same shape.
+        rng: source of the deformation.
     """
     canvas = np.zeros((SIDE, SIDE), np.uint8)
-    font, pen = draws.choice(_FONTS), draws.integer(3, 7)
+    font, pen = rng.choice(_FONTS), rng.integer(3, 7)
     (width, height), _ = cv2.getTextSize(glyph, font, 1.0, pen)
     scale = 34 / max(width, height)
     (width, height), _ = cv2.getTextSize(glyph, font, scale, pen)
     origin = ((SIDE - width) // 2, (SIDE + height) // 2)
     cv2.putText(canvas, glyph, origin, font, scale, 255, pen, cv2.LINE_AA)
-    return cv2.remap(canvas, *_deformation(draws), cv2.INTER_LINEAR).astype(np.float32) / 255
+    return cv2.remap(canvas, *_deformation(rng), cv2.INTER_LINEAR).astype(np.float32) / 255
 
 
-def _deformation(draws: KeyedRNG) -> tuple[np.ndarray, np.ndarray]:
+def _deformation(rng: KeyedRNG) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of the deformed mask comes from: columns and rows, float32 (SIDE, SIDE).
 
     A rotation by up to 25 degrees, a stretch of 0.8 to 1.25 along each axis, a shear of up to 0.3, and two sine waves
     along each axis that move pixels by up to 4.
     """
     rows, columns = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2).astype(np.float32)
-    angle, shear = np.radians(draws.uniform(-25, 25)), draws.uniform(-0.3, 0.3)
-    stretch_x, stretch_y = 1.25 ** draws.uniform(-1, 1), 1.25 ** draws.uniform(-1, 1)
+    angle, shear = np.radians(rng.uniform(-25, 25)), rng.uniform(-0.3, 0.3)
+    stretch_x, stretch_y = 1.25 ** rng.uniform(-1, 1), 1.25 ** rng.uniform(-1, 1)
     x = (columns * np.cos(angle) + rows * np.sin(angle) + shear * rows) * stretch_x
     y = (rows * np.cos(angle) - columns * np.sin(angle)) * stretch_y
-    waves = [(draws.uniform(0, 4), draws.uniform(0.6, 1.4), draws.uniform(0, 2 * np.pi)) for _ in range(2)]
+    waves = [(rng.uniform(0, 4), rng.uniform(0.6, 1.4), rng.uniform(0, 2 * np.pi)) for _ in range(2)]
     (height_x, cycles_x, phase_x), (height_y, cycles_y, phase_y) = waves
     x += height_x * np.sin(2 * np.pi * cycles_x * rows / SIDE + phase_x)
     y += height_y * np.sin(2 * np.pi * cycles_y * columns / SIDE + phase_y)

@@ -37,7 +37,7 @@ class _Motion:
         name: one of `MOTIONS`.
         speed: pixels per frame of the glyph's center, twice that of its edge where it grows or shrinks.
         x: column at the start, or of the center that the glyph moves around.
-        y: row, likewise.
+        y: row at the start, or of that center.
         size: 0 to 1 on a logarithmic scale, at the start.
         phase: of orbits and shaking, in radians.
         radius: of orbits, in pixels; shaking has half of it to each side.
@@ -82,22 +82,22 @@ def make_clip(glyph: str, motion: str, speed: str, key: int, level: str = "black
         level: "black"; "texture", a textured background; "moving_camera", which drifts and takes the glyph along;
             "occlusion", the same with bars in front.
     """
-    draws = KeyedRNG(key, "moving glyph")
-    mask = draw_glyph(glyph, draws)
+    rng = KeyedRNG(key, "moving glyph")
+    mask = draw_glyph(glyph, rng)
     path = _Motion(
         name=motion,
-        speed=draws.uniform(*SPEEDS[speed]),
-        x=draws.uniform(0, SIDE),
-        y=draws.uniform(0, SIDE),
-        size=draws.uniform(),
-        phase=draws.uniform(0, 2 * pi),
-        radius=draws.uniform(4, 6),
+        speed=rng.uniform(*SPEEDS[speed]),
+        x=rng.uniform(0, SIDE),
+        y=rng.uniform(0, SIDE),
+        size=rng.uniform(),
+        phase=rng.uniform(0, 2 * pi),
+        radius=rng.uniform(4, 6),
     )
-    brightness = draws.uniform(150, 255)
+    brightness = rng.uniform(150, 255)
     if level == "black":
         alphas = (_place(mask, *path.pose(t)) for t in range(FRAMES))
         return np.stack([np.repeat((alpha * brightness).round().astype(np.uint8)[..., None], 3, 2) for alpha in alphas])
-    scene = _Scene.drawn(draws, level)
+    scene = _Scene.drawn(rng, level)
     return np.stack([scene.frame(t, mask, path.pose(t), brightness) for t in range(FRAMES)])
 
 
@@ -116,11 +116,11 @@ class _Scene:
     drift: tuple[float, float]
 
     @classmethod
-    def drawn(cls, draws: KeyedRNG, level: str) -> "_Scene":
-        ground = 0.55 * draw_texture(draws, SIDE, SIDE, (16, 8, 4))
-        heading = draws.uniform(0, 2 * pi)
-        pace = draws.uniform(0.3, 0.8) if level in ("moving_camera", "occlusion") else 0.0
-        bars = [_bar(draws) for _ in range(2)] if level == "occlusion" else []
+    def drawn(cls, rng: KeyedRNG, level: str) -> "_Scene":
+        ground = 0.55 * draw_texture(rng, SIDE, SIDE, (16, 8, 4))
+        heading = rng.uniform(0, 2 * pi)
+        pace = rng.uniform(0.3, 0.8) if level in ("moving_camera", "occlusion") else 0.0
+        bars = [_bar(rng) for _ in range(2)] if level == "occlusion" else []
         return cls(ground, bars, (pace * cos(heading), pace * sin(heading)))
 
     def frame(self, t: int, mask: np.ndarray, pose: tuple[float, float, float], brightness: float) -> np.ndarray:
@@ -135,12 +135,12 @@ class _Scene:
         return frame.round().clip(0, 255).astype(np.uint8)
 
 
-def _bar(draws: KeyedRNG) -> tuple[np.ndarray, np.ndarray]:
+def _bar(rng: KeyedRNG) -> tuple[np.ndarray, np.ndarray]:
     """A vertical or horizontal bar, 3 to 5 pixels wide: texture and alpha."""
     alpha: np.ndarray = np.zeros((SIDE, SIDE), np.float32)
-    start, width = draws.integer(0, SIDE), draws.integer(3, 6)
+    start, width = rng.integer(0, SIDE), rng.integer(3, 6)
     alpha[:, np.arange(start, start + width) % SIDE] = 1
-    return draw_texture(draws, SIDE, SIDE, (8, 4)), alpha.T.copy() if draws.integer(0, 2) else alpha
+    return draw_texture(rng, SIDE, SIDE, (8, 4)), alpha.T.copy() if rng.integer(0, 2) else alpha
 
 
 def _place(mask: np.ndarray, x: float, y: float, scale: float) -> np.ndarray:

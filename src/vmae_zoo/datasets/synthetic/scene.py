@@ -1,10 +1,9 @@
-"""Scenes whose class is how things move, and only that.
+"""Scenes whose class is a motion, which no single frame shows.
 
-Four textured blobs over a drifting textured background, strips passing in front; the blobs of a clip all move the way
-of its class. Whatever a single frame shows (places, sizes, angles, textures, colours, occlusion) is drawn from
-the same distribution for every class, for every frame: places are uniform on a torus larger than the frame, angles on
-the circle, sizes on a logarithmic scale that growing and shrinking blobs run through cyclically. The camera drifts in a
-random direction, whatever the class.
+Four textured blobs move over a drifting background, behind strips that pass in front; all blobs of a clip have the
+motion of its class. Positions, sizes, angles, textures, colors and occlusion have the same distribution for every class
+in every frame: positions are uniform on a torus larger than the frame, angles on the circle, and sizes on a logarithmic
+scale that growing and shrinking blobs run through cyclically. The camera drifts in a random direction.
 """
 
 from dataclasses import dataclass
@@ -24,14 +23,14 @@ SIDE = 128  # pixels of a frame
 FRAMES = 48
 BLOBS = 4
 _SPRITE = 64  # pixels of a blob's picture, before scaling
-_MARGIN = 30  # how far outside the frame a blob turns up on the other side
+_MARGIN = 30  # pixels outside the frame after which a blob reappears on the other side
 _WIDE = SIDE + 2 * _MARGIN
 _SMALLEST, _LARGEST = 11.0, 27.0  # radius in pixels
 
 
 @dataclass
 class _Blob:
-    """A picture and its way: place in pixels, angle in radians, phase in the cycle of its class."""
+    """A picture and its motion: position in pixels, angle in radians, phase in the cycle of its class."""
 
     picture: np.ndarray
     x: float
@@ -44,13 +43,13 @@ class _Blob:
 
 def frames_of(label: str, key: int) -> np.ndarray:
     """The clip of a class and a key: uint8 (FRAMES, SIDE, SIDE, 3)."""
-    draws = KeyedRNG(key, "scene")
-    ground = draw_texture(draws, 2 * SIDE, 2 * SIDE, (64, 32, 8))
-    blobs = [_blob(draws) for _ in range(BLOBS)]
-    strips = [_strip(draws) for _ in range(draws.integer(1, 3))]
-    heading, pace = draws.uniform(0, 2 * pi), draws.uniform(0, 0.6)
+    rng = KeyedRNG(key, "scene")
+    ground = draw_texture(rng, 2 * SIDE, 2 * SIDE, (64, 32, 8))
+    blobs = [_blob(rng) for _ in range(BLOBS)]
+    strips = [_strip(rng) for _ in range(rng.integer(1, 3))]
+    heading, pace = rng.uniform(0, 2 * pi), rng.uniform(0, 0.6)
     drift = pace * cos(heading), pace * sin(heading)
-    start = draws.uniform(0, SIDE), draws.uniform(0, SIDE)
+    start = rng.uniform(0, SIDE), rng.uniform(0, SIDE)
     clip = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
     for t in range(FRAMES):
         frame = _shifted(ground, start[0] - drift[0] * t, start[1] - drift[1] * t)
@@ -84,28 +83,28 @@ def _pose(label: str, blob: _Blob, t: int, drift: tuple[float, float]) -> tuple[
     return x % _WIDE - _MARGIN, y % _WIDE - _MARGIN, angle, radius / (_SPRITE / 2 - 4)
 
 
-def _blob(draws: KeyedRNG) -> _Blob:
+def _blob(rng: KeyedRNG) -> _Blob:
     rows, columns = np.mgrid[:_SPRITE, :_SPRITE] - (_SPRITE - 1) / 2
     around, radius = np.arctan2(rows, columns), np.hypot(rows, columns)
     edge = np.ones_like(around)
     for waves in (2, 3, 5):
-        edge += draws.uniform(0, 0.14) * np.cos(waves * around + draws.uniform(0, 2 * pi))
+        edge += rng.uniform(0, 0.14) * np.cos(waves * around + rng.uniform(0, 2 * pi))
     edge *= (_SPRITE / 2 - 4) / edge.max()
-    picture = _picture(draw_texture(draws, _SPRITE, _SPRITE, (32, 16, 8)), np.clip(edge - radius + 0.5, 0, 1))
-    place = draws.uniform(0, _WIDE), draws.uniform(0, _WIDE)
-    return _Blob(picture, *place, draws.uniform(0, 2 * pi), draws.uniform(), draws.uniform(), draws.uniform(0, 2 * pi))
+    picture = _picture(draw_texture(rng, _SPRITE, _SPRITE, (32, 16, 8)), np.clip(edge - radius + 0.5, 0, 1))
+    place = rng.uniform(0, _WIDE), rng.uniform(0, _WIDE)
+    return _Blob(picture, *place, rng.uniform(0, 2 * pi), rng.uniform(), rng.uniform(), rng.uniform(0, 2 * pi))
 
 
-def _strip(draws: KeyedRNG) -> tuple[np.ndarray, float, float]:
+def _strip(rng: KeyedRNG) -> tuple[np.ndarray, float, float]:
     """A bar across the frame: picture, angle of its normal, place along it."""
-    width = draws.integer(6, 13)
-    picture = _picture(draw_texture(draws, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
-    return picture, draws.uniform(0, 2 * pi), draws.uniform(0, 2 * SIDE)
+    width = rng.integer(6, 13)
+    picture = _picture(draw_texture(rng, 2 * SIDE, 16, (16, 4))[:, :width], np.ones((2 * SIDE, width)))
+    return picture, rng.uniform(0, 2 * pi), rng.uniform(0, 2 * SIDE)
 
 
-def _picture(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colour times alpha, and alpha: float32 (height, width, 4)."""
-    return np.dstack([colour * alpha[..., None], alpha]).astype(np.float32)
+def _picture(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Color times alpha, and alpha: float32 (height, width, 4)."""
+    return np.dstack([color * alpha[..., None], alpha]).astype(np.float32)
 
 
 def _shifted(ground: np.ndarray, x: float, y: float) -> np.ndarray:

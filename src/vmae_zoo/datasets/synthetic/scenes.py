@@ -1,4 +1,4 @@
-"""The embedded set `scenes`: ten classes told apart by motion alone, in HMDB51's layout with three splits."""
+"""The embedded set `scenes`: ten classes that differ in motion alone, in HMDB51's layout with three splits."""
 
 import os
 import sys
