@@ -19,15 +19,14 @@ class Diary(lightning.LightningModule):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
-        self.keys, self.validated, self.first = [], [], None
+        self.keys, self.validated = [], []
     def training_step(self, batch, batch_idx):
         self.keys += batch["key"].tolist()
         return self.layer(batch["video"].float().mean().view(1)).sum()
     def validation_step(self, batch, batch_idx):
         self.validated += batch["key"].tolist()
-        if 0 in batch["index"].tolist():
-            self.first = float(batch["video"][batch["index"] == 0].float().mean())
-        self.log("mean", batch["video"].float().mean(), sync_dist=True, batch_size=len(batch["key"]))
+        clips = len(batch["key"]) * self.trainer.world_size  # Lightning averages it as an integer
+        self.log("mean", batch["video"].float().mean(), sync_dist=True, batch_size=clips)
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 1e-9)
 
@@ -45,7 +44,7 @@ clips = ClipDataModule(
 trainer.fit(module, clips, ckpt_path=checkpoint)
 trainer.save_checkpoint(out / f"{devices}.ckpt")
 mean = float(trainer.callback_metrics.get("mean", 0))
-report = [module.keys, module.validated, mean, module.first]
+report = [module.keys, module.validated, mean]
 (out / f"{devices}-{trainer.global_rank}.json").write_text(json.dumps(report))
 """
 
@@ -69,13 +68,12 @@ def test_two_processes_share_each_step_and_one_resumes_their_run(small_set, tmp_
 
     started(script, *arguments("two", 2)[1:], folder=tmp_path)
     ranks = [json.loads((tmp_path / f"two/2-{rank}.json").read_text()) for rank in (0, 1)]
-    keys, validated, mean, first = alone("one")
+    keys, validated, mean = alone("one")
 
     assert [sorted(ranks[0][0][i : i + 2] + ranks[1][0][i : i + 2]) for i in range(0, 6, 2)] == [
         sorted(keys[i : i + 4]) for i in range(0, 12, 4)
     ]
     if not sources:
-        assert set(ranks[0][1] + ranks[1][1]) == set(validated)
-        assert ranks[0][2] == ranks[1][2]
-        assert abs(ranks[0][2] - (5 * mean + first) / 6) < 1e-3  # of 5 clips the first is read twice
+        assert sorted(ranks[0][1] + ranks[1][1]) == sorted(validated), "each of five clips once"
+        assert ranks[0][2] == ranks[1][2] == pytest.approx(mean, rel=1e-5)
     assert alone("from two", tmp_path / "two/2.ckpt")[0] == alone("from one", tmp_path / "one/1.ckpt")[0]
