@@ -15,7 +15,7 @@ def test_readers_give_the_same_clip(encode, tmp_path):
     clips = {name: read(video, np.arange(3, 30, 4), (48, 64)).astype(int) for name, read in readers().items()}
     for name, clip in clips.items():
         assert clip.shape == (7, 48, 64, 3)
-        assert abs(clip - clips["vmae_zoo"]).mean() < 4, name  # each has its own rounding of colours
+        assert abs(clip - clips["vmae_zoo"]).mean() < 4, name  # each has its own rounding of colors
 
 
 def test_the_command_prints_rates_and_advice(small_videos, tmp_path, capsys):

@@ -19,8 +19,8 @@ def digits(tmp_path_factory):
     return folder, images, labels
 
 
-def centre(frame):
-    """Row and column of the brightness's centre on the torus."""
+def center(frame):
+    """Row and column of the brightness's center on the torus."""
     angles = 2 * np.pi * np.arange(moving_digits.SIDE) / moving_digits.SIDE
     return np.array([np.angle((frame.sum(1 - axis) * np.exp(1j * angles)).sum()) for axis in (0, 1)])
 
@@ -36,7 +36,7 @@ def test_a_clip_shows_its_digit_in_its_motion(digits):
         clip = read_clip(digit.path, range(moving_digits.FRAMES))[..., 0].astype(float)
         assert clip.shape == (40, 64, 64)
         assert np.sort(clip[20].ravel())[-64:].mean() == pytest.approx(60 + 60 * labels[int(digit.path.stem)], abs=12)
-        step = np.angle(np.exp(1j * np.diff([centre(frame) for frame in clip], axis=0)))  # down, right
+        step = np.angle(np.exp(1j * np.diff([center(frame) for frame in clip], axis=0)))  # down, right
         down, right = step.sum(0)
         turned = (step[:-1, 0] * step[1:, 1] - step[:-1, 1] * step[1:, 0]).sum()  # above 0: anticlockwise as seen
         expected = {

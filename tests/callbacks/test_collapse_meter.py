@@ -1,4 +1,4 @@
-"""Collapse is measured by features, not by the loss, and told once."""
+"""Collapse is measured by features, not by the loss, and reported once."""
 
 import lightning
 import numpy as np
@@ -55,12 +55,12 @@ def test_effective_rank_follows_its_formula():
     assert rank_me(torch.ones(9, 5)) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_collapse_is_told_once_and_a_healthy_run_is_not_warned_of(recwarn):
+def test_a_collapse_is_reported_once_and_a_healthy_run_is_not(recwarn):
     meter, watch = CollapseMeter(every_n_steps=1), CollapseAt(step=5)
     run(vjepa(), meter, watch)
-    told = [str(each.message) for each in recwarn if "target features collapse" in str(each.message)]
-    assert len(told) == 1
-    assert told[0].startswith("step 6:")
+    warnings = [str(each.message) for each in recwarn if "target features collapse" in str(each.message)]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("step 6:")
     assert watch.seen[-1]["collapse/std"] < 1e-3 < watch.seen[3]["collapse/std"]
     recwarn.clear()
     run(vjepa(), CollapseMeter(every_n_steps=1))

@@ -112,7 +112,7 @@ def test_a_trial_run_writes_nothing(tmp_path):
 def test_the_clips_are_those_of_the_validation_set(tmp_path):
     for split, shades in (("train", (10, 20, 30, 40)), ("val", (200, 220))):
         for shade in shades:
-            file = tmp_path / "videos" / split / "grey" / f"{shade}.mp4"
+            file = tmp_path / "videos" / split / "gray" / f"{shade}.mp4"
             file.parent.mkdir(parents=True, exist_ok=True)
             with av.open(str(file), "w") as container:
                 stream = container.add_stream("libx264", rate=10)

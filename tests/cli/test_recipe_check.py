@@ -36,7 +36,7 @@ def test_recipe_takes_a_step_in_the_shrunken_form(name):
     assert check(RECIPES[name])["error"] is None
 
 
-def test_a_recipe_that_cannot_be_is_told_in_one_line(tmp_path, capsys):
+def test_an_invalid_recipe_is_answered_in_one_line(tmp_path, capsys):
     bad = resource("recipes") / "videomae.yaml"
     broken = tmp_path / "broken.yaml"
     broken.write_text(bad.read_text().replace("mask_ratio: 0.5", "mask_ratio: 1.0"))

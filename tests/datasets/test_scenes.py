@@ -41,8 +41,8 @@ def pixels(clip):
 
 def edges(clip):
     """Histograms of edge directions in an 8 x 8 grid."""
-    grey = cv2.cvtColor(clip[8], cv2.COLOR_RGB2GRAY).astype(float)
-    down, right = np.gradient(grey)
+    gray = cv2.cvtColor(clip[8], cv2.COLOR_RGB2GRAY).astype(float)
+    down, right = np.gradient(gray)
     direction = ((np.arctan2(down, right) / np.pi + 1) * 3.999).astype(int)
     rows, columns = np.mgrid[: SIDE // 2, : SIDE // 2] // 8
     histogram = np.zeros((8, 8, 8))
@@ -52,10 +52,10 @@ def edges(clip):
 
 def motion(clip):
     """Statistics of the optical flow against the camera's: where to, how it turns, how it spreads, how it changes."""
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     statistics = []
-    for before, after in pairwise(grey):
+    for before, after in pairwise(gray):
         flow = estimator.calc(before, after, None)
         flow -= np.median(flow.reshape(-1, 2), axis=0)
         u, v = flow[..., 0], flow[..., 1]

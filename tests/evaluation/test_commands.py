@@ -16,7 +16,7 @@ TINY = {"frames": 4, "stride_frames": 2, "image_size": 32, "width": 24, "depth":
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, encode):
-    """A data set of two classes, told apart by their brightness and size of pattern, and a checkpoint."""
+    """A data set of two classes, that differ in brightness and size of pattern, and a checkpoint."""
     root = tmp_path_factory.mktemp("place")
     for split, count in (("train", 5), ("val", 3)):
         for name, size in (("coarse", (32, 32)), ("fine", (64, 96))):
@@ -40,8 +40,8 @@ def call(place, tmp_path, subcommand, *more):
 def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_path, capsys, monkeypatch):
     more = ["--epochs", "3"] if subcommand == "attentive-probe" else []
     assert call(place, tmp_path, subcommand, *more, "--json", str(tmp_path / "copy.json")) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == str(tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(tmp_path / "out")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result == json.loads((tmp_path / "copy.json").read_text())
     scores = result["scores"]

@@ -143,7 +143,7 @@ def test_class_tokens_and_all_tokens(videos, tmp_path):
         compute_features(plain, videos[:1], pool="max", cache=tmp_path)
 
 
-def test_weights_that_are_not_numbers_are_told(videos, tmp_path):
+def test_weights_that_are_not_numbers_are_reported(videos, tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         compute_features(Counting(float("nan")), videos, cache=tmp_path)
     with pytest.raises(ValueError, match="can be read"):

@@ -142,7 +142,7 @@ def test_results_lie_in_the_folder_of_the_run(place, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["test", "predict"])
-def test_what_is_no_checkpoint_of_a_classifier_is_told(verb, place, tmp_path, capsys):
+def test_a_checkpoint_of_no_classifier_is_refused(verb, place, tmp_path, capsys):
     root, _, state = place
     torch.save({"state_dict": state}, tmp_path / "weights.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")

@@ -26,8 +26,8 @@ def features(videos, views=1, seed=0, shift=1.0, split="train"):
     """Gaussian classes in 12 dimensions of unequal scale."""
     random = np.random.default_rng(seed)
     label = random.integers(0, CLASSES, videos)
-    centres = np.random.default_rng(7).normal(size=(CLASSES, 12)) * shift
-    values = random.normal(size=(videos, views, 12)) + centres[label][:, None]
+    centers = np.random.default_rng(7).normal(size=(CLASSES, 12)) * shift
+    values = random.normal(size=(videos, views, 12)) + centers[label][:, None]
     return wrap(values * np.linspace(0.1, 30, 12), label, split)
 
 
@@ -168,7 +168,7 @@ def test_pools_side_by_side_are_the_pools_alone(monkeypatch):
 
 
 def by_brute_force(train, test, k, temperature, skip=None):
-    """One neighbour at a time."""
+    """One neighbor at a time."""
     bank = [value.mean(0) / np.linalg.norm(value.mean(0)) for value in map(np.float64, train.values)]
     predicted = []
     for query, value in enumerate(map(np.float64, test.values)):

@@ -26,7 +26,7 @@ FRAMES = 40
 
 
 class Averages(VideoEncoder):
-    """One token: the mean colour of every frame."""
+    """One token: the mean color of every frame."""
 
     def __init__(self, preprocessing):
         super().__init__()

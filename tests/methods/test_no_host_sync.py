@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from vmae_zoo.methods.registry import CLASS_NAMES, resolve_method
 
-SYNCHRONISES = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
+SYNCHRONIZES = {"aten::_local_scalar_dense", "aten::item", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
 
 
 def test_every_method_has_its_case():
@@ -30,4 +30,4 @@ def test_nothing_in_a_step_reads_a_value_back(name, monkeypatch):
         method.training_step(batch, 0).backward()
     called = {event.key for event in profiler.key_averages()}
     assert "aten::scaled_dot_product_attention" in called
-    assert not called & SYNCHRONISES
+    assert not called & SYNCHRONIZES

@@ -71,12 +71,12 @@ def test_clusters_have_the_colour_of_their_turn(frames):
         kept = order.kept[0, step].tolist()
         of_cluster = method.cluster_tokens[cluster].tolist()
         assert set(kept) <= set(of_cluster)
-        colours = {
+        colors = {
             number: token(panel.rows["order of visit"], method.grid, number)[8, 8].astype(int) for number in of_cluster
         }
         if step < 7:  # nothing follows the last cluster, so none of it is seen
-            assert min(colours[n].sum() for n in kept) > max(colours[n].sum() for n in set(of_cluster) - set(kept))
-        blue, red = colours[kept[0]][2], colours[kept[0]][0]
+            assert min(colors[n].sum() for n in kept) > max(colors[n].sum() for n in set(of_cluster) - set(kept))
+        blue, red = colors[kept[0]][2], colors[kept[0]][0]
         yellow.append(red / (red + blue))
     assert yellow[0] < yellow[-1]
     assert yellow[4:] == sorted(yellow[4:])

@@ -79,7 +79,7 @@ def test_masks_draws_a_recipe_for_eight_gpus_on_any_machine(video, tmp_path, cap
     assert sorted(ids["visible"] + ids["predicted"]) == list(range(32))
 
 
-def test_mistakes_are_told_in_one_line(video, checkpoint, tmp_path, capsys):
+def test_mistakes_are_answered_in_one_line(video, checkpoint, tmp_path, capsys):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
     arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o"), "--video"]

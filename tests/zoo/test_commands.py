@@ -53,8 +53,8 @@ def test_convert_there_and_back(checkpoint, tmp_path, target, capsys):
     path, model = checkpoint
     assert main(["convert", str(path), str(tmp_path / target), "--to", "videomae"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / target)
-    told = ["--image-size", "32", "--frames", "4"]
-    assert main(["convert", str(tmp_path / target), str(tmp_path / "ours"), "--to", "vmae_zoo", *told]) == 0
+    hints = ["--image-size", "32", "--frames", "4"]
+    assert main(["convert", str(tmp_path / target), str(tmp_path / "ours"), "--to", "vmae_zoo", *hints]) == 0
     assert main(["convert", str(tmp_path / "ours"), str(tmp_path / "hf"), "--to", "transformers"]) == 0
     assert main(["convert", str(tmp_path / "hf"), str(tmp_path / "again"), "--to", "vmae_zoo"]) == 0
     again = load_pretrained(tmp_path / "again", task="pretrain")

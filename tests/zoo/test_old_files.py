@@ -33,23 +33,23 @@ def clip(frames):
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_old_file_still_gives_its_features(name):
-    model, layout, told = FILES[name]
-    encoder = load_pretrained(OLD / name, **told)
+    model, layout, hints = FILES[name]
+    encoder = load_pretrained(OLD / name, **hints)
     assert encoder.loaded.layout == layout
     feature = encoder(clip(encoder.preprocessing.frames)).mean(1)[0, :6]
     assert torch.allclose(feature, torch.tensor(EXPECTED[model]), atol=2e-4)
 
 
-@pytest.mark.parametrize(("name", "told"), [("classifier", {}), ("videomae_finetuned.pth", {**HEADS, "frames": 4})])
-def test_an_old_classifier_still_gives_its_logits(name, told):
-    logits = load_pretrained(OLD / name, task="classify", **told)(clip(4))[0]
+@pytest.mark.parametrize(("name", "hints"), [("classifier", {}), ("videomae_finetuned.pth", {**HEADS, "frames": 4})])
+def test_an_old_classifier_still_gives_its_logits(name, hints):
+    logits = load_pretrained(OLD / name, task="classify", **hints)(clip(4))[0]
     assert torch.allclose(logits, torch.tensor(EXPECTED["logits"]), atol=2e-4)
 
 
 @pytest.mark.parametrize("name", ["lightning.ckpt", "folder", "transformers", "videomae.pth"])
 def test_old_pretraining_weights_keep_their_decoder(name):
-    told = {**HEADS, "frames": 4, "decoder_num_heads": 2} if name == "videomae.pth" else {}
-    assert load_pretrained(OLD / name, task="pretrain", **told).loaded.left_out == ()
+    hints = {**HEADS, "frames": 4, "decoder_num_heads": 2} if name == "videomae.pth" else {}
+    assert load_pretrained(OLD / name, task="pretrain", **hints).loaded.left_out == ()
 
 
 def test_an_old_momentum_branch_still_gives_its_features():
