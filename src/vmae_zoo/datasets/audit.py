@@ -2,22 +2,19 @@
 
 import hashlib
 import stat
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
-from vmae_zoo.video.decode import VideoError, VideoInfo, open_video
+from vmae_zoo.datasets.full_decode import DecodedFile, decode_file, known_times, read_packets, time_steps
+from vmae_zoo.video.decode import VideoError, VideoInfo
 from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
-from vmae_zoo.video.frame_conversion import display_matrix, is_mirrored, rotation_of, swaps_axes
-from vmae_zoo.video.packet_index import PacketIndex, read_packet_index
+from vmae_zoo.video.frame_conversion import is_mirrored, rotation_of, swaps_axes
+from vmae_zoo.video.packet_index import PacketIndex
 from vmae_zoo.video.timing import frame_rate, is_uneven, sorted_times
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
-
-FIXED_RATE = ("mpeg1video", "mpeg2video")  # codecs; in MPEG streams, all others may have a variable rate
 
 
 @dataclass(frozen=True)
@@ -64,78 +61,14 @@ def audit(path: Path) -> AuditResult:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@dataclass
-class _Decoded:
-    """What a decode of the whole file yields, and the file's header."""
-
-    times: list[int | None]  # presentation time of each frame
-    sizes: Counter[tuple[int, int]]
-    corrupt_frames: int
-    matrix: np.ndarray | None  # of the display
-    corrupt_packets: int
-    error: str
-    messages: list[str]  # of FFmpeg, about damage
-    seconds: float
-    header_frames: int
-    rate: float
-    codec: str
-    container: str
-    b_frames: bool
-    time_step: float  # seconds
-    only_stream: bool
-
-
-def _decode(path: Path) -> _Decoded:
-    with capture_damage() as messages, open_video(str(path)) as (container, stream):
-        times: list[int | None] = []
-        sizes: Counter[tuple[int, int]] = Counter()
-        corrupt, corrupt_packets, matrix, reason = 0, 0, None, ""
-        try:
-            for packet in container.demux(stream):
-                corrupt_packets += packet.is_corrupt
-                for frame in packet.decode():
-                    matrix = matrix if times else display_matrix(frame)
-                    times.append(frame.pts)
-                    sizes[frame.height, frame.width] += 1
-                    corrupt += frame.is_corrupt
-        except av.FFmpegError as error:
-            reason = error.strerror or str(error)
-        if not times and not reason:
-            raise VideoError(f"{path} has no frame that can be decoded")
-        if stream.duration and stream.time_base:
-            seconds = float(stream.duration * stream.time_base)
-        else:
-            seconds = container.duration / av.time_base if container.duration else 0.0
-        return _Decoded(
-            times=times,
-            sizes=sizes,
-            corrupt_frames=corrupt,
-            matrix=matrix,
-            corrupt_packets=corrupt_packets,
-            error=reason,
-            messages=messages,
-            seconds=seconds,
-            header_frames=stream.frames,
-            rate=float(stream.average_rate or stream.guessed_rate or 0),
-            codec=stream.codec_context.codec.canonical_name,
-            container=container.format.name,
-            b_frames=bool(stream.codec_context.has_b_frames),
-            time_step=float(stream.time_base) if stream.time_base else 0.0,
-            only_stream=len(container.streams) == 1,
-        )
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditResult:
-    found = _decode(path)
+    found = decode_file(path)
     with capture_damage():
-        packets, hidden, index = _packets(path)
+        packets, hidden, index = read_packets(path)
     incomplete = packets < _expected_packets(path, found) - 2
     damaged = _damage(found, packets if incomplete else None, index)
     concealed, odd = _concealment(found), _oddities(path, found, hidden, incomplete)
@@ -157,12 +90,12 @@ def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditRe
     return AuditResult(size, mtime_ns, digest, verdict, reasons, info, found.seconds, index)
 
 
-def _expected_packets(path: Path, found: _Decoded) -> float:
+def _expected_packets(path: Path, found: DecodedFile) -> float:
     """Smallest number of packets of a complete file; headers may count a few more."""
     return truncated_avi_frames(str(path)) if found.container == "avi" else found.header_frames * 0.95
 
 
-def _damage(found: _Decoded, packets: int | None, index: PacketIndex | None) -> list[str]:
+def _damage(found: DecodedFile, packets: int | None, index: PacketIndex | None) -> list[str]:
     """Reasons to call a file damaged; ``packets`` is their number if packets are missing."""
     frames, reasons = len(found.times), []
     if found.error:
@@ -175,25 +108,21 @@ def _damage(found: _Decoded, packets: int | None, index: PacketIndex | None) -> 
         reasons.append(f"the file ends early ({packets} of {found.header_frames} packets are there)")
     elif not found.header_frames and found.only_stream and _ends_early(found):
         reasons.append(f"the file ends early ({found.seconds:.1f} s are stated)")
-    if _fixed_rate(found) and _gap(found.times):
+    if found.fixed_rate and _gap(found.times):
         reasons.append("frames are lost (a gap in time)")
     return reasons
 
 
-def _fixed_rate(found: _Decoded) -> bool:
-    return found.codec in FIXED_RATE and found.container.startswith("mpeg")
-
-
-def _ends_early(found: _Decoded) -> bool:
+def _ends_early(found: DecodedFile) -> bool:
     """Whether the last frame is well before the end that the header states, counted from 0 or from the first frame."""
-    times = np.sort(_known(found.times)) * found.time_step
+    times = np.sort(known_times(found.times)[1]) * found.time_step
     if len(times) < 2 or not found.time_step:
         return False
     reach = max(times[-1], times[-1] - times[0]) + np.diff(times).max()  # the last frame may last as long as any
     return bool(reach < 0.9 * found.seconds - 2 * np.median(np.diff(times)))
 
 
-def _concealment(found: _Decoded) -> list[str]:
+def _concealment(found: DecodedFile) -> list[str]:
     """Reasons to say that the decoder concealed damage."""
     if found.corrupt_frames:
         return [f"concealed frames ({found.corrupt_frames} of {len(found.times)} are made up in part)"]
@@ -202,7 +131,7 @@ def _concealment(found: _Decoded) -> list[str]:
     return [f"concealed frames (FFmpeg: {found.messages[0]})"] if found.messages else []
 
 
-def _oddities(path: Path, found: _Decoded, hidden: int, incomplete: bool) -> list[str]:
+def _oddities(path: Path, found: DecodedFile, hidden: int, incomplete: bool) -> list[str]:
     """What is unusual about a file, which may decode correctly."""
     frames, reasons = len(found.times), []
     if not incomplete and found.header_frames and found.header_frames != frames:
@@ -211,7 +140,7 @@ def _oddities(path: Path, found: _Decoded, hidden: int, incomplete: bool) -> lis
         reasons.append(f"an edit list hides frames ({hidden})")
     if found.container == "avi" and found.b_frames:
         reasons.append("B-frames in AVI (no presentation times: read from the start)")
-    elif not _fixed_rate(found) and _uneven(found.times, found.time_step):
+    elif not found.fixed_rate and is_uneven(time_steps(found.times), found.time_step):
         reasons.append("variable frame rate")
     if rotation := rotation_of(found.matrix):
         nearest = "" if rotation % 90 == 0 else f", read as {round(rotation / 90) * 90}"
@@ -224,51 +153,19 @@ def _oddities(path: Path, found: _Decoded, hidden: int, incomplete: bool) -> lis
     return reasons
 
 
-def _packets(path: Path) -> tuple[int, int, PacketIndex | None]:
-    """Number of packets of the video, number of packets that an edit list hides, and the packet index."""
-    count = hidden = 0
-    try:
-        with open_video(str(path)) as (container, stream):
-            for packet in container.demux(stream):
-                count += packet.size > 0
-                hidden += packet.is_discard
-        with open_video(str(path)) as (container, stream):
-            return count, hidden, read_packet_index(container, stream)
-    except av.FFmpegError:
-        return count, hidden, None
-
-
 def _lost(times: list[int | None], index: PacketIndex | None) -> int:
     """Number of indexed frames after the first decoded one that the decoder did not output."""
-    known = _known(times)
+    known = known_times(times)[1]
     if index is None or not known.size:
         return 0
     return int((~np.isin(index.times[index.times > known[0]], known)).sum())
 
 
-def _known(times: list[int | None]) -> np.ndarray:
-    return np.array([time for time in times if time is not None])
-
-
-def _distances(times: list[int | None]) -> np.ndarray:
-    """Distances in time of neighboring frames; over frames without a time they are taken as equal."""
-    return np.diff(_known(times)) / np.diff(_places(times))
-
-
-def _places(times: list[int | None]) -> np.ndarray:
-    return np.flatnonzero([time is not None for time in times])
-
-
 def _gap(times: list[int | None]) -> bool:
     """Whether frames at a fixed rate have a gap in time and take longer than their number at that rate."""
-    gaps = _distances(times)
+    gaps = time_steps(times)
     if not gaps.size:
         return False
-    places, known, step = _places(times), _known(times), np.median(gaps)
-    longer = np.ptp(known) - np.ptp(places) * step
+    (positions, known), step = known_times(times), np.median(gaps)
+    longer = np.ptp(known) - np.ptp(positions) * step
     return bool(gaps.max() > 2.5 * step and longer > 0.5 * step)
-
-
-def _uneven(times: list[int | None], step: float) -> bool:
-    """Whether the distances of frames in time vary by more than the container's rounding."""
-    return is_uneven(_distances(times), step)
