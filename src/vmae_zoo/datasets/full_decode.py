@@ -7,7 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vmae_zoo.video.decode import VideoError, open_video
+from vmae_zoo.video.container import open_video
+from vmae_zoo.video.decode import VideoError
 from vmae_zoo.video.ffmpeg_log import capture_damage
 from vmae_zoo.video.frame_conversion import display_matrix
 from vmae_zoo.video.packet_index import PacketIndex, read_packet_index

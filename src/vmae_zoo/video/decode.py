@@ -7,9 +7,7 @@ used for arithmetic.
 """
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,19 +15,17 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vmae_zoo.video.container import decode_all, file_identity, open_video
 from vmae_zoo.video.frame_conversion import display_matrix, rotation_of, swaps_axes, to_rgb
 from vmae_zoo.video.jpeg_shards import ShardEntry, read_frames, read_header
 from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_range, read_packet_index
 from vmae_zoo.video.timing import frame_rate, sorted_times
 from vmae_zoo.video.video_info import VideoError, VideoInfo
 
-__all__ = ["IndexLookup", "VideoError", "VideoInfo", "frame_times", "open_video", "probe", "read_clip"]
-
-_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+__all__ = ["IndexLookup", "VideoError", "VideoInfo", "frame_times", "probe", "read_clip"]
 
 IndexLookup = Callable[[str, int, int], tuple[VideoInfo, PacketIndex | None] | None]
 """Returns what an index of the data set stores about a file of this path, size and modification time (ns)."""
@@ -48,7 +44,7 @@ def probe(path: str | Path, lookup: IndexLookup | None = None) -> VideoInfo:
         VideoError: the file is missing, is not a video, has no frame, or is damaged so that decoding stops.
     """
     entry = ShardEntry.parse(os.fspath(path))
-    return _info(*_identity(path), lookup) if entry is None else read_header(entry).info
+    return _info(*file_identity(path), lookup) if entry is None else read_header(entry).info
 
 
 def frame_times(path: str | Path, lookup: IndexLookup | None = None) -> np.ndarray:
@@ -62,7 +58,7 @@ def frame_times(path: str | Path, lookup: IndexLookup | None = None) -> np.ndarr
     """
     info = probe(path, lookup)
     if not info.constant_rate:
-        times = _times(*_identity(path), lookup)
+        times = _times(*file_identity(path), lookup)
         if times is not None:
             return (times - times[0]) * info.time_step
     if info.fps <= 0:
@@ -103,7 +99,7 @@ def read_clip(
     entry = ShardEntry.parse(os.fspath(path))
     if entry is not None:
         return read_frames(entry, wanted, short_side)
-    name, size, mtime_ns = _identity(path)
+    name, size, mtime_ns = file_identity(path)
     facts, last = _facts(name, size, mtime_ns, lookup), int(wanted.max())
     if facts.index is not None:
         if last >= facts.index.frames:
@@ -119,31 +115,9 @@ def read_clip(
             _info.cache_clear()
     try:
         with open_video(name) as (container, stream):
-            return _collect(_decode_all(container, stream, name), name, wanted, short_side)
+            return _collect(decode_all(container, stream, name), name, wanted, short_side)
     except av.FFmpegError as error:
         raise VideoError(f"{name}: FFmpeg cannot convert its frames: {error.strerror}") from None
-
-
-@contextmanager
-def open_video(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its default video stream for decoding with one thread; `VideoError` if there is none.
-
-    Without a default it is the first one. Cover art and thumbnails are no videos.
-    """
-    try:
-        container = av.open(f"file:{name}", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{name} is not a video that FFmpeg can open: {error.strerror}") from None
-    with container:
-        videos = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
-        if not videos:
-            raise VideoError(f"{name} has no video stream")
-        stream = next((stream for stream in videos if stream.disposition & Disposition.default), videos[0])
-        if stream.codec_context is None:
-            raise VideoError(f"{name} uses a codec that this FFmpeg cannot decode")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.thread_type = "NONE"
-        yield container, stream
 
 
 @dataclass
@@ -160,7 +134,7 @@ def _info(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> Vi
     if facts.info is not None:
         return facts.info
     with open_video(name) as (container, stream):
-        return _describe(container, stream, _decode_all(container, stream, name), None)
+        return _describe(container, stream, decode_all(container, stream, name), None)
 
 
 @lru_cache(maxsize=256)
@@ -169,7 +143,7 @@ def _times(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> n
     if index is not None:
         return index.times
     with open_video(name) as (container, stream):
-        times = [frame.pts for _, frame in _decode_all(container, stream, name)]
+        times = [frame.pts for _, frame in decode_all(container, stream, name)]
         return sorted_times(times, container.format.name)
 
 
@@ -220,37 +194,8 @@ def _describe(
     )
 
 
-def _identity(path: str | Path) -> tuple[str, int, int]:
-    name = os.fspath(path)
-    try:
-        status = os.stat(name)
-    except OSError as error:
-        raise VideoError(f"{name} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(f"{name} is not a regular file")
-    if status.st_size == 0:
-        raise VideoError(f"{name} is empty (0 bytes)")
-    return name, status.st_size, status.st_mtime_ns
-
-
 def _past_the_end(name: str, position: int, frames: int) -> IndexError:
     return IndexError(f"frame {position} of {name}: it has {frames} frames (0 to {frames - 1})")
-
-
-def _decode_all(container: InputContainer, stream: VideoStream, name: str) -> Iterator[tuple[int, VideoFrame]]:
-    """All frames from the start with their positions."""
-    frames, position = container.decode(stream), 0
-    while True:
-        try:
-            frame = next(frames, None)
-        except av.FFmpegError as error:
-            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({error.strerror})") from None
-        if frame is None:
-            break
-        yield position, frame
-        position += 1
-    if position == 0:
-        raise VideoError(f"{name} has no frame that can be decoded")
 
 
 def _collect(

@@ -25,7 +25,8 @@ from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta, record_fields, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
 from vmae_zoo.datasets.process_pool import file_workers
-from vmae_zoo.video.decode import VideoError, open_video, probe
+from vmae_zoo.video.container import open_video
+from vmae_zoo.video.decode import VideoError, probe
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
 from vmae_zoo.video.jpeg_shards import BLOCK, ShardEntry, encode_jpeg, padded, read_frames, read_header
 from vmae_zoo.video.storage import is_remote, write_file
