@@ -1,9 +1,9 @@
 """How far an embedded set can be told without learning: ``python -m benchmarks.embedded_nulls demo --out nulls.json``.
 
-Linear probes and k-NN, trained on all training clips, of the middle frame, of the mean difference of neighboring
-frames, of simple statistics of the optical flow and of an encoder with random weights, for every label of the set. A
-set is worth something only where a network that is trained with labels (``recipes/classifier.yaml``) is far above all
-of them.
+Linear probes and k-NN, trained on all training clips, of the middle frame (averaged down, as ``vmae-zoo linear-probe``
+does, and at full size), of the mean difference of neighboring frames, of simple statistics of the optical flow and of
+an encoder with random weights, for every label of the set. A set is worth something only where a network that is
+trained with labels (``recipes/classifier.yaml``) is far above all of them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from torch import Tensor
 from vmae_zoo.cli.compose import compose
 from vmae_zoo.data import open_catalog
 from vmae_zoo.evaluation import compute_features
-from vmae_zoo.evaluation.baselines import BASELINES
+from vmae_zoo.evaluation.baselines import BASELINES, SingleFrame
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.linear_probe import LBFGSSweep, fit
@@ -34,6 +34,14 @@ from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.resources import find_recipe
 
 LABELS = ("glyph", "motion", "speed")
+
+
+class FullFrame(SingleFrame):
+    """The middle frame with all its pixels."""
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """One token (B, 1, C * H * W) per clip."""
+        return self.picture(video_BCTHW).flatten(1)[:, None]
 
 
 class FlowStatistics(VideoEncoder):
@@ -100,6 +108,7 @@ def measure(name: str, seed: int, workers: int) -> list[dict[str, Any]]:
     encoder = random_encoder(seed)
     models: dict[str, VideoEncoder] = {"random weights": encoder}
     models |= {null: make(encoder.preprocessing) for null, make in BASELINES.items()}
+    models["single frame, full size"] = FullFrame(encoder.preprocessing)
     models["flow statistics"] = FlowStatistics(encoder.preprocessing)
     catalogs = {label: open_catalog(f"synthetic:{name}", label_column=label) for label in LABELS}
     records = catalogs[LABELS[0]]

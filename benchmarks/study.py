@@ -33,7 +33,6 @@ METHODS = ("videomae", "videomae_v2", "mgmae", "arvideo", "mae_st", "mae", "moco
 LABELS = ("glyph", "motion", "speed")
 PROBES = ("linear-probe", "knn", "attentive-probe")
 SEEDS = (0, 1, 2)
-CLIPS = 128_000  # seen in pre-training: 4,000 steps of 32
 STARTS = ("scratch", "videomae")
 LABELED = (100, 400, 1600)
 STEPS = (500, 2000)
@@ -75,7 +74,7 @@ def rows() -> list[Row]:
         "position-sincos_1d": {"model.init_args.position": "sincos_1d"},
         "mask-0.25": {"model.init_args.mask_ratio": 0.25},
         "mask-0.75": {"model.init_args.mask_ratio": 0.75},
-        "pixels": {"model.init_args.normalise_target": "false"},
+        "normalized": {"model.init_args.normalise_target": "true"},
         "decoder-4": {"model.init_args.decoder_depth": 4},
     }
     found += [
