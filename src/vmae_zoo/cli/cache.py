@@ -30,18 +30,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the shards that are missing; join them when none is."""
-    from tqdm import tqdm
-
-    from vmae_zoo.datasets.jpeg_shards.shard_plan import plan_shards, shards_done
-    from vmae_zoo.datasets.jpeg_shards.writer import make_shards, remove_stale, write_manifest
     from vmae_zoo.video.storage import as_path, is_remote
 
     part, parts = part_of(args.shard)
     if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:
         raise ValueError("--short-side, --workers and --per-shard must be >= 1, --quality from 1 to 100")
     source, target = args.source.expanduser().absolute(), as_path(args.target)
+    if not source.exists():
+        raise ValueError(f"{source} does not exist: give the folder of the data set, or its list file")
     if not is_remote(target) and source.is_dir() and target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
+    from tqdm import tqdm
+
+    from vmae_zoo.datasets.jpeg_shards.shard_plan import plan_shards, shards_done
+    from vmae_zoo.datasets.jpeg_shards.writer import make_shards, remove_stale, write_manifest
+
     made_of = plan_shards(source, args.layout, args.short_side, args.quality, args.per_shard)
     remove_stale(target)
     done = shards_done(made_of, target)
