@@ -12,7 +12,9 @@ from benchmarks.fault_harness import PRELOAD
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 
-def started(program: str | Path, *arguments: object, folder: Path, processes: int = 2, code: int = 0) -> str:
+def started(
+    program: str | Path, *arguments: object, folder: Path, processes: int = 2, code: int = 0, on_path: bool = True
+) -> str:
     """Output of the processes of a run; an assertion fails unless all end with the expected exit code.
 
     Args:
@@ -21,6 +23,7 @@ def started(program: str | Path, *arguments: object, folder: Path, processes: in
         folder: working directory.
         processes: number of processes; a single one gets no variables of torchrun.
         code: expected exit code.
+        on_path: put the folder on Python's path, as ``python`` does and an installed command does not.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -34,7 +37,7 @@ def started(program: str | Path, *arguments: object, folder: Path, processes: in
         torchrun |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         torchrun |= {"TORCHELASTIC_RUN_ID": port, "TORCHELASTIC_USE_AGENT_STORE": False}
         environment = {name: str(value) for name, value in torchrun.items()} if processes > 1 else {}
-        given = (program, list(map(str, arguments)), folder, log, environment)
+        given = (program, list(map(str, arguments)), folder, log, environment, on_path)
         running.append(context.Process(target=_run, args=given))
         running[-1].start()
     for process in running:
@@ -46,7 +49,9 @@ def started(program: str | Path, *arguments: object, folder: Path, processes: in
     return output
 
 
-def _run(program: str | Path, arguments: list[str], folder: Path, log: Path, environment: dict[str, str]) -> None:
+def _run(
+    program: str | Path, arguments: list[str], folder: Path, log: Path, environment: dict[str, str], on_path: bool
+) -> None:
     target = os.open(log, os.O_WRONLY | os.O_CREAT)
     os.dup2(target, 1)
     os.dup2(target, 2)
@@ -58,7 +63,8 @@ def _run(program: str | Path, arguments: list[str], folder: Path, log: Path, env
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = [str(program), *arguments]
-    sys.path.insert(0, str(folder))
+    if on_path:
+        sys.path.insert(0, str(folder))
     if isinstance(program, Path):
         runpy.run_path(str(program), run_name="__main__")
     else:
