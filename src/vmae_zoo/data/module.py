@@ -64,8 +64,8 @@ class ClipDataModule(VideoDataModule):
         sampling: how frames are chosen: "dense" (pre-training), "span" (pre-training by time: the duration of frames x
             stride_frames at ``fps``), "window" (fine-tuning on Kinetics, UCF101, HMDB51), "uniform" (frames spread over
             the video: fine-tuning on Something-Something V2) or "sparse" (VideoMAE V2's ``--sparse_sample``).
-        fps: rates at which stride_frames counts if sampling is "span" (30 in space-time MAE); with several, each
-            training clip takes one of them.
+        fps: rates at which stride_frames counts if sampling is "span" (30 in space-time MAE); of several, each training
+            clip takes one.
         rand_augment: number of RandAugment operations on a training clip (4 in fine-tuning); 0 for none.
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
         wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
@@ -112,13 +112,8 @@ class ClipDataModule(VideoDataModule):
         memory_mb: int = 0,
     ):
         super().__init__()
-        for name, value in {
-            "batch_size": batch_size,
-            "repeats": repeats,
-            "prefetch": prefetch,
-            "test_clips": test_clips,
-            "test_crops": test_crops,
-        }.items():
+        counts = {"batch_size": batch_size, "repeats": repeats, "prefetch": prefetch}
+        for name, value in {**counts, "test_clips": test_clips, "test_crops": test_crops}.items():
             check_positive(name, value)
         self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
         self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
@@ -139,15 +134,8 @@ class ClipDataModule(VideoDataModule):
     @cached_property
     def mixture(self) -> DatasetMixture:
         """All clips, of every split, and the indexes of their files."""
-        return DatasetMixture(
-            self.root,
-            self.layout,
-            self.split,
-            self.sources,
-            self.clip.stride_frames,
-            self.refuse_corrupt,
-            self.label_column,
-        )
+        place, stride_frames = (self.root, self.layout, self.split, self.sources), self.clip.stride_frames
+        return DatasetMixture(*place, stride_frames, self.refuse_corrupt, self.label_column)
 
     @property
     def catalog(self) -> Catalog:
