@@ -1,5 +1,6 @@
 """A typo in a recipe or a flag: one line with the file, the line, the setting, and what was meant."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,32 @@ def test_arguments_that_follow_the_data_are_named_by_the_key_of_the_data(said, t
 def test_a_missing_model_asks_for_a_recipe(vmae, capsys):
     assert vmae("fit") == 2
     assert "-c recipes/videomae.yaml" in capsys.readouterr().err
+
+
+def bomb(merge):
+    """YAML whose nine aliases of nine aliases ... expand to 9^10 values."""
+    names = "abcdefghij"
+    head = "a: &a {" + ", ".join(f"k{n}: x" for n in range(9)) + "}" if merge else f"a: &a [{', '.join(['x'] * 9)}]"
+    form = "{{<<: [{}]}}" if merge else "[{}]"
+    pairs = itertools.pairwise(names)
+    return "\n".join([head, *(f"{name}: &{name} {form.format(', '.join([f'*{old}'] * 9))}" for old, name in pairs)])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "part"),
+    [
+        (bomb(merge=False), "aliases expand to more than"),
+        (bomb(merge=True), "aliases expand to more than"),
+        ("model: &m [*m]", "contain themselves"),
+        ("model: " + "[" * 20_000, "nested too deeply"),
+        ("model: toys.Toy\nweights_only: false", "line 2: weights_only: false lets a checkpoint execute code"),
+        ("fit: {model: toys.Toy, weights_only: false}", "weights_only: false lets a checkpoint execute code"),
+    ],
+    ids=["aliases", "merged", "recursive", "deep", "unsafe", "unsafe nested"],
+)
+def test_a_hostile_recipe_is_refused_at_once(vmae, here, capsys, recipe, part):
+    Path("r.yaml").write_text(recipe + "\n")
+    assert vmae("fit", "-c", "r.yaml") != 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert part in error

@@ -2,6 +2,9 @@
 
 import json
 import os
+import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -151,29 +154,124 @@ def test_odd_entries_are_skipped_by_catalog_and_index(tmp_path, encode, capfd):
     assert index.lookup(str(path), status.st_size, status.st_mtime_ns)
 
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="\"',;#\t"), min_size=1)
-ROWS = st.lists(st.tuples(NAMES.map("{}.mp4".format), NAMES, st.sampled_from(["train", "val"])), min_size=1, max_size=8)
+def test_listed_videos_that_do_not_exist_are_counted_and_fatal_if_all_are(root):
+    for name, lines in (
+        ("split.csv", ["path,label", "v/1.mp4,a", "v/9.mp4,b"]),
+        ("train.txt", ["v/1.mp4 0", "x/9.mp4 1"]),
+    ):
+        (root / name).write_text("\n".join(lines))
+        catalog = open_catalog(root / name)
+        assert [record.id for record in catalog.records] == ["v/1.mp4"]
+        assert catalog.missing == (lines[-1].split(",")[0].split(" ")[0],)
+        assert "1 of 2 listed videos are missing" in catalog.describe()
+        (root / name).write_text("\n".join([*lines[:-2], lines[-1]]))
+        with pytest.raises(ValueError, match="none of the 1 listed videos"):
+            open_catalog(root / name)
+
+
+def test_sockets_devices_and_folders_without_permission_are_skipped(encode, capfd):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        folder.chmod(0o755)
+        for name in ("a/1.mp4", "b/2.mp4"):
+            encode(folder / name, frames=3)
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(str(folder / "a/socket.mp4"))
+        (folder / "a/null.mp4").symlink_to("/dev/null")
+        (folder / "a/gone.mp4").symlink_to("nowhere.mp4")
+        (folder / "lost+found").mkdir()
+        (folder / "lost+found").chmod(0)
+        administrator = os.geteuid() == 0
+        if administrator:  # may enter any folder
+            os.seteuid(65534)
+        try:
+            found = [record.id for record in open_catalog(folder).records]
+        finally:
+            if administrator:
+                os.seteuid(0)
+        assert found == ["a/1.mp4", "b/2.mp4"]
+        reported = capfd.readouterr().err
+        assert all(f"{name} is skipped: " in reported for name in ("socket.mp4", "null.mp4", "gone.mp4", "lost+found"))
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="\"',;#\t/"), min_size=1)
+FILE_NAMES = NAMES.map(lambda name: f"{name[:40]}.mp4")
+SPLIT_NAMES = st.sampled_from(["train", "val"])
+ROWS = st.lists(st.tuples(FILE_NAMES, NAMES, SPLIT_NAMES), min_size=1, max_size=8)
+FORMS = {
+    "separator": st.sampled_from(",;\t"),
+    "encoding": st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    "end": st.sampled_from(["\n", "\r\n"]),
+    "quoted": st.booleans(),
+    "comment": st.booleans(),
+}
+
+
+def write_rows(folder, name, rows, form, header):
+    """A list file with these rows, and an empty file for each video."""
+    for path, *_ in rows:
+        (folder / path).write_bytes(b"")
+    lines = [*header, *rows]
+    text = form["end"].join(form["separator"].join(f'"{v}"' if form["quoted"] else v for v in line) for line in lines)
+    text = f"# made by hand{form['end']}" * form["comment"] + text
+    (folder / name).write_bytes(text.encode(form["encoding"]))
+    return folder / name
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    rows=ROWS,
-    separator=st.sampled_from(",;\t"),
-    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
-    end=st.sampled_from(["\n", "\r\n"]),
-    quoted=st.booleans(),
-    comment=st.booleans(),
-)
-def test_the_catalog_of_a_random_table_equals_the_table(
-    tmp_path_factory, rows, separator, encoding, end, quoted, comment
-):
-    file = tmp_path_factory.mktemp("lists") / "clips.csv"
-    lines = [("path", "label", "split"), *rows]
-    text = end.join(separator.join(f'"{value}"' if quoted else value for value in line) for line in lines)
-    file.write_bytes((f"# made by hand{end}" * comment + text).encode(encoding))
+@given(rows=ROWS, form=st.fixed_dictionaries(FORMS))
+def test_the_catalog_of_a_random_table_equals_the_table(tmp_path_factory, rows, form):
+    file = write_rows(tmp_path_factory.mktemp("lists"), "clips.csv", rows, form, [("path", "label", "split")])
     catalog = open_catalog(file)
-    found = [(row.path.name, row.label, row.split) for row in catalog.records]
-    number = {name: label for label, name in enumerate(catalog.classes)}
-    assert [(path, split) for path, _, split in found] == [(path.rpartition("/")[2], split) for path, _, split in rows]
-    for (_, label, _), (_, name, _) in zip(found, rows, strict=True):
-        assert label == number.get(name, -1) or not name.strip("-1.0")
+    names = [*catalog.classes, "-1"]
+    assert [(row.path.name, row.split) for row in catalog.records] == [(path, split) for path, _, split in rows]
+    for row, (_, label, _) in zip(catalog.records, rows, strict=True):
+        assert names[row.label] == label or float(names[row.label]) == float(label)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=ROWS, form=st.fixed_dictionaries(FORMS), header=st.booleans(), numbered=st.booleans())
+def test_the_catalog_of_a_random_list_equals_the_list(tmp_path_factory, rows, form, header, numbered):
+    numbers = {label: str(number) for number, label in enumerate(sorted({label for _, label, _ in rows}))}
+    rows = [(path, numbers[label] if numbered else f"class {label}", split) for path, label, split in rows]
+    folder = tmp_path_factory.mktemp("lists")
+    for split in {"train"} | {split for *_, split in rows}:
+        lines = [row[:2] for row in rows if row[2] == split] or [rows[0][:2]]
+        write_rows(folder, f"{split}.txt", lines, form, [("path", "label")] * header)
+    wanted = [row for row in rows if row[2] == "train"] or [(*rows[0][:2], "train")]
+    wanted += [row for row in rows if row[2] == "val"]
+    catalog = open_catalog(folder)
+    assert catalog.layout == "list"
+    found = [
+        (row.path.name, catalog.classes[row.label] if row.label >= 0 else None, row.split) for row in catalog.records
+    ]
+    placeholder = {label for _, label, _ in wanted} == {"0"}  # V2's "path 0 -1" has no labels
+    assert found == [(path, None if placeholder else label, split) for path, label, split in wanted]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, form=st.fixed_dictionaries(FORMS), data=st.data())
+def test_a_random_line_that_cannot_be_read_is_named(tmp_path_factory, rows, form, data):
+    form["encoding"] = "utf-8"
+    wrong = data.draw(st.sampled_from(["split", "columns", "byte"]))
+    number = data.draw(st.integers(0, len(rows) - 1))
+    path, label, split = rows[number]
+    changed = {
+        "split": (path, label, "tran"),
+        "columns": (path, label, split, "more"),
+        "byte": (path, f"{label}~", split),
+    }
+    file = tmp_path_factory.mktemp("lists") / "clips.csv"
+    write_rows(
+        file.parent,
+        file.name,
+        [*rows[:number], changed[wrong], *rows[number + 1 :]],
+        form,
+        [("path", "label", "split")],
+    )
+    if wrong == "byte":
+        text = file.read_bytes()
+        file.write_bytes(text.replace(f"{label}~".encode(), b"caf\xe9", 1))
+    line = number + 2 + form["comment"]
+    with pytest.raises(ValueError, match=rf"clips.csv, line {line}: "):
+        open_catalog(file)

@@ -10,6 +10,7 @@ from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
+from vmae_zoo.data import ClipDataModule
 from vmae_zoo.data.clip_spec import ClipSpec
 from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -233,3 +234,21 @@ def test_default_collate_is_enough():
     batch = default_collate([{"video": torch.zeros(3, 16, 32, 32, dtype=torch.uint8), "label": 1, "key": 5}] * 2)
     loss = Classifier(num_classes=3, **TINY).training_step(batch, 0)
     assert loss.item() == pytest.approx(torch.log(torch.tensor(3.0)).item(), abs=1e-2)
+
+
+def test_clips_without_a_label_are_left_out_of_training_and_counted(tmp_path, encode, capsys):
+    rows = [("1", "a", "train"), ("2", "b", "train"), ("3", "", "train"), ("4", "a", "val"), ("5", "", "val")]
+    for name, *_ in rows:
+        encode(tmp_path / f"{name}.mp4", frames=4, size=(32, 32))
+    lines = [f"{name}.mp4,{label},{split}" for name, label, split in rows]
+    (tmp_path / "split.csv").write_text("\n".join(["path,label,split", *lines]))
+    data = ClipDataModule(str(tmp_path), frames=2, stride_frames=1, size=32, batch_size=2, workers=0)
+    classifier = Classifier(**{**TINY, "frames": 2}, lr=1e-3)
+    trainer = quiet_trainer(tmp_path, max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(classifier, data)
+    assert torch.isfinite(trainer.callback_metrics["loss/val"])
+    assert [record.path.name for record in data.records] == ["1.mp4", "2.mp4"]
+    assert [record.path.name for record in data.validation_records] == ["4.mp4"]
+    assert "2 of 5 clips have no label and are left out" in data.mixture.describe()
+    trainer.predict(classifier, data)
+    assert (tmp_path / "predictions.csv").read_text().count(".mp4") == 3

@@ -10,30 +10,14 @@ A recipe may hold::
 so that each number is stated once. Parts are merged key by key, as several ``-c`` are.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vmae_zoo.aliases import current_class_paths
+from vmae_zoo.recipe_yaml import read_recipe
 from vmae_zoo.resources import find_recipe
 
 PARTS = ("model", "data", "trainer", "checkpoint")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as jsonargparse reads it: 1e-3 is a number, 2024-01-01 is a string."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def compose(recipe: Path) -> dict[str, Any]:
@@ -43,9 +27,9 @@ def compose(recipe: Path) -> dict[str, Any]:
         ValueError: the file is not YAML, not a mapping, or names a part that does not exist.
     """
     whole: dict[str, Any] = {}
-    for key, value in sorted(read(recipe).items(), key=lambda item: "." in item[0]):
+    for key, value in sorted(read_recipe(recipe).items(), key=lambda item: "." in item[0]):
         if names_part(key, value):
-            value = read(part_file(recipe, value))
+            value = read_recipe(part_file(recipe, value))
         *groups, last = key.split(".")
         inside = whole
         for group in groups:
@@ -65,7 +49,7 @@ def settings_of(group: Any) -> dict[str, Any]:
 
 def files_of(recipe: Path) -> list[Path]:
     """The recipe's file and those of its parts."""
-    return [recipe, *(part_file(recipe, value) for key, value in read(recipe).items() if names_part(key, value))]
+    return [recipe, *(part_file(recipe, value) for key, value in read_recipe(recipe).items() if names_part(key, value))]
 
 
 def names_part(key: str, value: Any) -> bool:
@@ -77,17 +61,3 @@ def part_file(recipe: Path, name: str) -> Path:
     """The file of a part: beside the recipe that names it, else packaged."""
     beside = recipe.parent / name
     return beside if beside.is_file() else find_recipe(name)
-
-
-def read(recipe: Path) -> dict[str, Any]:
-    """The keys of one YAML file."""
-    try:
-        keys = yaml.load(recipe.read_text(), Loader=_Loader)  # a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ValueError(f"{recipe}, line {line}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{recipe} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(keys, dict):
-        raise ValueError(f"{recipe} is not a recipe: it should map keys such as model, data and trainer to values")
-    return {str(key): value for key, value in keys.items()}

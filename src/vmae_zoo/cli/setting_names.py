@@ -19,6 +19,7 @@ from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS, OBJECTS, OTHER
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 
 SHORT_NAMES = ("vmae_zoo.callbacks", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
+WEIGHTS_ONLY = "weights_only"
 KEYS = ("class_path", "init_args", "dict_kwargs")
 _CLASS = re.compile(r"(?!(?:True|False|None)$)(?:\w+\.)*[A-Z]\w*")  # names of classes start with a capital letter
 
@@ -54,6 +55,7 @@ class _Names:
             for group, value in keys.items():
                 if group not in TRAINER_SUBCOMMANDS:  # a config for Lightning may nest all settings below `fit`
                     self.check_group(group, value)
+                self.check_safe_loading(value.get(WEIGHTS_ONLY) if isinstance(value, dict) else value, group)
         for option, value in self.options:
             group = option.removesuffix(".class_path")
             if group in self.classes and _CLASS.fullmatch(value):
@@ -82,6 +84,15 @@ class _Names:
                         self.check_object(f"{group}.{name}", part)
                     elif name == "callbacks" and isinstance(part, str):
                         self.class_path(f"{group}.{name}", part)
+
+    def check_safe_loading(self, value: Any, group: str) -> None:
+        """Refuse a recipe that lets a checkpoint execute code; a user may allow it by an option."""
+        allowed = any(option == WEIGHTS_ONLY for option, _ in self.options)
+        if group in (WEIGHTS_ONLY, *TRAINER_SUBCOMMANDS) and value is False and not allowed:
+            raise ValueError(
+                f"{self.where(WEIGHTS_ONLY)}{WEIGHTS_ONLY}: false lets a checkpoint execute code: remove it, or add "
+                f"--{WEIGHTS_ONLY} false to the command if you trust the checkpoint"
+            )
 
     def check_object(self, key: str, value: dict[str, Any]) -> None:
         """A mapping with class_path and init_args."""

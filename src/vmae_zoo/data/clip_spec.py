@@ -95,11 +95,13 @@ class ClipRequest:
         same_clip: the second view is another crop of the same frames.
         per_clip: arrays to compute for each cropped clip in the workers: name in the batch -> function of
             (uint8 (T, H, W, 3), key).
+        labeled: train and validate on the clips that have a label only; the others are left out and counted.
     """
 
     views: int = 1
     same_clip: bool = False
     per_clip: Mapping[str, PerClip] = field(default_factory=dict)
+    labeled: bool = False
 
 
 DEFAULT_CLIP, DEFAULT_AUGMENTATION, ONE_CLIP = ClipSpec(), Augmentation(), ClipRequest()

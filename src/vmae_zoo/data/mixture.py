@@ -10,7 +10,8 @@ from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.data.storage_retry import required_dirs_of
 from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 from vmae_zoo.datasets.index import Index, find_index, without_damaged
-from vmae_zoo.datasets.layouts import ClipRecord, open_catalog
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
+from vmae_zoo.datasets.layouts.base import without_unlabeled
 from vmae_zoo.datasets.sources import Source, merge_catalogs, read_sources
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
@@ -52,9 +53,21 @@ class DatasetMixture:
             catalog if index is None else without_damaged(catalog, index, refuse_corrupt)
             for catalog, index in zip(opened, found, strict=True)
         ]
-        self.catalog = (
-            merge_catalogs(self.sources, self.catalogs, base, stride_frames) if self.sources else self.catalogs[0]
-        )
+        self.base, self.stride_frames = base, stride_frames
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The clips of all sources."""
+        if not self.sources:
+            return self.catalogs[0]
+        return merge_catalogs(self.sources, self.catalogs, self.base, self.stride_frames)
+
+    def labeled(self) -> "DatasetMixture":
+        """The same without clips that have no label."""
+        fields = {name: value for name, value in vars(self).items() if name not in _DERIVED}
+        other = object.__new__(DatasetMixture)
+        vars(other).update(fields, catalogs=[without_unlabeled(catalog) for catalog in self.catalogs])
+        return other
 
     @cached_property
     def records(self) -> list[ClipRecord]:
@@ -102,6 +115,9 @@ class DatasetMixture:
         for catalog in self.catalogs:
             if records := catalog.of("train"):
                 check_readable(records, catalog.root, self.reader)
+
+
+_DERIVED = ("catalog", "records", "validation_records", "required_dirs", "reader")  # computed from the catalogs
 
 
 class Indexes:

@@ -202,6 +202,8 @@ class ClipDataModule(VideoDataModule):
 
     def setup(self, stage: str) -> None:
         """List the clips, check that videos can be read, and determine the gradient accumulation."""
+        if stage in ("fit", "validate") and request_of(self.trainer).labeled:
+            self.mixture = self.mixture.labeled()
         rank_zero_info(self.mixture.describe())
         if stage != "fit":
             return

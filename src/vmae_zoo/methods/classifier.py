@@ -16,6 +16,7 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
+from vmae_zoo.data.clip_spec import ClipRequest
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models import encoders
@@ -68,6 +69,7 @@ class Classifier(Method):
     """
 
     task = "classify"
+    clip_request = ClipRequest(labeled=True)
     no_decay = frozenset({"cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class"})
 
     def __init__(

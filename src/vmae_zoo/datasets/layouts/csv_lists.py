@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout, without_missing
 from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_lines, read_table, whole_number
 
 _VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
@@ -68,7 +68,7 @@ def read_csv(root: Path, split: int | None, label_column: str | None = None) -> 
         label = labels[values.get(wanted, "")]
         path = file.parent / values["path"]
         records.append(ClipRecord.below(file.parent, path, label, kind, start, end, values.get("group", "")))
-    return Catalog(root, "csv", classes, records, split)
+    return without_missing(Catalog(root, "csv", classes, records, split))
 
 
 def _number_labels(texts: Iterable[str]) -> tuple[dict[str, int], list[str]]:
@@ -136,9 +136,8 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
             first = False
     base = root.parent if root.is_file() else root
     labels, classes = _list_labels({label for _, label, _ in found})
-    return Catalog(
-        root, "list", classes, [ClipRecord.below(base, path, labels[label], kind) for path, label, kind in found]
-    )
+    records = [ClipRecord.below(base, path, labels[label], kind) for path, label, kind in found]
+    return without_missing(Catalog(root, "list", classes, records))
 
 
 def _parse(file: Path, number: int, line: str) -> _Entry:
