@@ -98,6 +98,7 @@ def test_csv_with_a_header(tmp_path):
 
 
 def test_csv_with_numbered_labels_keeps_their_order(tmp_path):
+    touch(tmp_path, "10.mp4", "2.mp4", "0.mp4")
     write(tmp_path, "list.csv", "path,label", *(f"{label}.mp4,{label}" for label in (10, 2, 0)))
     assert [(row.id, row.label) for row in open_catalog(tmp_path).records] == [
         ("10.mp4", 2),
@@ -107,6 +108,7 @@ def test_csv_with_numbered_labels_keeps_their_order(tmp_path):
 
 
 def test_csv_with_groups_and_numbered_splits(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
     write(tmp_path, "list.csv", "path,label,group,split,split1,split2", "a.mp4,x,g,val,train,val", "b.mp4,y,,val,val,")
     assert [(row.group, row.split) for row in open_catalog(tmp_path).records] == [("g", "val"), ("", "val")]
     assert [row.split for row in open_catalog(tmp_path, split=1).records] == ["train", "val"]
@@ -128,6 +130,7 @@ def test_csv_with_groups_and_numbered_splits(tmp_path):
     ],
 )
 def test_videomae_lists(tmp_path, line, path, label):
+    touch(tmp_path, path, "v/other.mp4", "v/third.mp4")
     write(tmp_path, "train.csv", line, "v/other.mp4 0")
     write(tmp_path, "val.csv", "v/third.mp4 1")
     catalog = open_catalog(tmp_path)
@@ -136,9 +139,10 @@ def test_videomae_lists(tmp_path, line, path, label):
 
 
 def test_videomae_v2_lists_have_no_labels_and_may_be_absolute(tmp_path):
-    write(tmp_path, "k400.csv", f"{tmp_path}/x.mp4 0 -1", "/elsewhere/y.mp4 0 -1")
-    catalog = open_catalog(tmp_path / "k400.csv")
-    assert table(catalog) == [("/elsewhere/y.mp4", -1, "train"), ("x.mp4", -1, "train")]
+    touch(tmp_path, "here/x.mp4", "elsewhere/y.mp4")
+    write(tmp_path / "here", "k400.csv", f"{tmp_path}/here/x.mp4 0 -1", f"{tmp_path}/elsewhere/y.mp4 0 -1")
+    catalog = open_catalog(tmp_path / "here" / "k400.csv")
+    assert table(catalog) == [(f"{tmp_path}/elsewhere/y.mp4", -1, "train"), ("x.mp4", -1, "train")]
     assert catalog.classes == []
 
 
@@ -237,6 +241,7 @@ def test_the_embedded_clips_are_hmdb51_with_three_splits():
 
 
 def test_csv_label_column(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
     write(tmp_path, "list.csv", "path,label,Speed,split", "a.mp4,x,10,train", "b.mp4,y,9,val", "c.mp4,x,,val")
     catalog = open_catalog(tmp_path, label_column="speed")
     assert catalog.classes == ["9", "10"]
