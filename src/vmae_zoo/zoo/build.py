@@ -26,7 +26,10 @@ LOG = logging.getLogger("vmae_zoo")
 MAX_SIZE = 2**16  # of any dimension that settings beside weights state
 MAX_TOKENS = 2**17  # of a clip: limits what such settings can allocate
 DEPTHS = ("depth", "decoder_depth", "predictor_depth")
-WIDTHS = ("width", "decoder_width", "predictor_width", "projection_width", "projection_dim", "num_classes", "channels")
+SIZES = (  # settings that determine how much memory a model takes
+    *(*DEPTHS, "width", "decoder_width", "predictor_width", "projection_width", "projection_dim", "num_classes"),
+    *("mlp_ratio", "frames", "trained_frames", "image_size", "trained_image_size", "patch"),
+)
 
 
 class SkipInit(TorchFunctionMode):
@@ -43,28 +46,24 @@ class SkipInit(TorchFunctionMode):
 
 def build(
     spec: ModelSpec,
-    *,
+    origin: Mapping[str, Any],
     task: str,
-    source: str,
-    layout: str,
     allow_missing: Sequence[str] = (),
     allow_unexpected: Sequence[str] = (),
-    **origin: Any,
 ) -> "VideoEncoder | Method":
     """The model for a task, in eval mode with gradients enabled; its attribute ``loaded`` is the `LoadReport`.
 
     Args:
         spec: contents of the file.
+        origin: source, layout, licence, revision and sha256 of the file, for the report.
         task: "encoder", "pretrain" or "classify".
-        source: name of the file, for errors and the report.
-        layout: for the report.
         allow_missing: patterns of names ("decoder.*") that may keep their random initialization.
         allow_unexpected: patterns of names that may be ignored.
-        **origin: licence, revision and sha256 for the report.
 
     Raises:
         ValueError: the file is of another kind than the task, or a tensor is missing, unexpected or of another shape.
     """
+    source = origin["source"]
     check_task(spec, task, source)
     prefix = f"{spec.encoder_name}." if task == "encoder" else ""
     model: VideoEncoder | Method
@@ -80,8 +79,6 @@ def build(
     used = sorted(given.keys() & expected.keys())
     copy_tensors(given, expected, used)
     report = LoadReport(
-        source=source,
-        layout=layout,
         method=spec.method,
         hparams=spec.hparams,
         used=tuple(used),
@@ -101,8 +98,7 @@ def build(
 def build_encoder(spec: ModelSpec, source: str) -> VideoEncoder:
     """The encoder of a method, without the method if it is of a class of this package."""
     if spec.encoder is None and spec.method not in CLASS_NAMES:
-        encoder = build_method(spec, source).encoder_for_evaluation()
-        return encoder
+        return build_method(spec, source).encoder_for_evaluation()
     _check_sizes(spec, source)
     try:
         if spec.encoder is not None:
@@ -182,40 +178,22 @@ def copy_tensors(given: Mapping[str, Tensor], into: Mapping[str, Tensor], names:
 
 
 def _check_sizes(spec: ModelSpec, source: str) -> None:
-    """Settings beside weights are untrusted: limit what they allocate before anything is built."""
-    if spec.method in CLASS_NAMES:
-        h = spec.hparams
-        clip = h.get("frames"), h.get("image_size"), h.get("image_size")
-        _check_settings(h, clip, (h.get("trained_frames"), h.get("trained_image_size")), h.get("patch"), spec, source)
+    """``ValueError`` if settings in a file, which are untrusted, describe a model that its weights cannot be of."""
+    described = [spec.hparams] if spec.method in CLASS_NAMES else []
     if spec.encoder is not None:
-        e = spec.encoder
-        _check_settings(e, e["clip"], e.get("trained") or (), e["cube"][1], spec, source)
-
-
-def _check_settings(
-    settings: Mapping[str, Any], clip: Any, trained: Any, patch: Any, spec: ModelSpec, source: str
-) -> None:
-    """``ValueError`` if settings describe a model that the tensors cannot be of.
-
-    Args:
-        settings: arguments of a method or an encoder.
-        clip: (frames, rows, columns) of its clips; an entry may be None.
-        trained: (frames, rows or columns) of the clips that its positions were trained on; an entry may be None.
-        patch: side of a patch; may be None.
-        spec: the file.
-        source: its name.
-    """
-    depths = [settings.get(name) or 0 for name in DEPTHS]
-    numbers = [*depths, *(settings.get(name) for name in WIDTHS), settings.get("mlp_ratio"), patch, *clip, *trained]
-    known = [number for number in numbers if number is not None]
-    valid = all(isinstance(number, int | float) and 0 <= number <= MAX_SIZE for number in known)
-    if valid:
-        side = max(patch or 1, 8)
-        frames = max([size or 1 for size in (clip[0], *trained[:1])])
-        tokens = frames * max((size or 1) // side for size in (*clip[1:], *trained[1:])) ** 2
-        valid = tokens <= MAX_TOKENS and max(depths) <= len(spec.tensors) and (settings.get("mlp_ratio") or 4) < 64
-    if not valid:
-        raise ValueError(f"{source} describes a model that its weights cannot belong to: {settings}")
+        (frames, *sides), trained = spec.encoder["clip"], spec.encoder.get("trained", (None, None))
+        clip = {"frames": frames, "image_size": max(sides), "patch": spec.encoder["cube"][1]}
+        described.append({**spec.encoder, **clip, "trained_frames": trained[0], "trained_image_size": trained[1]})
+    for settings in described:
+        size = {name: settings.get(name) or 0 for name in SIZES}
+        valid = all(isinstance(value, int | float) and 0 <= value <= MAX_SIZE for value in size.values())
+        if valid:
+            side = max(size["image_size"], size["trained_image_size"]) // max(size["patch"] or 1, 8)
+            tokens = max(size["frames"], size["trained_frames"], 1) * side**2
+            depth = max(size[name] for name in DEPTHS)
+            valid = tokens <= MAX_TOKENS and depth <= len(spec.tensors) and size["mlp_ratio"] < 64
+        if not valid:
+            raise ValueError(f"{source} describes a model that its weights cannot belong to: {settings}")
 
 
 def _check_names(source: str, problem: str, names: list[str], allowed: Sequence[str], argument: str) -> None:

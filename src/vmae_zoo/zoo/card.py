@@ -1,110 +1,93 @@
 """The model card: what to know before using weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from huggingface_hub import ModelCardData
 
 import vmae_zoo
 from vmae_zoo.methods.registry import CLASS_NAMES
+from vmae_zoo.zoo.package import Package
 from vmae_zoo.zoo.registry import is_non_commercial
 
-NOT_STATED = "Not stated."
+FACTS = ("recipe", "steps", "epoch", "samples", "seconds", "device", "precision")  # of a run's summary
+SETTINGS = ("base_lr", "lr", "min_lr", "weight_decay", "betas", "warmup_epochs", "mask_ratio")
 
 
-@dataclass(frozen=True)
-class CardData:
-    """Contents of a card; empty or None if not known.
+def model_card(
+    model: Package,
+    repo: str,
+    licence: str | None,
+    recipe: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    results: Mapping[str, Any],
+    picture: str | None,
+) -> str:
+    """The README.md of a repository, including its front matter.
 
     Args:
+        model: weights and their record.
         repo: target, "org/repo".
-        record: of the method, see `vmae_zoo.methods.record`.
-        paper: first line of the documentation of the method's module.
-        parameters: number of parameters of the weights.
-        encoder_only: the weights are those of the encoder alone.
-        licence: of the weights.
-        recipe: the recipe of the run.
-        summary: the run's ``summary.json``.
+        licence: of the weights; None if not stated.
+        recipe: of the run; empty if not known.
+        summary: the run's ``summary.json``; empty if not known.
         results: numbers by name; ``name_low`` and ``name_high`` are the bounds of an interval.
         picture: file name of a picture in the repository.
     """
-
-    repo: str
-    record: Mapping[str, Any]
-    paper: str = ""
-    parameters: int = 0
-    encoder_only: bool = False
-    licence: str | None = None
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Any] = field(default_factory=dict)
-    picture: str | None = None
-
-    @property
-    def class_name(self) -> str:
-        """Name of the method's class, without its module."""
-        return self.record["method"].rpartition(".")[2]
-
-    @property
-    def task(self) -> str:
-        """What the weights are: "encoder", "pretrain" or "classify"."""
-        return "encoder" if self.encoder_only else self.record["task"]
-
-
-def model_card(card: CardData) -> str:
-    """The README.md of a repository, including its front matter."""
-    picture = f"## Reconstructions\n\n![clips, masks and predictions]({card.picture})"
+    class_name = model.record["method"].rpartition(".")[2]
+    task = "encoder" if model.encoder_only else model.record["task"]
     sections = [
-        f"# {card.repo.rpartition('/')[2]}",
-        model_section(card),
-        "## Use\n\n" + use_section(card),
-        "## Data\n\n" + data_section(card.recipe),
-        "## Training\n\n" + training_section(card),
-        "## Results\n\n" + results_table(card.results),
-        *([picture] if card.picture else []),
-        "## Licence\n\n" + licence_section(card.licence),
+        f"# {repo.rpartition('/')[2]}",
+        model_section(model, class_name, task),
+        "## Use\n\n" + use_section(model, repo, task),
+        "## Data\n\n" + data_section(recipe),
+        "## Training\n\n" + training_section(model.record, recipe, summary),
+        "## Results\n\n" + results_table(results),
+        *([f"## Reconstructions\n\n![clips, masks and predictions]({picture})"] if picture else []),
+        "## Licence\n\n" + licence_section(licence),
         f"Written by [vmae_zoo](https://pypi.org/project/vmae-zoo/) {vmae_zoo.__version__}.",
     ]
     front = ModelCardData(
-        license=card.licence.lower() if card.licence else "unknown",
+        license=licence.lower() if licence else "unknown",
         library_name="vmae_zoo",
-        tags=["video", "vmae_zoo", card.class_name.lower()],
-        pipeline_tag="video-classification" if card.task == "classify" else None,
+        tags=["video", "vmae_zoo", class_name.lower()],
+        pipeline_tag="video-classification" if task == "classify" else None,
     )
     return f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def model_section(card: CardData) -> str:
+def model_section(model: Package, class_name: str, task: str) -> str:
     """Architecture, number of parameters and input."""
-    encoder, expects = card.record["encoder"], card.record["preprocessing"]
-    classes = card.record["hparams"].get("num_classes") if card.task == "classify" else None
+    encoder, expects = model.record["encoder"], model.record["preprocessing"]
+    parameters = sum(value.numel() for value in model.weights.values())
+    classes = model.record["hparams"].get("num_classes") if task == "classify" else None
     shape = f"The encoder has {encoder['depth']} blocks of width {encoder['width']}. " if encoder else ""
     at = f" at {expects['fps']:g} frames per second" if expects["sampling"] == "span" else ""
+    mean, std = (", ".join(f"{value:g}" for value in expects[name]) for name in ("mean", "std"))
     return (
-        f"{'The encoder of a ' if card.encoder_only else ''}{card.class_name}{f': {card.paper}' if card.paper else ''}"
-        f"\n\n{shape}{card.parameters:,} parameters in total.{f' {classes} classes.' if classes else ''} "
-        f"Input: clips of {expects['frames']} frames, every {_ordinal(expects['stride_frames'])} of the video{at} "
+        f"{'The encoder of a ' if model.encoder_only else ''}{class_name}{f': {model.paper}' if model.paper else ''}"
+        f"\n\n{shape}{parameters:,} parameters in total.{f' {classes} classes.' if classes else ''} "
+        f"Input: clips of {expects['frames']} frames, {expects['stride_frames']} frames of the video apart{at} "
         f"({expects['sampling']} sampling), {expects['size']} x {expects['size']} pixels, RGB in [0, 1], normalized "
-        f"with mean {_tuple(expects['mean'])} and standard deviation {_tuple(expects['std'])}."
+        f"with mean ({mean}) and standard deviation ({std})."
     )
 
 
-def use_section(card: CardData) -> str:
+def use_section(model: Package, repo: str, task: str) -> str:
     """How to load it."""
-    expects, method = card.record["preprocessing"], card.record["method"]
+    expects, method = model.record["preprocessing"], model.record["method"]
     shape = f"(1, 3, {expects['frames']}, {expects['size']}, {expects['size']})"
     own_class = "" if method in CLASS_NAMES else f', method="{method}"'
     lines = [
         "import torch",
         "import vmae_zoo",
         "",
-        f'encoder = vmae_zoo.load_pretrained("hf://{card.repo}")',
+        f'encoder = vmae_zoo.load_pretrained("hf://{repo}")',
         f"clip = torch.zeros({shape})  # normalized as encoder.preprocessing states",
         "feature = encoder.pool(encoder(clip))",
     ]
-    if not card.encoder_only:
-        lines.append(f'model = vmae_zoo.load_pretrained("hf://{card.repo}", task="{card.task}"{own_class})')
+    if not model.encoder_only:
+        lines.append(f'model = vmae_zoo.load_pretrained("hf://{repo}", task="{task}"{own_class})')
     return "\n".join(["```python", *lines, "```"])
 
 
@@ -113,7 +96,7 @@ def data_section(recipe: Mapping[str, Any]) -> str:
     data = recipe.get("data")
     data = data.get("init_args", data) if isinstance(data, Mapping) else {}
     if not data:
-        return NOT_STATED
+        return "Not stated."
     root = data.get("root")
     where = f"`{str(root).rstrip('/').rpartition('/')[2]}`" if root else "the clips embedded in vmae_zoo (demo)"
     names = ("layout", "split", "frames", "stride_frames", "size")
@@ -121,19 +104,17 @@ def data_section(recipe: Mapping[str, Any]) -> str:
     return f"Trained on {where}{f': {settings}' if settings else ''}."
 
 
-def training_section(card: CardData) -> str:
+def training_section(record: Mapping[str, Any], recipe: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """Whether labels were used, and the settings of the training."""
-    hparams, summary = card.record["hparams"], card.summary
-    labels = "Labels were used." if card.record["task"] == "classify" else "No labels were used."
-    start = hparams.get("init_from")
-    facts = ("recipe", "steps", "epoch", "samples", "seconds", "device", "precision")
-    settings = ("base_lr", "lr", "min_lr", "weight_decay", "betas", "warmup_epochs", "mask_ratio")
+    hparams = record["hparams"]
+    labels = "Labels were used." if record["task"] == "classify" else "No labels were used."
+    start = f"`{hparams['init_from']}`" if hparams.get("init_from") else "random weights"
     lines = [
-        *(f"- {name}: {summary[name]}" for name in facts if summary.get(name) is not None),
-        *(f"- {name}: {hparams[name]}" for name in settings if hparams.get(name) is not None),
-        *(["\nThe complete recipe is in `recipe.yaml`."] if card.recipe else []),
+        *(f"- {name}: {summary[name]}" for name in FACTS if summary.get(name) is not None),
+        *(f"- {name}: {hparams[name]}" for name in SETTINGS if hparams.get(name) is not None),
+        *(["\nThe complete recipe is in `recipe.yaml`."] if recipe else []),
     ]
-    return "\n".join([f"{labels} Started from {f'`{start}`' if start else 'random weights'}.", "", *lines]).rstrip()
+    return "\n".join([f"{labels} Started from {start}.", "", *lines]).rstrip()
 
 
 def results_table(results: Mapping[str, Any]) -> str:
@@ -165,12 +146,3 @@ def licence_section(name: str | None) -> str:
     if name is None:
         return "Not stated: ask before using these weights."
     return f"{name}.{' Not for commercial use.' if is_non_commercial(name) else ''}"
-
-
-def _ordinal(number: int) -> str:
-    ends = {1: "st", 2: "nd", 3: "rd"}
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
-
-
-def _tuple(numbers: tuple[float, ...]) -> str:
-    return f"({', '.join(f'{number:g}' for number in numbers)})"

@@ -77,17 +77,10 @@ def load_pretrained(
         raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
     if clip and task != "encoder":
         raise ValueError(f"clip = {clip} is for an encoder alone: train a {task} model for another clip size")
-    hints = LoadHints(
-        str(name_or_path),
-        task,
-        **_named_method(method),
-        num_heads=num_heads,
-        decoder_num_heads=decoder_num_heads or predictor_num_heads,
-        image_size=image_size,
-        frames=frames,
-    )
+    stated = {"num_heads": num_heads, "image_size": image_size, "frames": frames}
+    hints = make_hints(name_or_path, task, method, decoder_num_heads or predictor_num_heads, **stated)
     spec, origin = read_source(name_or_path, hints, endpoint=endpoint, revision=revision)
-    model = build(spec, task=task, allow_missing=allow_missing, allow_unexpected=allow_unexpected, **origin)
+    model = build(spec, origin, task, allow_missing, allow_unexpected)
     if clip is None:
         return model
     if not isinstance(model, Encoder):
@@ -98,45 +91,45 @@ def load_pretrained(
     return other
 
 
-def load_full(
-    name_or_path: str | Path, method: "str | type[Method] | None" = None, **hints: Any
-) -> "VideoEncoder | Method":
+def load_full(name_or_path: str | Path, **hints: Any) -> "VideoEncoder | Method":
     """Everything that a file holds: a method, a classifier, or an encoder; arguments as for `load_pretrained`."""
-    heads = hints.pop("predictor_num_heads", None)
-    hints["decoder_num_heads"] = hints.get("decoder_num_heads") or heads
-    settings = LoadHints(str(name_or_path), "pretrain", **_named_method(method), **hints)
-    spec, origin = read_source(name_or_path, settings)
-    return build(spec, task="encoder" if spec.encoder_only else spec.task, **origin)
+    spec, origin = read_source(name_or_path, make_hints(name_or_path, "pretrain", **hints))
+    return build(spec, origin, task="encoder" if spec.encoder_only else spec.task)
 
 
-def load_untrained(
-    name_or_path: str | Path, seed: int = 0, method: "str | type[Method] | None" = None, **hints: Any
-) -> VideoEncoder:
+def load_untrained(name_or_path: str | Path, seed: int = 0, **hints: Any) -> VideoEncoder:
     """The encoder that `load_pretrained` loads, with random weights: the baseline for its pre-training.
 
     Args:
-        name_or_path: as of `load_pretrained`.
+        name_or_path: see `load_pretrained`.
         seed: of the weights; the global random state stays as it is.
-        method: as of `load_pretrained`.
-        **hints: num_heads, decoder_num_heads, image_size and frames as of `load_pretrained`.
+        **hints: method, num_heads, decoder_num_heads, image_size and frames, see `load_pretrained`.
     """
-    spec, origin = read_source(name_or_path, LoadHints(str(name_or_path), "encoder", **_named_method(method), **hints))
+    spec, origin = read_source(name_or_path, make_hints(name_or_path, **hints))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if spec.method_class is not None:
             return build_method(spec, origin["source"]).encoder_for_evaluation().eval()
-        if spec.method in CLASS_NAMES:  # initialized as its family is, which no description of an encoder states
+        if spec.method in CLASS_NAMES:  # the description of an encoder does not state its initialization
             spec = replace(spec, encoder=None)
         return build_encoder(spec, origin["source"]).eval()
 
 
-def _named_method(method: "str | type[Method] | None") -> dict[str, Any]:
-    """The hint about the method; a class of this package is not imported before it is needed."""
-    if method == VJEPA_2:
-        return {"method": VJEPA_2}
+def make_hints(
+    name_or_path: str | Path,
+    task: str = "encoder",
+    method: "str | type[Method] | None" = None,
+    decoder_num_heads: int | None = None,
+    predictor_num_heads: int | None = None,
+    **stated: Any,
+) -> LoadHints:
+    """The hints of a caller; a class of this package is not imported before it is needed."""
+    hints = LoadHints(str(name_or_path), task, decoder_num_heads=decoder_num_heads or predictor_num_heads, **stated)
+    if method is None or method == VJEPA_2:
+        return hints.but(method=method)
     if isinstance(method, str) and CLASS_NAMES.get(method, method) in METHODS:
-        return {"method": CLASS_NAMES.get(method, method)}
-    return {} if method is None else {"method_class": resolve_method(method)}
+        return hints.but(method=CLASS_NAMES.get(method, method))
+    return hints.but(method_class=resolve_method(method))
 
 
 def describe_resize(old: tuple[int, int, int], new: tuple[int, int, int]) -> str:
@@ -161,14 +154,8 @@ def read_source(
         return read_timm(str(name_or_path), hints)
     resolved = resolve(name_or_path, task=hints.task, endpoint=endpoint, revision=revision)
     spec, layout_name, licence = read(resolved, hints.but(where=resolved.name))
-    origin = {
-        "source": resolved.name,
-        "layout": layout_name,
-        "licence": licence,
-        "revision": resolved.commit,
-        "sha256": resolved.sha256,
-    }
-    return spec, origin
+    origin = {"source": resolved.name, "layout": layout_name, "licence": licence}
+    return spec, origin | {"revision": resolved.commit, "sha256": resolved.sha256}
 
 
 def read(resolved: ResolvedFile, hints: LoadHints) -> tuple[ModelSpec, str, str | None]:
@@ -177,16 +164,15 @@ def read(resolved: ResolvedFile, hints: LoadHints) -> tuple[ModelSpec, str, str 
     processor = read_json(resolved.file.parent / "preprocessor_config.json")
     hints = hints.but(config=config | {"processor": processor})
     data, entry = read_weights(resolved.file), resolved.entry
-    if entry:
-        hints = with_entry(hints, entry)
-    spec, layout_name = describe_weights(data, hints)
+    spec, layout_name = describe_weights(data, with_entry(hints, entry) if entry else hints)
     if entry:
         _check_entry(spec, entry, resolved.file)
         spec = replace(spec, preprocessing={**spec.preprocessing, **entry.preprocessing})
     licence = entry.licence if entry else data.record.get("licence") or config.get("licence")
-    if isinstance(licence, str) and registry.is_non_commercial(licence):
+    licence = licence if isinstance(licence, str) else None
+    if licence and registry.is_non_commercial(licence):
         LOG.warning("%s: licence %s, not for commercial use", resolved.name, licence)
-    return spec, layout_name, licence if isinstance(licence, str) else None
+    return spec, layout_name, licence
 
 
 def with_entry(hints: LoadHints, entry: registry.Entry) -> LoadHints:

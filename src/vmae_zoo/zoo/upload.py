@@ -15,11 +15,12 @@ from torch import nn
 
 import vmae_zoo
 from vmae_zoo.zoo import registry
-from vmae_zoo.zoo.card import CardData, model_card
+from vmae_zoo.zoo.card import model_card
 from vmae_zoo.zoo.hub_errors import friendly_errors
 from vmae_zoo.zoo.load import load_full
 from vmae_zoo.zoo.package import Package, package
 from vmae_zoo.zoo.resolve import resolve
+from vmae_zoo.zoo.safe_load import read_json
 
 RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
 PATHS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s:'\",\[\]{}]+/)*(?=[^\s:'\",\[\]{}/])")
@@ -70,7 +71,7 @@ def push(
             file = resolve(model_or_checkpoint).file
             run = file.parent.parent if file.parent.name == "checkpoints" else None
             model_or_checkpoint = load_full(model_or_checkpoint, method=method)
-        write_repo(package(model_or_checkpoint), repo, folder, run, licence, metrics, recipe, picture)
+        write_repo(package(model_or_checkpoint), repo, folder, run, licence, metrics or {}, recipe, picture)
         if dry_run:
             print(preview(folder, repo))
             return None
@@ -96,42 +97,33 @@ def write_repo(
     model: Package,
     repo: str,
     folder: Path,
-    run: Path | None = None,
-    licence: str | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    recipe: str | Path | None = None,
-    picture: str | Path | None = None,
+    run: Path | None,
+    licence: str | None,
+    metrics: Mapping[str, Any],
+    recipe: str | Path | None,
+    picture: str | Path | None,
 ) -> None:
-    """Write the contents of the repository to ``folder``; arguments as for `push`, ``run`` is the run's folder."""
+    """Write the contents of the repository to ``folder``; ``run`` is the run's folder, the others as for `push`."""
     record = public_record(model.record)
-    licence = choose_licence(model, licence)
-    Package(model.weights, record).save(folder, licence)
-    recipe = Path(recipe) if recipe else run / "recipe.yaml" if run and (run / "recipe.yaml").is_file() else None
-    recipe_text = strip_paths(recipe.read_text()) if recipe else ""
-    if recipe_text:
-        (folder / "recipe.yaml").write_text(recipe_text)
-    summary = json.loads((run / "summary.json").read_text()) if run and (run / "summary.json").is_file() else {}
+    model, licence = Package(model.weights, record), choose_licence(model, licence)
+    model.save(folder, licence)
+    summary: dict[str, Any] = {}
+    if run:
+        recipe = recipe or next(run.glob("recipe.yaml"), None)
+        picture = picture or max((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime, default=None)
+        summary = read_json(run / "summary.json")
     measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in RESULTS}
-    results = {**measured, **(metrics or {})}
+    results = measured | dict(metrics)
     summary_text = strip_paths(json.dumps({"summary": summary, "results": results}, indent=2))
     (folder / "metrics.json").write_text(summary_text + "\n")
-    pictures = sorted((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime) if run else []
-    picture = Path(picture) if picture else pictures[-1] if pictures else None
-    if picture:
-        shutil.copyfile(picture, folder / f"picture{picture.suffix}")
-    card = CardData(
-        repo=repo,
-        record=record,
-        paper=model.paper,
-        parameters=sum(value.numel() for value in model.weights.values()),
-        encoder_only=model.encoder_only,
-        licence=licence,
-        recipe=yaml.safe_load(recipe_text) if recipe_text else {},
-        summary=summary,
-        results=results,
-        picture=f"picture{picture.suffix}" if picture else None,
-    )
-    (folder / "README.md").write_text(model_card(card))
+    recipe_text = strip_paths(Path(recipe).read_text()) if recipe else ""
+    if recipe_text:
+        (folder / "recipe.yaml").write_text(recipe_text)
+    image = f"picture{Path(picture).suffix}" if picture else None
+    if picture and image:
+        shutil.copyfile(picture, folder / image)
+    card = model_card(model, repo, licence, yaml.safe_load(recipe_text) or {}, summary, results, image)
+    (folder / "README.md").write_text(card)
 
 
 def choose_licence(model: Package, given: str | None) -> str | None:

@@ -11,11 +11,8 @@ from vmae_zoo.zoo.convert.spec import VJEPA_2, LoadHints, ModelSpec
 def read(record: dict[str, Any], tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """A file written by this package, from its record."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    if (
-        not isinstance(method, str)
-        or not isinstance(hparams, dict)
-        or (method not in CLASS_NAMES and "." not in method)
-    ):
+    known = isinstance(method, str) and (method in CLASS_NAMES or "." in method)
+    if not known or not isinstance(hparams, dict):
         raise ValueError(f"{hints.where} holds a method {method!r}, which this version does not know: upgrade vmae_zoo")
     if hints.method:
         method = METHODS["vjepa" if hints.method == VJEPA_2 else hints.method].class_name
@@ -49,6 +46,7 @@ def _encoder_settings(settings: Any, where: str) -> dict[str, Any] | None:
         value = settings.get(name)
         if not isinstance(value, tuple) or len(value) != 3 or not all(isinstance(n, int) and n > 0 for n in value):
             raise ValueError(f"{where} describes an encoder with {name} = {value!r}: expected three positive numbers")
-    if not isinstance(settings.get("trained", ()), tuple | None):
-        raise ValueError(f"{where} describes an encoder with trained = {settings['trained']!r}: expected two numbers")
+    trained = settings.get("trained", (None, None))
+    if not isinstance(trained, tuple) or len(trained) != 2:
+        raise ValueError(f"{where} describes an encoder with trained = {trained!r}: expected two numbers")
     return settings
