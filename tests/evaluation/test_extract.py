@@ -12,9 +12,9 @@ import torch
 from safetensors.numpy import load_file
 
 from vmae_zoo.cli.main import main
+from vmae_zoo.data.windows import window_starts
 from vmae_zoo.evaluation.export import export
 from vmae_zoo.evaluation.features import FeatureExtractor
-from vmae_zoo.evaluation.windows import window_starts
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
 from vmae_zoo.models.encoder import Encoder

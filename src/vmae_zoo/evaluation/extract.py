@@ -19,9 +19,9 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from vmae_zoo.data.loader import SignalSafeLoader, start_worker
+from vmae_zoo.data.windows import Windows, WindowStream, collate_windows
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import FeatureExtractor, check_encoder
-from vmae_zoo.evaluation.windows import Windows, WindowStream, collate_windows
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.video.decode import VideoError

@@ -5,8 +5,9 @@ A method defines ``forward``, the arithmetic of its paper, and ``prepare_inputs`
 """
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, distributed
 
 from vmae_zoo.aliases import rename_callback_states
 from vmae_zoo.data.clip_spec import ClipConsumer
+from vmae_zoo.data.input_clip import Source
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import constructor_arguments
 from vmae_zoo.masking.grid import TokenGrid
@@ -23,6 +25,8 @@ from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
+from vmae_zoo.models.preprocessing import Preprocessing
+from vmae_zoo.models.video_encoder import VideoWindow
 from vmae_zoo.training.fsdp2 import shard
 
 RECOMPILE_LIMIT = 64  # compiled programs of a block: one per sequence length and gradient mode (9 in V-JEPA)
@@ -103,6 +107,19 @@ class Method(OptimizedModule, ClipConsumer):
     def normalize(self, video_BCTHW: Tensor) -> Tensor:
         """uint8 clips as input of the encoder."""
         return self.encoder.normalizer(video_BCTHW)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Which frames the encoder takes, and how they are normalized."""
+        return self.encoder_for_evaluation().preprocessing
+
+    def preprocess(self, frames: Source | Sequence[Source]) -> Tensor:
+        """Normalized clips of a path or of uint8 frames, see `VideoEncoder.preprocess`."""
+        return self.encoder_for_evaluation().preprocess(frames)
+
+    def windows(self, path: str | PathLike[str], hop: int | None = None) -> Iterator[VideoWindow]:
+        """Windows that cover a video of any length, see `VideoEncoder.windows`."""
+        return self.encoder_for_evaluation().windows(path, hop)
 
     def encoder_for_evaluation(self) -> Encoder:
         """The encoder that is probed, loaded by `vmae_zoo.load_pretrained` and exported."""

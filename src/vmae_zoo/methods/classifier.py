@@ -17,10 +17,12 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from vmae_zoo.data.clip_spec import ClipRequest
+from vmae_zoo.data.input_clip import Source, sources_of
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_truncated
+from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
@@ -160,6 +162,28 @@ class Classifier(Method):
         else:
             feature_BD = self.encoder.pool(self.encoder(video_BCTHW))
         return self.head(self.head_dropout(feature_BD))
+
+    @torch.inference_mode()
+    def top(self, frames: Source | Sequence[Source], k: int = 5) -> list:
+        """The most probable classes.
+
+        Args:
+            frames: a path or uint8 frames (T, H, W, 3), or a batch of them, see `preprocess`.
+            k: number of classes; all of them if there are fewer.
+
+        Returns:
+            Pairs of class and probability, the most probable first; for a batch one such list per clip. A class
+            without a name is the index of its label.
+        """
+        with eval_mode(self):
+            probability_BK = self(self.preprocess(frames)).float().softmax(1)
+        names = self.classes or [str(label) for label in range(probability_BK.shape[1])]
+        best = probability_BK.topk(min(k, len(names)))
+        pairs = [
+            [(names[label], value) for value, label in zip(values, labels, strict=True)]
+            for values, labels in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        return pairs if sources_of(frames)[1] else pairs[0]
 
     def setup(self, stage: str) -> None:
         """Set the classes of the data; ``ValueError`` if training data has none."""

@@ -219,6 +219,7 @@ class VJEPA(MaskedMethod):
             video_BCTHW: float, normalized by ``encoder.preprocessing``.
             masks: one split per mask set.
         """
+        self.target_encoder.check_values = not self.training  # no step waits for the device
         with torch.no_grad():
             tokens_BND = self.target_encoder(video_BCTHW).float()
             tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])

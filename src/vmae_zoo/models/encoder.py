@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear
+from vmae_zoo.models.check_input import check_input
 from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
 from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import Trained, add_cls_position, positions
@@ -45,7 +46,13 @@ class Encoder(BlockStack, VideoEncoder):
         cls_token: a class token before the patch tokens.
         trained: frames, and rows and columns in pixels, of the clips that the weights were trained on, where they are
             others (None: the same): fixed positions are resized from them, see `vmae_zoo.models.positions`.
+
+    Attributes:
+        check_values: in evaluation mode, outside of ``torch.compile``, refuse values that no normalized clip has; the
+            check waits for the device.
     """
+
+    check_values = True
 
     def __init__(
         self,
@@ -131,7 +138,13 @@ class Encoder(BlockStack, VideoEncoder):
 
         Returns:
             Patch tokens (B, V, D); with ``return_cls`` the pair of them and the class token (B, D).
+
+        Raises:
+            ValueError: the clips are of another shape, dtype or range, see `vmae_zoo.models.check_input`.
         """
+        values = self.check_values and not self.training and not torch.compiler.is_compiling()
+        weight = self.patch_embed.proj.weight
+        check_input(video_BCTHW, self.grid, weight.shape[1], weight.dtype, values)
         if return_cls and self.cls_token is None:
             raise ValueError("this encoder has no class token: take the mean of its patch tokens (pool: mean)")
         if self.attention == "divided" and visible is not None:

@@ -7,8 +7,7 @@ has learned something if its error is smaller.
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, M predicted; p, q, r = sides of a cube.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.arvideo import ARVideo
 from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.patchify import patchify, unpatchify
 from vmae_zoo.models.targets import cubes_of_values, undo_normalized_cubes, undo_normalized_patches
 from vmae_zoo.viz.picture import Panel, spread_indices
@@ -170,18 +170,6 @@ def ids_to_mask(ids_BM: Tensor, grid: TokenGrid) -> Tensor:
     """Bool (B, N), True at these ids."""
     mask = torch.zeros(len(ids_BM), grid.tokens, dtype=torch.bool, device=ids_BM.device)
     return mask.scatter(1, ids_BM, True)
-
-
-@contextmanager
-def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Set evaluation mode; restore the mode of every submodule afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def _over_cubes(mask_BN: Tensor) -> Tensor:
