@@ -1,6 +1,7 @@
 """Probes agree with independent ones, and cannot cheat."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +142,7 @@ def test_pools_in_one_pass_are_torchs_attention():
     for part in [part for pool in pools for part in pool.parameters()]:
         torch.nn.init.normal_(part, std=0.3)
     tokens = 2 + 3 * torch.randn(5, 7, 24)
-    found = attentive_probe.logits_of(
-        pools, attentive_probe.layer_norm_tokens(list(tokens.numpy()), torch.device("cpu"))
-    )
+    found = attentive_probe.logits_of(pools, attentive_probe.layer_norm_tokens(tokens))
     for pool, logits in zip(pools, found, strict=True):
         attention = torch.nn.MultiheadAttention(24, 3, batch_first=True)
         with torch.no_grad():
@@ -156,15 +155,31 @@ def test_pools_in_one_pass_are_torchs_attention():
         torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_pools_side_by_side_are_the_pools_alone(monkeypatch):
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_pools_side_by_side_are_the_pools_alone(monkeypatch, blocks):
     train = token_features(60, seed=1)
     sweep = Sweep((3e-2, 1e-3), (0.01, 0.5), epochs=1, min_steps=10, batch_size=16)
-    together = attentive_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
+    fit = partial(attentive_probe.fit, blocks=blocks)
+    together = fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     monkeypatch.setattr(attentive_probe, "MAX_BYTES_IN_MEMORY", 0)  # and held in memory or not is the same
     for head, settings in enumerate(sweep.heads):
-        alone = attentive_probe.fit(train, CLASSES, [settings], sweep, torch.device("cpu"))(train)
+        alone = fit(train, CLASSES, [settings], sweep, torch.device("cpu"))(train)
         torch.testing.assert_close(together[head], alone[0], atol=1e-4, rtol=0)
     assert (together[0] - together[2]).abs().max() > 1e-2
+
+
+def test_segments_are_attended_together_and_crops_averaged():
+    values = torch.arange(2 * 3 * 2 * 4 * 5, dtype=torch.float32).view(2, 6, 4, 5)  # 2 videos, 3 segments x 2 crops
+    stacked = attentive_probe.stack_tokens(list(values.numpy()), torch.device("cpu"), segments=3)
+    assert stacked.shape == (2, 2, 12, 5)
+    for crop in range(2):
+        assert torch.equal(stacked[:, crop], values[:, crop::2].flatten(1, 2))
+    features = wrap(values.numpy() / 100, np.arange(2))
+    torch.manual_seed(0)
+    pool = attentive_probe.DeepPool(5, 2, CLASSES)
+    heads = attentive_probe.AttentiveHeads([pool], torch.device("cpu"), segments=3)
+    expected = torch.stack([pool(stacked[:, crop] / 100).softmax(1) for crop in range(2)]).mean(0)
+    torch.testing.assert_close(heads(features)[0], expected)
 
 
 def by_brute_force(train, test, k, temperature, skip=None):

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
 from vmae_zoo.masking import TokenGrid, multi_block_masks
-from vmae_zoo.masking.multi_block import (
-    ASPECTS,
-    LONG_RANGE,
-    SHORT_RANGE,
-    VJEPA_SETS,
-    aspect_of,
-    block_size,
-    layouts_of,
-)
+from vmae_zoo.masking.block_layout import ASPECTS, LONG_RANGE, SHORT_RANGE, VJEPA_SETS, block_layout, block_size
+from vmae_zoo.masking.multi_block import aspect_of
 
 PUBLISHED = TokenGrid(8, 14, 14)
 KEYS = torch.arange(6) * 7919 - 3
@@ -53,7 +46,7 @@ def test_hidden_and_context_are_apart_and_as_many_as_settled(grid, key, step, dr
     splits = multi_block_masks(torch.tensor(key), grid, step, drop=drop)
     assert len(splits) == 2
     for split, blocks in zip(splits, VJEPA_SETS, strict=True):
-        hidden, context = layouts_of(grid.height, grid.width, blocks).kept
+        hidden, context = block_layout(grid.height, grid.width, blocks).kept
         assert split.predicted.shape == (len(key), hidden * grid.time)
         assert split.visible.shape == (len(key), context * grid.time)
         for ids_BM in (split.predicted, split.visible):
@@ -113,9 +106,9 @@ def test_one_aspect_serves_a_step_and_many_serve_a_run():
     ],
 )
 def test_published_grids_have_their_counts_and_accept_nearly_every_draw(side, blocks, kept):
-    layouts = layouts_of(side, side, blocks)
-    assert layouts.kept == kept
-    assert layouts.tries <= 8  # a draw is accepted with a chance above 0.9: a millionth for six misses
+    layout = block_layout(side, side, blocks)
+    assert layout.kept == kept
+    assert layout.tries <= 8  # a draw is accepted with a chance above 0.9: a millionth for six misses
 
 
 def test_counts_of_other_grids_are_fifth_percentiles():
@@ -130,7 +123,7 @@ def test_counts_of_other_grids_are_fifth_percentiles():
                 top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
                 cells |= {y * width + x for y in range(top, top + rows) for x in range(left, left + columns)}
             covered.append(len(cells))
-        hidden, context = layouts_of(height, width, blocks).kept
+        hidden, context = block_layout(height, width, blocks).kept
         ordered = sorted(covered)
         assert hidden <= ordered[150] + 2
         assert abs(hidden - ordered[150]) <= 4
@@ -183,10 +176,10 @@ def test_grids_without_room_are_refused_with_a_sentence():
 @given(st.integers(1, 16), st.integers(1, 16))
 def test_every_grid_is_settled_or_refused(height, width):
     try:
-        layouts = [layouts_of(height, width, blocks) for blocks in VJEPA_SETS]
+        layouts = [block_layout(height, width, blocks) for blocks in VJEPA_SETS]
     except ValueError:
         assume(False)
     for each, blocks in zip(layouts, VJEPA_SETS, strict=True):
         assert min(each.kept) >= 1
         assert sum(each.kept) <= height * width
-        assert each.fixed.keys() == {block_size(height, width, blocks.scale, aspect) for aspect in ASPECTS}
+        assert each.fallback.keys() == {block_size(height, width, blocks.scale, aspect) for aspect in ASPECTS}

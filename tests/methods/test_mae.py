@@ -6,7 +6,7 @@ from tests.methods.official import TINY, check_pretraining, mae_name, numbers, p
 
 from vmae_zoo.masking import TokenSplit
 from vmae_zoo.methods import MAE
-from vmae_zoo.models.positions import sincos_2d
+from vmae_zoo.models.sincos import sincos_2d
 
 SIZE = TINY | {"image_size": 64}
 

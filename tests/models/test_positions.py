@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vmae_zoo.masking import TokenGrid
-from vmae_zoo.models.positions import positions, sincos_1d, sincos_2d, sincos_3d
+from vmae_zoo.models.positions import build_pos_embed
+from vmae_zoo.models.sincos import sincos_1d, sincos_2d, sincos_3d
 
 
 @pytest.mark.parametrize(
@@ -51,17 +52,17 @@ def test_image_table_follows_its_formula(first):
 
 
 def test_image_table_repeats_in_every_slice_of_a_clip():
-    tables = positions("sincos_2d", TokenGrid(3, 2, 2), 8)().view(3, 4, 8)
+    tables = build_pos_embed("sincos_2d", TokenGrid(3, 2, 2), 8)().view(3, 4, 8)
     assert torch.equal(tables, sincos_2d(2, 2, 8).expand(3, -1, -1))
 
 
 def test_image_table_needs_a_width_of_fours():
-    with pytest.raises(ValueError, match="a width that 4 divides, got 10"):
+    with pytest.raises(ValueError, match="a width divisible by 4, got 10"):
         sincos_2d(2, 2, 10)
 
 
 def test_separable_positions_add_the_place_and_the_slice_of_a_token():
-    module = positions("separable", TokenGrid(3, 2, 2), 8)
+    module = build_pos_embed("separable", TokenGrid(3, 2, 2), 8)
     ids = torch.tensor([[0, 5, 11], [7, 6, 2]])
     for clip, row in enumerate(ids.tolist()):
         for n, token in enumerate(row):
@@ -71,8 +72,8 @@ def test_separable_positions_add_the_place_and_the_slice_of_a_token():
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="positions = 'rotary' is not known: choose one of sincos_1d, sincos_2d"):
-        positions("rotary", TokenGrid(3, 2, 2), 8)
+    with pytest.raises(ValueError, match="position = 'rotary' is not known: choose one of sincos_1d, sincos_2d"):
+        build_pos_embed("rotary", TokenGrid(3, 2, 2), 8)
 
 
 @pytest.mark.parametrize("low", [False, True])

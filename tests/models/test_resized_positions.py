@@ -6,7 +6,8 @@ import torch
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
 from vmae_zoo.models.encoder import Encoder, resized
-from vmae_zoo.models.positions import positions, resize_places, resize_slices, sincos_1d
+from vmae_zoo.models.positions import build_pos_embed, resize_slice, resize_time
+from vmae_zoo.models.sincos import sincos_1d
 
 OLD = TokenGrid(4, 4, 4, cube=(2, 8, 8))
 
@@ -24,7 +25,7 @@ def test_more_frames_go_on_counting():
 
 
 def test_another_size_keeps_each_places_position():
-    table = positions("sincos_1d", TokenGrid(2, 8, 8), 24, trained=(None, 64))().view(2, 8, 8, 24)
+    table = build_pos_embed("sincos_1d", TokenGrid(2, 8, 8), 24, trained=(None, 64))().view(2, 8, 8, 24)
     trained = sincos_1d(32, 24).view(2, 4, 4, 24)
     near = (table[:, 1::2, 1::2] + table[:, ::2, ::2] + table[:, 1::2, ::2] + table[:, ::2, 1::2]) / 4
     low = slice(8, 24)  # slow channels are smooth enough for the mean of four to be the place they surround
@@ -47,10 +48,10 @@ def test_rectangular_clips_go_through(position, attention):
 
 def test_learnt_tables_are_resized_where_they_differ():
     ramp = torch.arange(4.0)[:, None].expand(4, 3)
-    assert torch.equal(resize_slices(ramp, 4), ramp)
-    torch.testing.assert_close(resize_slices(ramp, 8)[2:4, 0], torch.tensor([0.75, 1.25]))
+    assert torch.equal(resize_time(ramp, 4), ramp)
+    torch.testing.assert_close(resize_time(ramp, 8)[2:4, 0], torch.tensor([0.75, 1.25]))
     plane = (torch.arange(6.0)[:, None] + 10 * torch.arange(5.0)).view(30, 1)
-    larger = resize_places(plane, (6, 5), (12, 10)).view(12, 10)
+    larger = resize_slice(plane, (6, 5), (12, 10)).view(12, 10)
     assert larger[5, 5].item() == pytest.approx(2.25 + 22.5, abs=0.6)
 
 
@@ -66,7 +67,7 @@ def test_a_classifier_remembers_the_size_its_positions_come_from():
 @pytest.mark.parametrize("kind", ["sincos_3d", "sincos_3d_low"])
 def test_volume_tables_are_resized_trilinearly_over_all_axes(kind):
     """A linear function of the indices is what trilinear resizing must reproduce away from the borders."""
-    old = positions(kind, OLD, 24)
+    old = build_pos_embed(kind, OLD, 24)
     new = old.for_grid(TokenGrid(8, 4, 4, OLD.cube))
     table, twice = old().view(4, 4, 4, 24), new().view(8, 4, 4, 24)
     torch.testing.assert_close(twice[1:-1:2], 0.75 * table[:-1] + 0.25 * table[1:])
@@ -84,5 +85,5 @@ def test_a_model_built_again_from_its_settings_has_the_same_positions(kind):
     again.load_state_dict(model.state_dict())
     torch.testing.assert_close(again.eval()(clip), model.eval()(clip))
     if kind != "rope":
-        trained = positions(kind, TokenGrid(2, 4, 4), 24)
+        trained = build_pos_embed(kind, TokenGrid(2, 4, 4), 24)
         assert torch.equal(model.encoder.positions(), trained.for_grid(TokenGrid(4, 6, 6))())

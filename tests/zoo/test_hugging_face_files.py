@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from vmae_zoo import load_pretrained
 from vmae_zoo.masking import TokenSplit
-from vmae_zoo.models.positions import sincos_2d
+from vmae_zoo.models.sincos import sincos_2d
 from vmae_zoo.zoo.convert import hugging_face
 
 transformers = pytest.importorskip("transformers")

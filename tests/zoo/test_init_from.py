@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from vmae_zoo.methods import MAEST, ARVideo, Classifier, VideoMAE, VideoMAEv2
-from vmae_zoo.models.positions import sincos_1d
+from vmae_zoo.models.sincos import sincos_1d
 from vmae_zoo.zoo import load_pretrained, start_from
 
 SIZE = {"size": "tiny", "depth": 1, "frames": 4, "image_size": 32}

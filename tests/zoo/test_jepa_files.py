@@ -211,3 +211,50 @@ def test_safetensors_with_both_encoders_load(tmp_path):
     save_file(weights, tmp_path / "y.safetensors")
     with pytest.raises(ValueError, match="holds NaN"):
         load_pretrained(tmp_path / "y.safetensors", task="pretrain", method="vjepa2", **HINTS)
+
+
+def test_classifiers_of_transformers_give_its_logits_and_go_back(tmp_path):
+    config = transformers.VJEPA2Config(
+        crop_size=64,
+        frames_per_clip=8,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        mlp_ratio=4.0,
+        pred_hidden_size=12,
+        pred_num_attention_heads=2,
+        pred_num_hidden_layers=1,
+        num_pooler_layers=3,
+        id2label={0: "push", 1: "pull", 2: "turn"},
+    )
+    torch.manual_seed(0)
+    model = transformers.VJEPA2ForVideoClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    model.save_pretrained(tmp_path / "first")
+    ours = load_pretrained(tmp_path / "first", task="classify")
+    assert ours.classes == ["push", "pull", "turn"]
+    clip = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        expected = model(clip.transpose(1, 2)).logits
+        torch.testing.assert_close(ours(clip), expected, atol=1e-4, rtol=1e-3)
+        for norm in [part for part in ours.pooler.modules() if isinstance(part, torch.nn.LayerNorm)]:
+            norm.eps = 1e-6  # of the library; 1e-5 in the official program
+        torch.testing.assert_close(ours(clip), expected, atol=1e-5, rtol=1e-5)
+        features = load_pretrained(tmp_path / "first")(clip)
+        torch.testing.assert_close(features, model.vjepa2.get_vision_features(clip.transpose(1, 2)))
+    with pytest.raises(ValueError, match="fine-tuned classifier"):
+        load_pretrained(tmp_path / "first", task="pretrain")
+    convert(tmp_path / "first", tmp_path / "again", "transformers")
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "again"))
+    assert second.keys() == {name for name in first if not name.startswith("vjepa2.predictor.")}
+    assert all(torch.equal(value, first[name]) for name, value in second.items())
+    again = transformers.VJEPA2ForVideoClassification.from_pretrained(tmp_path / "again").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(again(clip.transpose(1, 2)).logits, expected)
+    assert again.config.id2label == {0: "push", 1: "pull", 2: "turn"}
+    convert(tmp_path / "first", tmp_path / "native", "vmae_zoo")
+    native = load_pretrained(tmp_path / "native", task="classify")
+    with torch.no_grad():
+        torch.testing.assert_close(native(clip), expected, atol=1e-4, rtol=1e-3)

@@ -1,12 +1,17 @@
 """Attentive probe: a learned query attends to all tokens of a frozen encoder, and a linear head classifies the result.
 
-The protocol of V-JEPA (Bardes et al., "Revisiting Feature Prediction for Learning Visual Representations from Video",
-2024, arXiv 2404.08471): cross-attention from one query, then an MLP, both residual, then the head; AdamW. V-JEPA gains
-about 17 points on Kinetics-400 over the mean of its tokens. Different here: tokens are computed once, probabilities
-(not tokens) are combined over views, and a held-out part of the training set selects learning rate and weight decay,
-as in every probe of this package.
+* One block, the protocol of V-JEPA (Bardes et al., "Revisiting Feature Prediction for Learning Visual Representations
+  from Video", 2024, arXiv 2404.08471): cross-attention from one query, then an MLP, both residual. V-JEPA gains about
+  17 points on Kinetics-400 over the mean of its tokens.
+* More blocks, the protocol of V-JEPA 2 (Assran et al., 2025, arXiv 2506.09985, 4 blocks): self-attention blocks before
+  the cross-attention, see `vmae_zoo.models.pooler`; 20 heads; weight decay on all parameters.
 
-Shapes: R videos, V views, N tokens, D = width, H pools, h attention heads of each, a = H x h, K classes.
+The tokens of all clips of a video are attended together; probabilities are averaged over crops. Different from the
+official programs: tokens of fixed views are computed once, and a held-out part of the training set selects learning
+rate and weight decay, as in every probe of this package.
+
+Shapes: R videos, V views (segments x crops), N tokens, D = width, H pools, h attention heads of each, a = H x h, K
+classes; S samples (videos x crops).
 """
 
 import math
@@ -23,9 +28,17 @@ from tqdm import tqdm
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.probe import Settings, Sweep, batches
 from vmae_zoo.models.blocks import Mlp, init_truncated
+from vmae_zoo.models.pooler import AttentivePooler, pooler_heads
 
 SWEEP = Sweep(
     learning_rates=(3e-3, 1e-3, 3e-4, 1e-4), weight_decays=(0.01, 0.1), epochs=20, min_steps=300, batch_size=128
+)
+VJEPA2_SWEEP = Sweep(  # 20 heads, as published
+    learning_rates=(5e-3, 3e-3, 1e-3, 3e-4, 1e-4),
+    weight_decays=(0.01, 0.1, 0.4, 0.8),
+    epochs=20,
+    min_steps=300,
+    batch_size=256,
 )
 
 MAX_BYTES_IN_MEMORY = 2**30  # of training tokens; more are read from disk for every batch
@@ -70,10 +83,41 @@ class AttentivePool(nn.Module):
         return self.head(x_BD + self.mlp(self.norm2(x_BD)))
 
 
-def layer_norm_tokens(tokens: Sequence[np.ndarray], device: torch.device) -> Tensor:
-    """Stack the tokens of some clips, each token normalized to mean 0 and variance 1: float32 (B, N, D)."""
-    values_BND = torch.from_numpy(np.stack([np.asarray(each, np.float32) for each in tokens])).to(device)
-    return F.layer_norm(values_BND, values_BND.shape[-1:])
+class DeepPool(nn.Module):
+    """The pooler of V-JEPA 2 and a head.
+
+    Args:
+        dim: width D.
+        depth: self-attention blocks.
+        classes: K.
+    """
+
+    def __init__(self, dim: int, depth: int, classes: int):
+        super().__init__()
+        self.pooler = AttentivePooler(dim, pooler_heads(dim), depth)
+        self.head = nn.Linear(dim, classes)
+        init_truncated(self.head)
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        return self.head(self.pooler(tokens_BND))
+
+
+def stack_tokens(tokens: Sequence[np.ndarray], device: torch.device, segments: int = 1) -> Tensor:
+    """The tokens of some videos, those of all segments in one sequence: float32 (R, crops, segments N, D).
+
+    Args:
+        tokens: (V, N, D) per video, the views of `vmae_zoo.data.views.ViewDataset`.
+        device: where to put them.
+        segments: clips along time of each video.
+    """
+    values_RVND = torch.from_numpy(np.stack([np.asarray(each, np.float32) for each in tokens])).to(device)
+    return rearrange(values_RVND, "r (s c) n d -> r c (s n) d", s=segments)
+
+
+def layer_norm_tokens(tokens_BND: Tensor) -> Tensor:
+    """Normalize each token to mean 0 and variance 1."""
+    return F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
 
 
 def logits_of(pools: Sequence[AttentivePool], tokens_BND: Tensor) -> Tensor:
@@ -90,63 +134,96 @@ class AttentiveHeads:
     Args:
         pools: one per head.
         device: their device.
+        segments: clips along time of each video.
     """
 
-    def __init__(self, pools: Sequence[AttentivePool], device: torch.device):
-        self.pools, self.device = pools, device
+    def __init__(self, pools: Sequence[nn.Module], device: torch.device, segments: int = 1):
+        self.pools, self.device, self.segments = pools, device, segments
 
     @torch.inference_mode()
     def __call__(self, features: Features) -> Tensor:
-        """Probabilities (H, R, K), averaged over views."""
+        """Probabilities (H, R, K), averaged over crops."""
         found = []
         for start in range(0, len(features.values), 16):
-            tokens_RVND = layer_norm_tokens(features.values[start : start + 16], self.device)
-            logits = logits_of(self.pools, tokens_RVND.flatten(0, 1)).unflatten(1, tokens_RVND.shape[:2])
+            tokens_RCND = stack_tokens(features.values[start : start + 16], self.device, self.segments)
+            logits = _logits(self.pools, tokens_RCND.flatten(0, 1)).unflatten(1, tokens_RCND.shape[:2])
             found.append(logits.softmax(3).mean(2))
         return torch.cat(found, dim=1).nan_to_num(0.0)
 
 
+def _logits(pools: Sequence[nn.Module], tokens_BND: Tensor) -> Tensor:
+    """Logits (H, B, K) of all pools."""
+    shallow = [pool for pool in pools if isinstance(pool, AttentivePool)]
+    if shallow:
+        return logits_of(shallow, layer_norm_tokens(tokens_BND))
+    return torch.stack([pool(tokens_BND) for pool in pools])
+
+
 def fit(
-    train: Features, classes: int, settings: Sequence[Settings], sweep: Sweep, device: torch.device
+    train: Features,
+    classes: int,
+    settings: Sequence[Settings],
+    sweep: Sweep,
+    device: torch.device,
+    *,
+    blocks: int = 1,
+    segments: int = 1,
 ) -> AttentiveHeads:
-    """Train a pool for each pair of learning rate and weight decay, all on the same batches and initialization."""
+    """Train a pool for each pair of learning rate and weight decay, all on the same batches and initialization.
+
+    Args:
+        train: tokens of the training videos.
+        classes: K.
+        settings: learning rate and weight decay of each pool.
+        sweep: epochs, batch size and seed.
+        device: where to train.
+        blocks: attention blocks: 1 as in V-JEPA, 4 as in V-JEPA 2.
+        segments: clips along time of each video, attended together.
+    """
     views, _, width = train.values[0].shape
+    crops = views // segments
     heads = max(width // 64, 1) if width % 64 == 0 else 1
-    pools = []
+    pools: list[nn.Module] = []
     for _ in settings:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sweep.seed)
-            pools.append(AttentivePool(width, heads, classes).to(device))
+            pool = AttentivePool(width, heads, classes) if blocks == 1 else DeepPool(width, blocks - 1, classes)
+            pools.append(pool.to(device))
     groups = [group for pair in zip(pools, settings, strict=True) for group in _groups(*pair)]
     optimizer = torch.optim.AdamW(groups, fused=True)
-    label_M = train.labels().repeat_interleave(views)
+    label_S = train.labels().repeat_interleave(crops)
     fits = 4 * train.values[0].size * len(train.values) <= MAX_BYTES_IN_MEMORY
-    all_MND = layer_norm_tokens(train.values, device).flatten(0, 1) if fits else None
-    steps = tqdm(total=sweep.steps(len(label_M))[1], desc="heads", unit="step", disable=None, leave=False)
-    for progress, ids in batches(len(label_M), sweep, torch.device("cpu")):
-        if all_MND is not None:
-            tokens_BND = all_MND[ids.to(device)]
+    all_SND = stack_tokens(train.values, device, segments).flatten(0, 1) if fits else None
+    steps = tqdm(total=sweep.steps(len(label_S))[1], desc="heads", unit="step", disable=None, leave=False)
+    for progress, ids in batches(len(label_S), sweep, torch.device("cpu")):
+        if all_SND is not None:
+            tokens_BND = all_SND[ids.to(device)]
         else:
-            pairs = [divmod(sample, views) for sample in ids.tolist()]
-            tokens_BND = layer_norm_tokens([train.values[record][view] for record, view in pairs], device)
+            rows, crop_B = ids // crops, ids % crops
+            tokens_BCND = stack_tokens([train.values[row] for row in rows.tolist()], device, segments)
+            tokens_BND = tokens_BCND[torch.arange(len(ids), device=device), crop_B.to(device)]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * progress))
         optimizer.zero_grad(set_to_none=True)
-        logits_HBK = logits_of(pools, tokens_BND)
-        label_HB = label_M[ids].to(device).repeat(len(pools))
-        F.cross_entropy(logits_HBK.flatten(0, 1), label_HB, reduction="sum").div(len(ids)).backward()
+        label_B = label_S[ids].to(device)
+        for some in [pools] if blocks == 1 else [[pool] for pool in pools]:  # deep pools one by one: less memory
+            logits_BK = _logits(some, tokens_BND).flatten(0, 1)
+            F.cross_entropy(logits_BK, label_B.repeat(len(some)), reduction="sum").div(len(ids)).backward()
         optimizer.step()
         steps.update()
     steps.close()
-    return AttentiveHeads(pools, device)
+    return AttentiveHeads(pools, device, segments)
 
 
-def _groups(pool: AttentivePool, settings: Settings) -> list[dict[str, Any]]:
-    """Weight decay on matrices; none on the query, biases and norms."""
+def _groups(pool: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """One block: weight decay on matrices, none on the query, biases and norms. More blocks: on all parameters."""
     lr = settings["learning_rate"]
+    shared = {"lr": lr, "initial_lr": lr}
+    if not isinstance(pool, AttentivePool):
+        return [{"params": list(pool.parameters()), "weight_decay": settings["weight_decay"], **shared}]
     no_decay = [value for value in pool.parameters() if value.ndim == 1 or value is pool.query]
     matrices = [value for value in pool.parameters() if value.ndim > 1 and value is not pool.query]
     return [
-        {"params": matrices, "weight_decay": settings["weight_decay"], "lr": lr, "initial_lr": lr},
-        {"params": no_decay, "weight_decay": 0.0, "lr": lr, "initial_lr": lr},
+        {"params": matrices, "weight_decay": settings["weight_decay"], **shared},
+        {"params": no_decay, "weight_decay": 0.0, **shared},
     ]

@@ -23,6 +23,7 @@ from vmae_zoo.methods.base import Method
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.eval_mode import eval_mode
+from vmae_zoo.models.pooler import AttentivePooler, pooler_heads
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
@@ -46,7 +47,10 @@ class Classifier(Method):
         sampling: "dense" (Kinetics, UCF101, HMDB51) or "uniform" (frames spread over the whole video;
             Something-Something V2); saved with the weights.
         attention: "joint" (VideoMAE) or "divided" (TimeSformer), see `vmae_zoo.models.divided_attention`.
-        pool: "mean" of the patch tokens, then a layer norm; or "cls", the class token after the final layer norm.
+        pool: "mean" of the patch tokens, then a layer norm; "cls", the class token after the final layer norm; or
+            "attentive", the pooler of V-JEPA 2 over the tokens after that norm, see `vmae_zoo.models.pooler`.
+        pooler_depth: self-attention blocks of the attentive pooler (3 in V-JEPA 2).
+        pooler_num_heads: attention heads of the attentive pooler (16 in V-JEPA 2); None: 16 if that divides the width.
         position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
@@ -85,6 +89,8 @@ class Classifier(Method):
         sampling: str = "dense",
         attention: str = "joint",
         pool: str = "mean",
+        pooler_depth: int = 3,
+        pooler_num_heads: int | None = None,
         position: str = "sincos_1d",
         rope_frequencies: str = "paired",
         bias: str = "qv",
@@ -108,12 +114,19 @@ class Classifier(Method):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **shared)
-        for name, value, choices in (("pool", pool, ("mean", "cls")), ("optimizer", optimizer, ("adamw", "sgd"))):
+        for name, value, choices in (
+            ("pool", pool, ("mean", "cls", "attentive")),
+            ("optimizer", optimizer, ("adamw", "sgd")),
+        ):
             if value not in choices:
                 raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(choices)}")
         self.decay_all = optimizer == "sgd"
         self.encoder = encoders.classifier(**self.hparams)
         self.grid = self.encoder.grid
+        self.pooler: AttentivePooler | None = None
+        if pool == "attentive":
+            width = self.encoder.width
+            self.pooler = AttentivePooler(width, pooler_num_heads or pooler_heads(width), pooler_depth)
         self.head_dropout = nn.Dropout(head_dropout)
         self.head: nn.Linear | None = None
         if classes or num_classes:
@@ -159,6 +172,8 @@ class Classifier(Method):
             raise ValueError("the classifier has no classes: train it, load a checkpoint, or give classes")
         if self.hparams["pool"] == "cls":
             feature_BD = self.encoder.encode_cls(video_BCTHW)
+        elif self.pooler is not None:
+            feature_BD = self.pooler(self.encoder(video_BCTHW))
         else:
             feature_BD = self.encoder.pool(self.encoder(video_BCTHW))
         return self.head(self.head_dropout(feature_BD))

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.masking.multi_block import VJEPA_SETS, multi_block_masks
+from vmae_zoo.masking.block_layout import VJEPA_SETS
+from vmae_zoo.masking.multi_block import multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden, tube_mask
 from vmae_zoo.methods.masked import MaskedMethod

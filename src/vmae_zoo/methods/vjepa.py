@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vmae_zoo.masking.multi_block import DROPS, VJEPA_SETS, layouts_of, multi_block_masks
+from vmae_zoo.masking.block_layout import VJEPA_SETS, block_layout
+from vmae_zoo.masking.multi_block import DROPS, multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.masked import MaskedMethod
 from vmae_zoo.models import encoders
@@ -139,7 +140,7 @@ class VJEPA(MaskedMethod):
         self.encoder = encoders.vjepa(**self.hparams)
         self.grid = self.encoder.grid
         for blocks in VJEPA_SETS:
-            layouts_of(self.grid.height, self.grid.width, blocks)  # checks the grid before any data is read
+            block_layout(self.grid.height, self.grid.width, blocks)  # checks the grid before any data is read
         predictor = decoder_size(
             "vjepa", size, width=predictor_width, depth=predictor_depth, num_heads=predictor_num_heads
         )

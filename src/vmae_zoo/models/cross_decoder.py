@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear
-from vmae_zoo.models.positions import Trained, positions
+from vmae_zoo.models.positions import Trained, build_pos_embed
 from vmae_zoo.models.rotary import Rotation, rotate
 
 
@@ -79,7 +79,7 @@ class CrossDecoder(BlockStack):
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
-        position: kind of positions, see `vmae_zoo.models.positions.positions`; with "rope" the memory's keys turn too.
+        position: see `vmae_zoo.models.positions.build_pos_embed`; with "rope" the memory's keys are rotated too.
         rope_frequencies: see `vmae_zoo.models.rotary`.
     """
 
@@ -97,7 +97,7 @@ class CrossDecoder(BlockStack):
         rope_frequencies: str = "paired",
     ):
         super().__init__()
-        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
         self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear
-from vmae_zoo.models.positions import Trained, add_cls_position, positions
+from vmae_zoo.models.positions import Trained, add_cls_position, build_pos_embed
 
 
 class Decoder(BlockStack):
@@ -25,7 +25,7 @@ class Decoder(BlockStack):
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
-        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
         bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
         trained: see `vmae_zoo.models.encoder.Encoder`.
         rope_frequencies: see `vmae_zoo.models.rotary`.
@@ -46,7 +46,7 @@ class Decoder(BlockStack):
         rope_frequencies: str = "paired",
     ):
         super().__init__()
-        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.head = nn.Linear(width, values)

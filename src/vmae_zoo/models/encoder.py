@@ -15,7 +15,7 @@ from vmae_zoo.models.blocks import Block, BlockStack, init_linear
 from vmae_zoo.models.check_input import check_input
 from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
 from vmae_zoo.models.patchify import PatchEmbed
-from vmae_zoo.models.positions import Trained, add_cls_position, positions
+from vmae_zoo.models.positions import Trained, add_cls_position, build_pos_embed
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.models.video_encoder import VideoEncoder
 
@@ -31,7 +31,7 @@ class Encoder(BlockStack, VideoEncoder):
         depth: blocks.
         num_heads: attention heads.
         mlp_ratio: hidden width of each MLP over D.
-        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
         final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling
@@ -107,7 +107,7 @@ class Encoder(BlockStack, VideoEncoder):
         self.preprocessing = preprocessing or Preprocessing()
         self.normalizer = Normalize(self.preprocessing)
         self.patch_embed = PatchEmbed(grid, width, channels)
-        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(

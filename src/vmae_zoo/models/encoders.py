@@ -94,7 +94,7 @@ def classifier(
         position=position,
         rope_frequencies=rope_frequencies,
         bias=bias,
-        final_norm=pool == "cls",
+        final_norm=pool != "mean",
         fc_norm=pool == "mean",
         drop_path=drop_path,
         attention=attention,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack
-from vmae_zoo.models.positions import Trained, positions
+from vmae_zoo.models.positions import Trained, build_pos_embed
 
 
 class Predictor(BlockStack):
@@ -27,7 +27,7 @@ class Predictor(BlockStack):
         depth: blocks (12 in both papers).
         num_heads: attention heads (those of the encoder in V-JEPA, 12 in V-JEPA 2).
         mask_tokens: how many there are: one per mask set (V-JEPA) or one for all (V-JEPA 2, in effect).
-        position: kind of positions, see `vmae_zoo.models.positions.positions`.
+        position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: see `vmae_zoo.models.rotary`.
         mlp_ratio: hidden width of each MLP over D.
         eps: of the layer norms.
@@ -53,7 +53,7 @@ class Predictor(BlockStack):
         super().__init__()
         self.embed = nn.Linear(encoder_width, width)
         self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens))
-        self.positions = positions(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv", eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.proj = nn.Linear(width, target_width)

@@ -98,6 +98,8 @@ def check_class(model: Any, to: str, source: str) -> None:
 def check_position(model: Any, to: str) -> None:
     """Refuse positions that programs of this layout would not compute: they would read the weights wrongly."""
     known = POSITIONS.get((to, type(model).__name__), POSITIONS.get((to, None)))
+    if to == "transformers" and model.hparams.get("pool") == "attentive":
+        known = ("rope",)
     kind = model.encoder.positions.kind
     if known and kind not in known:
         raise ValueError(

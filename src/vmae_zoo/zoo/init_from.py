@@ -13,7 +13,7 @@ from vmae_zoo.methods.registry import import_path
 from vmae_zoo.methods.vjepa import VJEPA
 from vmae_zoo.models.encoder import Encoder, resized
 from vmae_zoo.models.load_report import LoadReport, part_names
-from vmae_zoo.models.positions import SeparablePosEmbed, SinCosPosEmbed, resize_learnt
+from vmae_zoo.models.positions import SeparablePosEmbed, SinCosPosEmbed, resize_learned
 from vmae_zoo.models.rotary import RotaryPosEmbed
 from vmae_zoo.training.fsdp2 import unwrapped_type
 from vmae_zoo.zoo.build import LOG, build_encoder, check_tensors, copy_tensors
@@ -121,7 +121,7 @@ def _adapt_positions(
         given = {name: value for name, value in given.items() if name not in learned}
         notes.append("its learned positions are left out: this model's are fixed")
     elif before.grid.cube == grid.cube and before.grid != grid:
-        given = resize_learnt(given, before.grid, grid)
+        given = resize_learned(given, before.grid, grid)
         notes.append(describe_resize(before.grid.pixels, grid.pixels))
     trained_frames, trained_side = before.settings["trained"]
     frames, side = trained_frames or before.grid.pixels[0], trained_side or before.grid.pixels[1]

@@ -76,7 +76,7 @@ def matches(tensors: dict[str, Tensor]) -> bool:
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """Any of the models, complete or as a ``...Model`` without its head."""
     if jepa.matches(tensors):
-        return jepa.read(tensors, hints)
+        return with_classes(jepa.read(tensors, hints), hints)
     kind = detect_type(tensors, hints)
     if any(name.startswith("embeddings.") for name in tensors):
         tensors = {f"{kind}.{name}": value for name, value in tensors.items()}
@@ -156,12 +156,12 @@ def read_videomae(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     if spec.task == "pretrain":
         hparams["final_norm"] = "encoder.norm.weight" in renamed
         hparams["normalise_target"] = hints.config.get("norm_pix_loss", True)
-    return replace(spec, hparams=hparams, preprocessing=jepa.preprocessing(hints.config.get("processor", {})))
+    return replace(spec, hparams=hparams, preprocessing=jepa.preprocessing_of(hints.config.get("processor", {})))
 
 
 def write(model: "Method") -> dict[str, Tensor]:
     """The weights of a VideoMAE, VideoMAEv2, MGMAE, MAE, VJEPA, or a Classifier with joint or divided attention."""
-    if is_a(model, "VJEPA"):
+    if is_a(model, "VJEPA") or model.hparams.get("pool") == "attentive":
         return jepa.write(model)
     if is_a(model, "MAE"):
         return split_qkv(rename_leaves(mae.write(model), VIT_MAE), QKV)
@@ -187,6 +187,9 @@ def config_of(model: Any) -> dict[str, Any]:
     """``config.json`` for the library."""
     if is_a(model, "VJEPA"):
         return jepa.config_of(model)
+    if model.hparams.get("pool") == "attentive":
+        labels = {str(n): name for n, name in enumerate(class_names(model))}
+        return jepa.classifier_config_of(model) | {"id2label": labels}
     encoder, pretrain = model.encoder, model.task == "pretrain"
     block = encoder.blocks[0]
     config = {

@@ -1,18 +1,30 @@
-"""V-JEPA 2 in the layout of Hugging Face transformers (``VJEPA2Model``).
+"""V-JEPA 2 as transformers writes it: ``VJEPA2Model`` and ``VJEPA2ForVideoClassification``.
 
-A file holds one encoder, and does not state whether it was the context or the target encoder. Its rotary frequencies
-are tiled, as in the released weights. Its predictor takes mask token 1 of ten, but the official program trains token 0:
-token 0 is read, and written as all ten, so that the library's predictor computes the same.
+A file holds one encoder and does not state whether it was the context or the target encoder. Its rotary frequencies are
+tiled, as in the released weights. Its predictor uses mask token 1 of ten, where the official program trains token 0:
+token 0 is read, and all ten are written equal, so that the library computes the same.
+
+A classifier file becomes a `Classifier` with ``pool="attentive"``; its predictor, which classification does not use, is
+left out. Layer norms of the pooler add 1e-5 to the variance, as in the official program; the library adds 1e-6.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vmae_zoo.models.rotary import RotaryPosEmbed
+from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.zoo.convert.prefixes import inverted, join_qkv, rename_prefixes, split_qkv
-from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, depth_of, mlp_ratio_of, patch_embed_shape, size_name
+from vmae_zoo.zoo.convert.spec import (
+    LoadHints,
+    ModelSpec,
+    classifier_spec,
+    depth_of,
+    mlp_ratio_of,
+    patch_embed_shape,
+    size_name,
+)
 
 ROOTS = (  # (ours, theirs)
     ("encoder.patch_embed.proj.", "encoder.embeddings.patch_embeddings.proj."),
@@ -22,8 +34,22 @@ ROOTS = (  # (ours, theirs)
     ("predictor.blocks.", "predictor.layer."),
     ("predictor.norm.", "predictor.layernorm."),
 )
+HEAD_ROOTS = (
+    ("pooler.blocks.", "pooler.self_attention_layers."),
+    ("pooler.cross_attention.", "pooler.cross_attention_layer."),
+    ("head.", "classifier."),
+)
+HEAD_LEAVES = (
+    (".attn.proj.", ".self_attn.out_proj."),
+    (".attn.qkv.", ".self_attn.qkv."),
+    (".norm1.", ".layer_norm1."),
+    (".norm2.", ".layer_norm2."),
+)
 MASK_TOKENS = "predictor.embeddings.mask_tokens"
 QKV = ("query", "key", "value")
+HEAD_QKV = ("q_proj", "k_proj", "v_proj")
+CROSS = "pooler.cross_attention."
+GIANT_WIDTH, GIANT_POOLER_HEADS = 1408, 16  # released probes of the giant; its config states the encoder's 22
 CONFIG = {  # theirs: ours
     "num_attention_heads": "num_heads",
     "pred_num_attention_heads": "predictor_num_heads",
@@ -33,19 +59,16 @@ CONFIG = {  # theirs: ours
 
 
 def matches(tensors: dict[str, Tensor]) -> bool:
-    """Only V-JEPA 2 has this name for the patch embedding."""
+    """The name of the patch embedding is unique to V-JEPA 2."""
     return any(name.endswith("encoder.embeddings.patch_embeddings.proj.weight") for name in tensors)
 
 
 def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
-    """The encoder, used as context and target encoder, and the predictor if the file has it."""
+    """An encoder, used as context and target encoder, with its predictor if there is one; or a classifier."""
     tensors = {name.removeprefix("vjepa2."): value for name, value in tensors.items()}
-    if any(name.startswith("pooler.") for name in tensors):
-        tensors = {name: value for name, value in tensors.items() if not name.startswith(("pooler.", "classifier."))}
+    head = {name: tensors.pop(name) for name in list(tensors) if name.startswith(("pooler.", "classifier."))}
     weights = rename_prefixes(join_qkv(tensors, QKV), inverted(ROOTS))
     weights = {name.replace(".attention.", ".attn."): value for name, value in weights.items()}
-    if MASK_TOKENS in weights:
-        weights["predictor.mask_tokens.0"] = weights.pop(MASK_TOKENS)[0]
     stated = {ours: hints.config.get(theirs) for theirs, ours in CONFIG.items()}
     width, patch = patch_embed_shape(weights, "encoder.patch_embed.proj.weight", hints, frames=2)
     depth = depth_of(weights, "encoder.blocks.")
@@ -55,13 +78,18 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
         "image_size": hints.image_size or stated["image_size"] or 256,
         "width": width,
         "depth": depth,
-        "num_heads": hints.num_heads or stated["num_heads"] or width // 64,
+        "num_heads": hints.num_heads or stated["num_heads"] or (22 if width == GIANT_WIDTH else width // 64),
         "mlp_ratio": mlp_ratio_of(width, len(weights["encoder.blocks.0.mlp.fc1.weight"])),
         "patch": patch,
         "position": "rope",
         "rope_frequencies": "tiled",
-        "mask_tokens": "shared",
     }
+    preprocessing = preprocessing_of(hints.config.get("processor", {}))
+    if head:
+        return _classifier(head, weights, hparams, preprocessing)
+    if MASK_TOKENS in weights:
+        weights["predictor.mask_tokens.0"] = weights.pop(MASK_TOKENS)[0]
+    hparams["mask_tokens"] = "shared"
     if "predictor.embed.weight" in weights:
         hparams |= {
             "predictor_width": len(weights["predictor.embed.weight"]),
@@ -69,44 +97,73 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
             "predictor_num_heads": hints.decoder_num_heads or stated["predictor_num_heads"] or 12,
         }
     weights |= {f"target_{name}": value for name, value in weights.items() if name.startswith("encoder.")}
-    note = "the file holds one encoder, read as context and target encoder"
-    return ModelSpec(
-        "VJEPA",
-        hparams,
-        weights,
-        preprocessing(hints.config.get("processor", {})),
-        encoder_name="target_encoder",
-        note=note,
-    )
+    note = "the file holds one encoder, read as context and target encoder; it does not state which it was"
+    return ModelSpec("VJEPA", hparams, weights, preprocessing, encoder_name="target_encoder", note=note)
+
+
+def _classifier(
+    head: dict[str, Tensor], weights: dict[str, Tensor], hparams: dict[str, Any], preprocessing: dict[str, Any]
+) -> ModelSpec:
+    head = rename_prefixes(join_qkv(head, HEAD_QKV), inverted(HEAD_ROOTS))
+    for ours, theirs in HEAD_LEAVES:
+        head = {name.replace(theirs, ours): value for name, value in head.items()}
+    for kind in ("weight", "bias"):
+        joined = head.pop(f"{CROSS}cross_attn.qkv.{kind}")
+        head[f"{CROSS}q.{kind}"], head[f"{CROSS}kv.{kind}"] = joined.split([len(joined) // 3, 2 * len(joined) // 3])
+    width, heads = hparams["width"], hparams["num_heads"]
+    hparams |= {
+        "bias": "qkv",
+        "pool": "attentive",
+        "pooler_depth": depth_of(head, "pooler.blocks."),
+        "pooler_num_heads": GIANT_POOLER_HEADS if width == GIANT_WIDTH else heads,
+    }
+    encoder = {name: value for name, value in weights.items() if name.startswith("encoder.")}
+    spec = classifier_spec(hparams, encoder | head)
+    note = "which encoder it was, context or target, the file does not state; its predictor is left out"
+    return replace(spec, preprocessing=preprocessing, note=note)
 
 
 def write(model: Any) -> dict[str, Tensor]:
-    """The weights of a VJEPA with rotary positions, its target encoder as the encoder.
+    """The weights of a VJEPA (its target encoder as the encoder) or a `Classifier`, with rotary positions.
 
     Raises:
-        ValueError: the library has no network for its positions or mask tokens.
+        ValueError: the library cannot compute the model's positions or mask tokens.
     """
-    positions = model.encoder.positions
-    kind = positions.frequencies if isinstance(positions, RotaryPosEmbed) else positions.kind
-    if kind != "tiled" or model.hparams["mask_tokens"] != "shared":
+    kind = getattr(model.encoder.positions, "frequencies", model.encoder.positions.kind)
+    mask_tokens = model.hparams.get("mask_tokens", "shared")
+    if kind != "tiled" or mask_tokens != "shared":
         raise ValueError(
-            "transformers' V-JEPA 2 computes rotary positions with tiled frequencies and has one mask token: "
-            f"this model has {kind} ones, mask_tokens = {model.hparams['mask_tokens']}; convert it to vmae_zoo"
+            "V-JEPA 2 of transformers has rotary positions with tiled frequencies and one mask token: "
+            f"this model has {kind} ones, mask_tokens = {mask_tokens}; convert it to vmae_zoo"
         )
+    if model.task == "classify":
+        return _write_classifier(dict(model.state_dict()))
     weights = {n: v for n, v in model.state_dict().items() if not n.startswith("encoder.")}
     weights = {name.removeprefix("target_"): value for name, value in weights.items()}
     token_111D = weights.pop("predictor.mask_tokens.0")
+    return _library_names(weights) | {MASK_TOKENS: torch.stack([token_111D] * 10)}
+
+
+def _library_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     named = {name.replace(".attn.", ".attention."): value for name, value in weights.items()}
-    named = rename_prefixes(split_qkv(named, QKV), ROOTS)
-    return named | {MASK_TOKENS: torch.stack([token_111D] * 10)}
+    return rename_prefixes(split_qkv(named, QKV), ROOTS)
 
 
-def config_of(model: Any) -> dict[str, Any]:
-    """``config.json`` for the library."""
-    encoder, predictor = model.target_encoder, model.predictor
+def _write_classifier(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    encoder = {name: value for name, value in weights.items() if name.startswith("encoder.")}
+    head = {name: value for name, value in weights.items() if name not in encoder}
+    for kind in ("weight", "bias"):
+        parts = [head.pop(f"{CROSS}{part}.{kind}") for part in ("q", "kv")]
+        head[f"{CROSS}cross_attn.qkv.{kind}"] = torch.cat(parts)
+    for ours, theirs in HEAD_LEAVES:
+        head = {name.replace(ours, theirs): value for name, value in head.items()}
+    head = rename_prefixes(split_qkv(head, HEAD_QKV), HEAD_ROOTS)
+    return {f"vjepa2.{name}": value for name, value in _library_names(encoder).items()} | head
+
+
+def _encoder_config(encoder: Encoder) -> dict[str, Any]:
     return {
         "model_type": "vjepa2",
-        "architectures": ["VJEPA2Model"],
         "patch_size": encoder.grid.cube[1],
         "tubelet_size": encoder.grid.cube[0],
         "crop_size": encoder.grid.pixels[1],
@@ -114,8 +171,16 @@ def config_of(model: Any) -> dict[str, Any]:
         "frames_per_clip": encoder.grid.pixels[0],
         "hidden_size": encoder.width,
         "num_hidden_layers": len(encoder.blocks),
-        "num_attention_heads": encoder.blocks[0].attn.heads,
+        "num_attention_heads": encoder.settings["num_heads"],
         "mlp_ratio": encoder.settings["mlp_ratio"],
+    }
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """``config.json`` of a VJEPA for the library."""
+    predictor = model.predictor
+    return _encoder_config(model.target_encoder) | {
+        "architectures": ["VJEPA2Model"],
         "pred_hidden_size": predictor.embed.out_features,
         "pred_num_hidden_layers": len(predictor.blocks),
         "pred_num_attention_heads": predictor.blocks[0].attn.heads,
@@ -124,7 +189,25 @@ def config_of(model: Any) -> dict[str, Any]:
     }
 
 
-def preprocessing(processor: dict[str, Any]) -> dict[str, Any]:
+def classifier_config_of(model: Any) -> dict[str, Any]:
+    """``config.json`` of a `Classifier` for the library, whose pooler has the heads of its encoder.
+
+    Raises:
+        ValueError: the pooler has another number of heads.
+    """
+    heads, pooler_heads = model.encoder.settings["num_heads"], model.pooler.cross_attention.num_heads
+    if pooler_heads != heads:
+        raise ValueError(
+            f"the pooler has {pooler_heads} attention heads and the encoder {heads}, and transformers gives both the "
+            "same number: convert it to vmae_zoo"
+        )
+    return _encoder_config(model.encoder) | {
+        "architectures": ["VJEPA2ForVideoClassification"],
+        "num_pooler_layers": len(model.pooler.blocks),
+    }
+
+
+def preprocessing_of(processor: dict[str, Any]) -> dict[str, Any]:
     """Mean and standard deviation in the library's ``preprocessor_config.json``, if it states them."""
     pairs = (("mean", "image_mean"), ("std", "image_std"))
     return {ours: processor[theirs] for ours, theirs in pairs if theirs in processor}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmae_zoo.models.positions import sincos_3d
+from vmae_zoo.models.sincos import sincos_3d
 from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
 from vmae_zoo.zoo.convert.spec import (
     VJEPA_2,

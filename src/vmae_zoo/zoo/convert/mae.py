@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vmae_zoo.models.positions import sincos_2d
+from vmae_zoo.models.sincos import sincos_2d
 from vmae_zoo.zoo.convert import timm_vit
 from vmae_zoo.zoo.convert.prefixes import TIMM_NAMES, inverted, rename_prefixes
 from vmae_zoo.zoo.convert.spec import LoadHints, ModelSpec, decoder_shape, encoder_shape
