@@ -97,7 +97,8 @@ class Entry:
         encoder = self.architecture.get("num_heads") or ENCODERS[self.size].num_heads
         decoders = DECODERS.get(self.method, {}) if self.task == "pretrain" else {}
         decoder = decoders[self.size].num_heads if self.size in decoders else None
-        return encoder, self.architecture.get("decoder_num_heads") or decoder
+        stated = (self.architecture.get(f"{part}_num_heads") for part in ("decoder", "predictor"))
+        return encoder, next((heads for heads in stated if heads), decoder)
 
     @property
     def commercial(self) -> bool | None:
