@@ -188,8 +188,7 @@ def config_of(model: Any) -> dict[str, Any]:
     if is_a(model, "VJEPA"):
         return jepa.config_of(model)
     if model.hparams.get("pool") == "attentive":
-        labels = {str(n): name for n, name in enumerate(class_names(model))}
-        return jepa.classifier_config_of(model) | {"id2label": labels}
+        return jepa.classifier_config_of(model) | {"id2label": labels_of(model)}
     encoder, pretrain = model.encoder, model.task == "pretrain"
     block = encoder.blocks[0]
     config = {
@@ -213,8 +212,7 @@ def config_of(model: Any) -> dict[str, Any]:
         return config | {"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}
     config["num_frames"] = encoder.grid.pixels[0]
     if not pretrain:
-        names = model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]
-        config["id2label"] = {str(label): name for label, name in enumerate(names)}
+        config["id2label"] = labels_of(model)
     if encoder.attention == "divided":
         return config | {"model_type": "timesformer", "architectures": ["TimesformerForVideoClassification"]}
     config |= {
@@ -223,3 +221,9 @@ def config_of(model: Any) -> dict[str, Any]:
         "use_mean_pooling": not isinstance(encoder.norm, nn.LayerNorm),
     }
     return config | {"architectures": ["VideoMAEForPreTraining" if pretrain else "VideoMAEForVideoClassification"]}
+
+
+def labels_of(model: Any) -> dict[str, str]:
+    """Names of the classes by label, or the library's placeholders."""
+    names = model.classes or [f"LABEL_{label}" for label in range(model.head.out_features)]
+    return {str(label): name for label, name in enumerate(names)}
