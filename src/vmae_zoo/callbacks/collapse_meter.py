@@ -1,15 +1,15 @@
-"""Whether features still tell clips and tokens apart, while a method trains whose loss would not show it.
+"""Detects the collapse of features during training.
 
-Methods that predict the output of an average of themselves can agree on one constant output. The loss then goes to
-nearly zero, so that it looks like success. Measured instead, of the encoder that makes the targets:
+Methods that predict the output of a moving average of themselves can converge to one constant output, with a loss near
+zero. Measured of the target encoder:
 
-* the standard deviation of its token features, layer-normed without affine parameters, per channel over clips and
-  tokens, averaged over channels: 0 if all tokens have the same feature;
+* the standard deviation of its layer-normalized token features, per channel over clips and tokens, averaged over
+  channels: 0 if all tokens have the same feature;
 * RankMe (Garrido, Balestriero, Najman, LeCun, ICML 2023, arXiv 2210.02885): the exponential of the entropy of the
-  normalized singular values of pooled features, here of the last batches that were measured;
-* the mean cosine between pooled features of the trained encoder and of that one.
+  normalized singular values of pooled features, of the last measured batches;
+* the mean cosine between pooled features of the trained and of the target encoder.
 
-A measurement is a forward pass of both encoders over the training batch, every so many steps.
+A measurement is a forward pass of both encoders over the training batch.
 """
 
 from collections import deque
@@ -25,18 +25,18 @@ from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.methods.base import Method
 
-FALL = 0.1  # of the deviation after warm-up: below it, features have collapsed
-LOW_RANK = 0.05  # of the width
+COLLAPSED_STD = 0.1  # of the deviation after warm-up
+COLLAPSED_RANK = 0.05  # of the width
 
 
 class CollapseMeter(Callback):
-    """Logs three signs of collapse, warns once, and can stop the run.
+    """Logs three measures of collapse, warns once, and can end the run.
 
     Args:
-        every_n_steps: optimizer steps from one measurement to the next; it costs a forward pass of two encoders.
-        window: measured batches whose pooled features the rank is of.
-        active: measure or not; None: if the method's targets come from an average of its encoder.
-        stop: end the run, with its last checkpoint, where it warns.
+        every_n_steps: optimizer steps between measurements.
+        window: number of measured batches over which the rank is computed.
+        active: whether to measure; None: if the method has a momentum encoder.
+        stop: end the run, with a last checkpoint, when it warns.
     """
 
     def __init__(self, every_n_steps: int = 25, window: int = 8, active: bool | None = None, stop: bool = False):
@@ -55,7 +55,7 @@ class CollapseMeter(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measure when it is time."""
+        """Measure every ``every_n_steps`` steps."""
         step = trainer.global_step
         if not isinstance(pl_module, Method) or step % self.every_n_steps or step == self._measured_at:
             return
@@ -67,14 +67,14 @@ class CollapseMeter(Callback):
         found = {"collapse/std": deviation, "collapse/rank": rank, "collapse/alignment": alignment}
         pl_module.log_dict(found, prog_bar=False)
         pl_module.log("std", deviation, prog_bar=True, logger=False)
-        self._judge(trainer, pl_module, deviation, rank, width)
+        self._check(trainer, pl_module, deviation, rank, width)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run compares with."""
+        """The reference values of a resumed run."""
         return {"reference": self.reference, "best_rank": self.best_rank, "warned": self.warned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare with the same deviation as before."""
+        """Restore the reference values."""
         self.reference, self.best_rank = state_dict["reference"], state_dict["best_rank"]
         self.warned = state_dict["warned"]
 
@@ -105,15 +105,15 @@ class CollapseMeter(Callback):
         deviation_now, alignment_now = means.tolist()
         return deviation_now, rank_me(torch.cat(list(self._pooled))), alignment_now, tokens_BND.shape[-1]
 
-    def _judge(self, trainer: Trainer, method: Method, deviation: float, rank: float, width: int) -> None:
-        """Warn once, and stop if that is wanted; not before the warm-up is over."""
+    def _check(self, trainer: Trainer, method: Method, deviation: float, rank: float, width: int) -> None:
+        """Warn once, and end the run if ``stop``; not during the warm-up."""
         if trainer.global_step < method.run_length().warmup_steps:
             return
         if self.reference is None:
             self.reference = deviation
-        low_rank = rank < LOW_RANK * width <= self.best_rank  # features of a fresh encoder have a low rank too
+        low_rank = rank < COLLAPSED_RANK * width <= self.best_rank  # at initialization, the rank is low too
         self.best_rank = max(self.best_rank, rank)
-        if self.warned or not (deviation < FALL * self.reference or low_rank):
+        if self.warned or not (deviation < COLLAPSED_STD * self.reference or low_rank):
             return
         self.warned = True
         rank_zero_warn(

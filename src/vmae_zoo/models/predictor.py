@@ -1,8 +1,8 @@
 """The predictor of V-JEPA: from the features of visible tokens to those of hidden ones.
 
 As in V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 3) and V-JEPA 2 (Assran et al., 2025, arXiv 2506.09985): a
-narrow transformer over the context tokens and, for each hidden token, a learnt mask token, which starts at zero.
-V-JEPA 2 sorts both by position, with the same result: positions carry the order.
+narrow transformer over the context tokens and, for each hidden token, a learned mask token, initialized to zero.
+The official V-JEPA 2 sorts both by position, which does not change the result.
 
 Shapes: B clips, N tokens of the grid, V visible, M hidden; E = width of the encoder, D = width of the predictor.
 """
@@ -17,20 +17,20 @@ from vmae_zoo.models.positions import Trained, build_pos_embed
 
 
 class Predictor(BlockStack):
-    """Blocks over context and mask tokens; features are predicted for the mask tokens only.
+    """Transformer blocks over context and mask tokens; features are predicted for the mask tokens only.
 
     Args:
         grid: the tokens of a clip.
-        encoder_width: E, of the context tokens.
-        target_width: width of the features that are predicted.
+        encoder_width: width E of the context tokens.
+        target_width: width of the predicted features.
         width: D (384 in both papers).
-        depth: blocks (12 in both papers).
-        num_heads: attention heads (those of the encoder in V-JEPA, 12 in V-JEPA 2).
-        mask_tokens: how many there are: one per mask set (V-JEPA) or one for all (V-JEPA 2, in effect).
-        position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
+        depth: number of blocks (12 in both papers).
+        num_heads: attention heads (as the encoder in V-JEPA, 12 in V-JEPA 2).
+        mask_tokens: number of mask tokens: one per mask set (V-JEPA) or one for all (V-JEPA 2).
+        position: see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: see `vmae_zoo.models.rotary`.
         mlp_ratio: hidden width of each MLP over D.
-        eps: of the layer norms.
+        eps: epsilon of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
     """
 
@@ -64,7 +64,7 @@ class Predictor(BlockStack):
         Args:
             context_BVE: the encoder's features of ``split.visible``.
             split: which tokens are context and which are hidden.
-            mask_set: number of the set of masks, from 0; it chooses the mask token where there are several.
+            mask_set: index of the mask set; it selects the mask token if there are several.
         """
         mask_token_11D = self.mask_tokens[mask_set if len(self.mask_tokens) > 1 else 0]
         context_BVD = self.positions.add_to(self.embed(context_BVE), split.visible)

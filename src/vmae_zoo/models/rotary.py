@@ -1,16 +1,16 @@
-"""Rotary positions over time, rows and columns: attention sees how far apart two tokens lie.
+"""Rotary position embedding over time, rows and columns.
 
-Rotary embedding (Su et al., "RoFormer", 2021, arXiv 2104.09864) in three dimensions, as in V-JEPA 2 (Assran et al.,
-2025, arXiv 2506.09985). Of the d channels of a head the first ``2 * (d // 3 // 2)`` turn with the token's time index,
-the next as many with its row, the next with its column, the rest stay. Indices are raw (0, 1, 2, ...) on a grid of any
-size, so another size needs no resizing.
+RoFormer (Su et al., 2021, arXiv 2104.09864) in three dimensions, as in V-JEPA 2 (Assran et al., 2025, arXiv
+2506.09985). Of the d channels of a head, the first ``2 * (d // 3 // 2)`` are rotated by the token's time index, the
+next by its row, the next by its column; the rest is not rotated. Indices are integers (0, 1, 2, ...) on any grid, so
+another size needs no resizing.
 
-Neighbouring channels (0, 1), (2, 3), ... make a pair. With ``frequencies="paired"`` both turn by the same angle, which
-is a rotation: attention depends on differences of positions alone. The released V-JEPA 2 has ``"tiled"``: it tiles its
-list of frequencies over the channels, so that the two channels of a pair turn by different angles. Its weights need
-that; new training does not.
+Adjacent channels (0, 1), (2, 3), ... form a pair. With ``frequencies="paired"``, both rotate by the same angle:
+attention depends on differences of positions only. With ``"tiled"``, as in the released V-JEPA 2, the list of
+frequencies is tiled over the channels, and the two channels of a pair rotate by different angles. The released weights
+need it; new training does not.
 
-Shapes: B clips, N tokens of the grid, V of them; h heads, d channels of a head.
+Shapes: B clips, N tokens of the grid, V selected tokens; h heads, d channels of a head.
 """
 
 import torch
@@ -24,7 +24,7 @@ Rotation = tuple[Tensor, Tensor]  # cosines and sines, float32 (B or 1, 1, V, d)
 
 
 class RotaryPosEmbed(nn.Module):
-    """Angles of every token of a grid; nothing is learnt or saved.
+    """Cosines and sines for the tokens of a grid; nothing is learned or saved.
 
     Args:
         grid: the tokens.
@@ -32,7 +32,7 @@ class RotaryPosEmbed(nn.Module):
         frequencies: "paired", or "tiled" as in the released V-JEPA 2.
 
     Raises:
-        ValueError: the frequencies are not known, or a head is too narrow for three axes.
+        ValueError: ``frequencies`` is unknown, or a head is too narrow for three axes.
     """
 
     kind = "rope"
@@ -54,22 +54,22 @@ class RotaryPosEmbed(nn.Module):
         self.sines: Tensor
 
     def add_to(self, tokens_BVD: Tensor, ids_BV: Tensor | None = None) -> Tensor:
-        """The tokens as they are: rotary positions enter in attention alone."""
+        """The tokens unchanged: positions enter in attention."""
         return tokens_BVD
 
     def rotation(self, ids_BV: Tensor | None = None) -> Rotation:
-        """What `rotate` takes for these tokens; None: for all N, in order."""
+        """Cosines and sines of these tokens (None: all N, in order), for `rotate`."""
         if ids_BV is None:
             return self.cosines[None, None], self.sines[None, None]
         return self.cosines[ids_BV][:, None], self.sines[ids_BV][:, None]
 
     def for_grid(self, grid: TokenGrid) -> "RotaryPosEmbed":
-        """The same on another grid."""
+        """The same embedding for another grid."""
         return RotaryPosEmbed(grid, self.head_dim, self.frequencies).to(self.cosines.device)
 
 
 def rotary_angles(grid: TokenGrid, head_dim: int, frequencies: str) -> Tensor:
-    """The angle of every token and channel: float64 (N, d); 0 for channels that stay.
+    """The angle of every token and channel: float64 (N, d); 0 for channels that are not rotated.
 
     Args:
         grid: the tokens.
@@ -82,15 +82,15 @@ def rotary_angles(grid: TokenGrid, head_dim: int, frequencies: str) -> Tensor:
     sides = [torch.arange(side, dtype=torch.float64) for side in grid.shape]
     axes_3N = torch.stack([axis.flatten() for axis in torch.meshgrid(*sides, indexing="ij")])
     angles_Na = [index_N[:, None] * omega_a for index_N in axes_3N]
-    stay = torch.zeros(grid.tokens, head_dim - 3 * axis_dim, dtype=torch.float64)
-    return torch.cat([*angles_Na, stay], dim=1)
+    rest = torch.zeros(grid.tokens, head_dim - 3 * axis_dim, dtype=torch.float64)
+    return torch.cat([*angles_Na, rest], dim=1)
 
 
 def rotate(x_BhVd: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the channel pairs of queries or keys; computed in float32, returned in the dtype of ``x``."""
+    """Rotate the channel pairs of queries or keys: computed in float32, returned in the dtype of ``x``."""
     cosines, sines = rotation
     x = x_BhVd.float()
-    turned = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
-    if x.shape[-1] % 2:  # the last channel of an odd width has no partner, and stays
-        turned = torch.cat([turned, torch.zeros_like(x[..., :1])], dim=-1)
-    return (x * cosines + turned * sines).to(x_BhVd.dtype)
+    rotated = torch.stack([-x[..., 1::2], x[..., ::2]], dim=-1).flatten(-2)
+    if x.shape[-1] % 2:  # the last channel of an odd width is in no pair
+        rotated = torch.cat([rotated, torch.zeros_like(x[..., :1])], dim=-1)
+    return (x * cosines + rotated * sines).to(x_BhVd.dtype)

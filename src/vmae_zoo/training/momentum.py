@@ -1,10 +1,10 @@
-"""Encoders that follow the trained one by an exponential moving average of its weights.
+"""Momentum encoders: exponential moving averages of the trained weights.
 
 As the momentum encoder of MoCo (He et al., CVPR 2020, arXiv 1911.05722) and the target encoder of V-JEPA (Bardes et
 al., 2024, arXiv 2404.08471): ``average = momentum * average + (1 - momentum) * online`` after every optimizer step.
 
-Different from the official programs: a step that was skipped, because a loss or gradient was not finite, leaves the
-average where it is. Whether it was skipped is read on the device, so that nothing waits for the host.
+Different from the official programs: a step that is skipped because a loss or gradient is not finite does not move the
+average. Whether it was skipped is read on the device, without synchronization.
 """
 
 import copy
@@ -19,14 +19,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class MomentumEncoder:
-    """Moves the parameters of some modules towards those of others.
+    """Moves the parameters of modules towards those of other modules.
 
-    The averages are submodules of the method like any other: they are saved, resumed and sharded with it. Buffers
-    (running statistics of batch norms) are not averaged: those of the averages stay their own.
+    The averages are submodules of the method: they are saved, resumed and sharded with it. Buffers, such as the running
+    statistics of batch norms, are not averaged.
 
     Args:
-        online: modules that are trained.
-        average: modules of the same structure, for example from `frozen_copy`, that follow them.
+        online: the trained modules.
+        average: modules of the same structure, for example from `frozen_copy`.
     """
 
     def __init__(self, online: Sequence[nn.Module], average: Sequence[nn.Module]):
@@ -40,12 +40,11 @@ class MomentumEncoder:
 
     @torch.no_grad()
     def update(self, momentum: float, skipped: Tensor | None = None) -> None:
-        """Average once.
+        """Update the averages once.
 
         Args:
-            momentum: share of the average that is kept, in [0, 1].
-            skipped: float tensor (), above 0 where the optimizer step was skipped and the averages are to stay; None:
-                it was made.
+            momentum: weight of the previous average, in [0, 1].
+            skipped: float scalar, > 0 if the optimizer step was skipped; the averages then stay. None: it was not.
         """
         averages, online = (list(each) for each in zip(*self._pairs(), strict=True))
         if skipped is None:
@@ -56,14 +55,14 @@ class MomentumEncoder:
             average.lerp_(value, weight.to(average.dtype))
 
     def attach(self, optimizer: Optimizer, momentum: Callable[[], float]) -> None:
-        """Update after each step that ``optimizer`` makes from now on.
+        """Update after each step of ``optimizer`` from now on.
 
         Args:
-            optimizer: of the online weights.
-            momentum: called after each step for its momentum.
+            optimizer: optimizer of the online weights.
+            momentum: called after each step; returns its momentum.
 
         Raises:
-            ValueError: weights of 16 bits, in which an average with a momentum near 1 would never move.
+            ValueError: the weights have 16 bits, in which an average with a momentum near 1 would never move.
         """
         if any(average.dtype in (torch.bfloat16, torch.float16) for average, _ in self._pairs()):
             raise ValueError(
@@ -71,21 +70,23 @@ class MomentumEncoder:
                 "use bf16-mixed"
             )
 
-        def follow(made: Optimizer, *_: Any) -> None:
-            if any(parameter.grad is not None for group in made.param_groups for parameter in group["params"]):
-                self.update(momentum(), getattr(made, "found_inf", None))  # PyTorch's name: a fused step was skipped
+        def update_after(stepped: Optimizer, *_: Any) -> None:
+            if any(parameter.grad is not None for group in stepped.param_groups for parameter in group["params"]):
+                self.update(
+                    momentum(), getattr(stepped, "found_inf", None)
+                )  # set by PyTorch if a fused step was skipped
 
-        optimizer.register_step_post_hook(follow)
+        optimizer.register_step_post_hook(update_after)
 
     def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Average and online weights; of sharded ones the parts that lie on this process, which match."""
+        """Pairs of average and online weights; of sharded weights, the parts on this process."""
         for average, online in zip(self.average, self.online, strict=True):
             for one, other in zip(average.parameters(), online.parameters(), strict=True):
                 yield _local(one), _local(other)
 
 
 def frozen_copy(module: M) -> M:
-    """A copy with weights of its own that take no gradient."""
+    """A copy whose weights require no gradient."""
     return copy.deepcopy(module).requires_grad_(False)
 
 
