@@ -25,7 +25,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.methods.base import Method
 
-COLLAPSED_STD = 0.1  # of the deviation after warm-up
+COLLAPSED_STD = 0.1  # of the largest deviation until the end of the warm-up
 COLLAPSED_RANK = 0.05  # of the width
 
 
@@ -46,7 +46,7 @@ class CollapseMeter(Callback):
             )
         self.every_n_steps, self.window = every_n_steps, window
         self.active, self.stop = active, stop
-        self.reference: float | None = None  # deviation after warm-up
+        self.reference: float | None = None  # largest deviation until the end of the warm-up
         self.best_rank = 0.0
         self.warned = False
         self._pooled: deque[Tensor] = deque(maxlen=window)
@@ -107,18 +107,21 @@ class CollapseMeter(Callback):
 
     def _check(self, trainer: Trainer, method: Method, deviation: float, rank: float, width: int) -> None:
         """Warn once, and end the run if ``stop``; not during the warm-up."""
-        if trainer.global_step < method.run_length().warmup_steps:
-            return
-        if self.reference is None:
-            self.reference = deviation
+        warmup_steps = method.run_length().warmup_steps
+        if self.reference is None or trainer.global_step <= warmup_steps:  # features may collapse during the warm-up
+            self.reference = max(deviation, self.reference or 0.0)
         low_rank = rank < COLLAPSED_RANK * width <= self.best_rank  # at initialization, the rank is low too
         self.best_rank = max(self.best_rank, rank)
-        if self.warned or not (deviation < COLLAPSED_STD * self.reference or low_rank):
+        if (
+            self.warned
+            or trainer.global_step < warmup_steps
+            or not (deviation < COLLAPSED_STD * self.reference or low_rank)
+        ):
             return
         self.warned = True
         rank_zero_warn(
             f"step {trainer.global_step}: the target features collapse: their standard deviation is {deviation:.3g} "
-            f"({self.reference:.3g} after warm-up) and their effective rank {rank:.1f} of {width}; the loss does not "
+            f"({self.reference:.3g} in the warm-up) and their effective rank {rank:.1f} of {width}; the loss does not "
             "show it. Raise the momentum, lower the learning rate, or use a larger batch"
         )
         if self.stop:

@@ -72,9 +72,7 @@ class MomentumEncoder:
 
         def update_after(stepped: Optimizer, *_: Any) -> None:
             if any(parameter.grad is not None for group in stepped.param_groups for parameter in group["params"]):
-                self.update(
-                    momentum(), getattr(stepped, "found_inf", None)
-                )  # set by PyTorch if a fused step was skipped
+                self.update(momentum(), getattr(stepped, "found_inf", None))  # PyTorch sets it if a step was skipped
 
         optimizer.register_step_post_hook(update_after)
 
