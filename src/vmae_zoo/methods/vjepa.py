@@ -30,7 +30,7 @@ from vmae_zoo.masking.multi_block import DROPS, multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.masked import MaskedMethod
 from vmae_zoo.models import encoders
-from vmae_zoo.models.blocks import init_truncated, scale_residual_branches
+from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import gather_tokens
 from vmae_zoo.models.predictor import Predictor
@@ -153,10 +153,8 @@ class VJEPA(MaskedMethod):
             position=position,
             rope_frequencies=rope_frequencies,
             trained=self.encoder.settings["trained"],
+            scale_residuals=scale_residuals,
         )
-        self.predictor.apply(init_truncated)
-        if scale_residuals:
-            scale_residual_branches(self.predictor.blocks)
         self.target_encoder: Encoder = frozen_copy(self.encoder)
         self.momentum = MomentumEncoder((self.encoder,), (self.target_encoder,))
         if teacher_encoder:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.models.blocks import Block, BlockStack
+from vmae_zoo.models.blocks import Block, BlockStack, init_truncated, scale_residual_branches
 from vmae_zoo.models.positions import Trained, build_pos_embed
 
 
@@ -32,6 +32,7 @@ class Predictor(BlockStack):
         mlp_ratio: hidden width of each MLP over D.
         eps: epsilon of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
+        scale_residuals: divide the residual branches of block i by sqrt(2 i) at initialization (V-JEPA 2).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Predictor(BlockStack):
         mlp_ratio: float = 4.0,
         eps: float = 1e-6,
         trained: Trained = (None, None),
+        scale_residuals: bool = True,
     ):
         super().__init__()
         self.embed = nn.Linear(encoder_width, width)
@@ -57,6 +59,9 @@ class Predictor(BlockStack):
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv", eps=eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=eps)
         self.proj = nn.Linear(width, target_width)
+        self.apply(init_truncated)
+        if scale_residuals:
+            scale_residual_branches(self.blocks)
 
     def forward(self, context_BVE: Tensor, split: TokenSplit, mask_set: int = 0) -> Tensor:
         """Predict the features of ``split.predicted``: (B, M, target width), rows in that order.
