@@ -1,13 +1,15 @@
 """Compilation and gradient checkpointing do not change loss and gradients."""
 
-from functools import partialmethod
+from functools import partial, partialmethod
 
 import pytest
 import torch
 from tests.methods.small import CASES, SMALL
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from vmae_zoo import methods
+from vmae_zoo.models.blocks import Block
 
 
 def step(name, **options):
@@ -50,6 +52,7 @@ def assert_equal(found, expected):
 def test_every_method_compiles_in_whole_blocks(name, options, monkeypatch):
     expected = step(name, **options)
     monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager", fullgraph=True))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager", fullgraph=True))
     found = step(name, compile=True, **options)
     assert all(block._compiled_call_impl is not None for block in found[2])
     assert_equal(found, expected)
@@ -60,3 +63,14 @@ def test_recomputed_activations_change_nothing(name):
     expected, found = step(name), step(name, gradient_checkpointing=True)
     assert found[3] > expected[3]
     assert_equal(found, expected)
+
+
+def test_blocks_with_different_drop_rates_share_a_program():
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    blocks = [Block(8, 2, drop_path=rate).train() for rate in (0.1, 0.2, 0.3)]
+    for block in blocks:
+        block.compile(dynamic=False, backend=counter, fullgraph=True)
+        for length in (4, 6, 4):  # encoder and decoder
+            block(torch.randn(2, length, 8))
+    assert counter.frame_count == 2

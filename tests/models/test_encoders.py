@@ -50,7 +50,7 @@ def test_a_family_builds_the_encoder_of_its_methods(method, hparams):
 
 
 def drop_rates(encoder):
-    return [1 - part.keep for part in encoder.modules() if isinstance(part, DropPath)]
+    return [part.rate for part in encoder.modules() if isinstance(part, DropPath)]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -3,11 +3,12 @@
 A subclass of Lightning's `WeightAveraging`, which keeps the average on the CPU (a host-device sync every step),
 overwrites the trained weights with it at the end of training (so that a longer run could not be resumed), and exchanges
 the two in a checkpoint that is saved during a validation. It overrides the private ``_swap_models`` and sets the
-private ``_average_model``, of Lightning 2.6.
+private ``_average_model`` and ``_latest_update_step``, of Lightning 2.6.
 """
 
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
@@ -54,9 +55,16 @@ class EMA(WeightAveraging):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the average once per optimizer step."""
-        if self._average_model is not None:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        """Update the average once per optimizer step, without the host-device sync of PyTorch's `AveragedModel`."""
+        if self._average_model is None or self.decay is None or trainer.global_step <= self._latest_update_step:
+            return
+        kept = self.decay if self._latest_update_step else 0.0  # the first update copies
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                tuple(self._average_model.module.parameters()), tuple(pl_module.parameters()), 1 - kept
+            )
+            self._average_model.n_averaged += 1
+        self._latest_update_step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the trained weights."""

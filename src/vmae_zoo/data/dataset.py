@@ -140,11 +140,7 @@ def collate(samples: Sequence[list[Item]]) -> dict[str, Any]:
     bad = [entry for item in items for entry in item.pop("bad", ())]
     if not all(items):
         return {"bad": bad}
-    batch = default_collate([{name: _tensor(name, value) for name, value in item.items()} for item in items])
+    batch = default_collate([{name: torch.as_tensor(value) for name, value in item.items()} for item in items])
+    for name in {"video", "other"} & batch.keys():
+        batch[name] = batch[name].permute(0, 4, 1, 2, 3)  # a view: the device transposes what it reads
     return {**batch, "bad": bad} if bad else batch
-
-
-def _tensor(name: str, value: Any) -> torch.Tensor:
-    if name in ("video", "other"):
-        return torch.from_numpy(value).permute(3, 0, 1, 2)
-    return torch.as_tensor(value)

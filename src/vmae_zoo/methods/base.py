@@ -24,6 +24,7 @@ from vmae_zoo.methods.record import make_record
 from vmae_zoo.models.blocks import BlockStack
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.load_report import LoadReport
+from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.video_encoder import VideoWindow
@@ -60,7 +61,7 @@ class Method(OptimizedModule, ClipConsumer):
         schedule_stretch: length of the schedules over that of the run (1.25 in V-JEPA).
         clip_from_epoch: first 0-based loader epoch in which gradients are clipped, if the trainer clips them.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
-        compile: compile each block.
+        compile: compile each block, the embedding of cubes, and the targets.
         init_from: name or path of weights to start from; the command line loads them.
 
     Attributes:
@@ -182,8 +183,8 @@ class Method(OptimizedModule, ClipConsumer):
                 module.gradient_checkpointing = self.hparams["gradient_checkpointing"]
         if self.hparams["compile"]:
             torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
-            for block in self.blocks():
-                block.compile()
+            for module in (*self.blocks(), *(part for part in self.modules() if isinstance(part, PatchEmbed))):
+                module.compile(dynamic=False)  # encoder and decoder share a class, not a number of tokens
         if self.device_mesh is not None:
             shard(self, self.blocks(), self.device_mesh)
 

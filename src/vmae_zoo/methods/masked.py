@@ -1,5 +1,7 @@
 """Base class of methods that hide a part of each clip from the encoder and predict it."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -9,8 +11,42 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.methods.base import Method
 from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models.patchify import patchify
+from vmae_zoo.models.preprocessing import Normalize
 from vmae_zoo.models.targets import cube_values, normalized_cubes, normalized_patches
+from vmae_zoo.models.uint8_clips import UInt8Clips
 from vmae_zoo.training.nulls import null_predictions
+
+
+@cache
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function compiled for static shapes."""
+    return torch.compile(function, dynamic=False)
+
+
+def cube_targets(
+    video_BCTHW: Tensor,
+    grid: TokenGrid,
+    ids_BM: Tensor | None,
+    normalizer: Normalize,
+    kind: str | None,
+    normalize: bool,
+) -> Tensor:
+    """Targets (B, M, K) of the tokens with these ids.
+
+    Args:
+        video_BCTHW: clips, uint8 or normalized.
+        grid: tokens of a clip.
+        ids_BM: int64 token ids; None for all.
+        normalizer: normalization of the clips.
+        kind: "pixels" or "input", see `MaskedMethod`.
+        normalize: normalize each cube.
+    """
+    cubes, uint8 = patchify(video_BCTHW, grid, ids_BM), video_BCTHW.dtype == torch.uint8
+    if kind == "input":
+        cubes = normalizer(cubes, channel_dim=2) if uint8 else cubes
+        return normalized_patches(cubes) if normalize else cube_values(cubes)
+    pixels = cubes / 255 if uint8 else normalizer.pixels(cubes, channel_dim=2)
+    return normalized_cubes(pixels) if normalize else cube_values(pixels)
 
 
 class MaskedMethod(Method):
@@ -37,16 +73,20 @@ class MaskedMethod(Method):
         """Indices of the predicted frames; None if all are predicted."""
         return None
 
+    def normalize(self, video_BCTHW: Tensor) -> Tensor:
+        """uint8 clips as input of the encoder; their values are computed where they are read."""
+        return UInt8Clips(video_BCTHW, self.encoder.normalizer)
+
     @torch.no_grad()
     def make_targets(self, video_BCTHW: Tensor, ids_BM: Tensor | None = None) -> Tensor:
         """Values to predict (B, M, K) of the tokens with these ids; None for all tokens."""
         if self.target_frames is not None:
             video_BCTHW = video_BCTHW.index_select(2, self.target_frames)
-        cubes, normalize = patchify(video_BCTHW, self.target_grid, ids_BM), self.normalizes_target
-        if self.targets == "input":
-            return normalized_patches(cubes) if normalize else cube_values(cubes)
-        pixels = self.encoder.normalizer.pixels(cubes, channel_dim=2)
-        return normalized_cubes(pixels) if normalize else cube_values(pixels)
+        if isinstance(video_BCTHW, UInt8Clips):
+            video_BCTHW = video_BCTHW.pixels
+        make = compiled(cube_targets) if self.hparams["compile"] else cube_targets
+        settings = self.encoder.normalizer, self.targets, self.normalizes_target
+        return make(video_BCTHW, self.target_grid, ids_BM, *settings)
 
     @torch.no_grad()
     def null_predictions(self, video_BCTHW: Tensor, split: Any) -> dict[str, Tensor]:

@@ -52,8 +52,8 @@ class Attention(nn.Module):
             if self.separate_bias
             else self.qkv.bias
         )
-        qkv = F.linear(x_BND, self.qkv.weight, bias)
-        q_BhNd, k_BhNd, v_BhNd = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        qkv_BN3hd = F.linear(x_BND, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
+        q_BhNd, k_BhNd, v_BhNd = (part.transpose(1, 2) for part in qkv_BN3hd.unbind(2))  # views, no copies
         if rotation is not None:
             q_BhNd, k_BhNd = rotate(q_BhNd, rotation), rotate(k_BhNd, rotation)
         out_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd, attn_mask=mask_NN)
@@ -91,14 +91,17 @@ class DropPath(nn.Module):
 
     def __init__(self, rate: float):
         super().__init__()
-        self.keep = 1 - rate
+        self.rate = rate
+        # a buffer: compiled blocks of different rates share a program
+        self.register_buffer("keep", torch.tensor(1 - rate), persistent=False)
+        self.keep: Tensor
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
         if not self.training:
             return x_BND
-        noise_B11 = x_BND.new_empty((x_BND.shape[0],) + (1,) * (x_BND.ndim - 1)).bernoulli_(self.keep)
-        return x_BND * noise_B11.div_(self.keep)
+        kept_B11 = self.keep.expand(x_BND.shape[0], *[1] * (x_BND.ndim - 1)).bernoulli()
+        return x_BND * (kept_B11 / self.keep).to(x_BND.dtype)
 
 
 class Block(nn.Module):

@@ -4,19 +4,24 @@ Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, 
 columns of a cube; D = width.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.models.preprocessing import Normalize
+from vmae_zoo.models.uint8_clips import UInt8Clips
 
 
 def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None) -> Tensor:
     """Cubes of the tokens with these ids: (B, V, C, p, q, r); only they are copied.
 
     Args:
-        video_BCTHW: clips of the size of the grid in pixels; any dtype.
+        video_BCTHW: clips of the size of the grid in pixels; any dtype. `UInt8Clips` are cut before they are
+            normalized.
         grid: tokens of a clip.
         ids_BV: int64 (B, V) token ids in any order; None for all N, in order.
 
@@ -27,6 +32,8 @@ def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None)
         raise ValueError(
             f"the clips have {tuple(video_BCTHW.shape[2:])} frames, rows and columns: this model takes {grid.pixels}"
         )
+    if isinstance(video_BCTHW, UInt8Clips):
+        return video_BCTHW.normalizer(patchify(video_BCTHW.pixels, grid, ids_BV), channel_dim=2)
     p, q, r = grid.cube
     cubes = rearrange(video_BCTHW, "b c (t p) (h q) (w r) -> b t h w c p q r", p=p, q=q, r=r)
     if ids_BV is None:
@@ -65,5 +72,17 @@ class PatchEmbed(nn.Module):
 
     def forward(self, video_BCTHW: Tensor, ids_BV: Tensor | None = None) -> Tensor:
         """Embed the cubes with these ids, and only those: (B, V, D); None for all."""
+        if isinstance(video_BCTHW, UInt8Clips):
+            return self.embed(video_BCTHW.pixels, ids_BV, video_BCTHW.normalizer)
+        return self.embed(video_BCTHW, ids_BV)
+
+    def embed(self, video_BCTHW: Tensor, ids_BV: Tensor | None, normalizer: Normalize | None = None) -> Tensor:
+        """Cut, normalize if the clips are uint8, and project; `compile` compiles this as one program."""
         cubes = patchify(video_BCTHW, self.grid, ids_BV)
+        if normalizer is not None:
+            cubes = normalizer(cubes, channel_dim=2)
         return F.linear(cubes.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
+
+    def compile(self, **settings: Any) -> None:
+        """Compile `embed`, by `torch.compile` with these settings."""
+        self.embed = torch.compile(self.embed, **settings)  # type: ignore[method-assign]

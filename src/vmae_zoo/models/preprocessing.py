@@ -53,9 +53,10 @@ class Normalize(nn.Module):
         self.mean: Tensor
         self.std: Tensor
 
-    def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """uint8 0..255 (B, C, T, H, W) -> float32, normalized per channel."""
-        return (video_BCTHW / 255 - self._along(self.mean, video_BCTHW, 1)) / self._along(self.std, video_BCTHW, 1)
+    def forward(self, pixels: Tensor, channel_dim: int = 1) -> Tensor:
+        """uint8 0..255, such as (B, C, T, H, W) -> float32, normalized per channel."""
+        mean, std = (self._along(stat, pixels, channel_dim) for stat in (self.mean, self.std))
+        return (pixels / 255 - mean) / std
 
     def pixels(self, values: Tensor, channel_dim: int = 1) -> Tensor:
         """The inverse normalization: float, in [0, 1] for values of an image."""
