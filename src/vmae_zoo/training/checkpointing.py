@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.interfaces import RunControl
-from vmae_zoo.lightning_internals import skip_sigterm_broadcast
+from vmae_zoo.lightning_internals import limit_progress_bar, skip_sigterm_broadcast
 from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
@@ -79,6 +79,7 @@ class LastCheckpoint(Checkpoint, RunControl):
         if trainer.received_sigterm:  # by Lightning, whose handlers are installed earlier
             self._signals.number = signal.SIGTERM
         skip_sigterm_broadcast(trainer)
+        limit_progress_bar(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
