@@ -39,7 +39,7 @@ class NullReport(Callback):
                 f"plateau: after {trainer.global_step} of {total} steps the validation loss is {ratio:.3f} of that of"
                 " each clip's mean, so nothing beyond a constant has been learned. What ended plateaus of small models:"
                 " more steps, model.position sincos_3d_low, a lower mask ratio, a higher learning rate, a smaller"
-                " batch. docs/measurements/embedded_sets.md has measurements.",
+                " batch. docs/measurements/study.md#plateaus has measurements.",
                 flush=True,
             )
 

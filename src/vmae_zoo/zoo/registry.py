@@ -28,7 +28,7 @@ NAME = re.compile(
 SOURCES = {"hub": {"hub", "file"}, "page": {"page", "file", "id"}, "bundled": {"bundled"}}
 TASKS = ("pretrain", "classify", "encoder")
 METRIC = {"data", "protocol", "source"}
-OPTIONAL = {"preprocessing", "published_parameters", "metrics", "also", "notes"}
+OPTIONAL = {"preprocessing", "published_parameters", "metrics", "also", "notes", "retired"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Entry:
         metrics: as published: data, protocol, numbers in percent, source.
         also: other sources of the same weights.
         notes: what to know before using it.
+        retired: name of the checkpoint to use instead, for one that is kept only so that its name still loads.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Entry:
     metrics: tuple[dict[str, Any], ...] = ()
     also: tuple[dict[str, str], ...] = ()
     notes: str = ""
+    retired: str = ""
 
     @property
     def size(self) -> str:
@@ -87,9 +89,10 @@ class Entry:
 
     @property
     def location(self) -> str:
-        """Short form of the source."""
+        """Short form of the source, and what replaces a retired checkpoint."""
         kind = next(iter(self.source))
-        return {"hub": f"hf://{self.source[kind]}", "page": "by hand", "bundled": "in the package"}[kind]
+        source = {"hub": f"hf://{self.source[kind]}", "page": "by hand", "bundled": "in the package"}[kind]
+        return f"{source}; retired: use {self.retired}" if self.retired else source
 
     @property
     def num_heads(self) -> tuple[int | None, int | None]:
