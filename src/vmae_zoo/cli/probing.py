@@ -157,7 +157,7 @@ def run_report(
         fractions=args.fractions,
         draws=args.draws,
         seed=args.seed,
-        untrained=None if args.no_baselines else load_untrained(args.checkpoint, args.seed, args.method),
+        untrained=None if args.no_baselines else load_untrained(args.checkpoint, args.seed, method=args.method),
         baselines=not args.no_baselines,
         log=lambda line: print(line, flush=True),
         settings={
