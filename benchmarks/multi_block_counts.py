@@ -14,7 +14,7 @@ from vmae_zoo.masking.block_layout import ASPECTS, LONG_RANGE, SHORT_RANGE, Bloc
 def union_sizes(rng: np.random.Generator, side: int, blocks: BlockSet, batch: int) -> np.ndarray:
     """Covered cells of the clips of a batch; clips without context are sampled again."""
     rows, columns = block_size(side, side, blocks.scale, float(rng.choice(ASPECTS)))
-    sizes = []
+    sizes: list[int] = []
     while len(sizes) < batch:
         covered = np.zeros((side, side), bool)
         for _ in range(blocks.blocks):

@@ -33,10 +33,12 @@ class UInt8Clips(Tensor):
         clips.pixels, clips.normalizer = pixels, normalizer
         return clips
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Normalize, except to select frames."""
         if func is torch.ops.aten.index_select.default and args[1] == 2:
             return cls(args[0].pixels.index_select(*args[1:]), args[0].normalizer)

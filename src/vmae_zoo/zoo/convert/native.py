@@ -11,8 +11,7 @@ from vmae_zoo.zoo.convert.spec import VJEPA_2, LoadHints, ModelSpec
 def read(record: dict[str, Any], tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     """A file written by this package, from its record."""
     method, hparams, preprocessing = (record.get(name) for name in ("method", "hparams", "preprocessing"))
-    known = isinstance(method, str) and (method in CLASS_NAMES or "." in method)
-    if not known or not isinstance(hparams, dict):
+    if not isinstance(method, str) or not (method in CLASS_NAMES or "." in method) or not isinstance(hparams, dict):
         raise ValueError(f"{hints.where} holds a method {method!r}, which this version does not know: upgrade vmae_zoo")
     if hints.method:
         method = METHODS["vjepa" if hints.method == VJEPA_2 else hints.method].class_name
