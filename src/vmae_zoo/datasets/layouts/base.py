@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -216,7 +216,29 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def missing_note(missing: list[str], listed: int, root: Path) -> tuple[str, ...]:
+def listed_catalog(
+    root: Path,
+    layout: str,
+    classes: list[str],
+    entries: Iterable[tuple[str, Path | None, int, str]],
+    split: int | None = None,
+) -> Catalog:
+    """The catalog of listed clips whose videos exist, with a note about the others; ``ValueError`` if none exists.
+
+    Args:
+        root: folder of the data set.
+        layout: name of its layout.
+        classes: names of the classes.
+        entries: listed name, video (None if it does not exist), label and split of each clip.
+        split: numbered split.
+    """
+    entries = list(entries)
+    records = [ClipRecord.below(root, path, label, kind) for _, path, label, kind in entries if path is not None]
+    missing = tuple(name for name, path, _, _ in entries if path is None)
+    return Catalog(root, layout, classes, records, split, missing_note(missing, len(entries), root), missing)
+
+
+def missing_note(missing: Sequence[str], listed: int, root: Path) -> tuple[str, ...]:
     """A note about listed files that do not exist; ``ValueError`` if none exists."""
     if listed and len(missing) == listed:
         raise ValueError(f"none of the {listed} listed videos is below {root}, for example {missing[0]}: check root")

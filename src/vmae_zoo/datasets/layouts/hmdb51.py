@@ -7,7 +7,7 @@ Files are matched by stem, so that a re-encoded copy with another extension can 
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note, subfolders
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog, subfolders
 from vmae_zoo.datasets.layouts.tables import read_lines
 
 _SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits")
@@ -36,20 +36,14 @@ def _read(root: Path, split: int | None) -> Catalog:
         )
     classes = [file.name.removesuffix(f"_test_split{split}.txt") for file in files]
     folders = {folder.name: folder for parent in [*subfolders(root), root] for folder in subfolders(parent)}
-    records, missing, listed = [], [], 0
+    entries = []
     for label, (name, file) in enumerate(zip(classes, files, strict=True)):
         videos = {path.stem: path for path in list_videos(folders[name])} if name in folders else {}
         for line in read_lines(file, "surrogateescape"):
             clip, _, use = line.replace("\t", " ").rpartition(" ")
-            if use not in _MEANING:
-                continue
-            listed += 1
-            path = videos.get(Path(clip.strip()).stem)
-            if path is None:
-                missing.append(f"{name}/{clip.strip()}")
-            else:
-                records.append(ClipRecord.below(root, path, label, _MEANING[use]))
-    return Catalog(root, "hmdb51", classes, records, split, missing_note(missing, listed, root), tuple(missing))
+            if use in _MEANING:
+                entries.append((f"{name}/{clip.strip()}", videos.get(Path(clip.strip()).stem), label, _MEANING[use]))
+    return listed_catalog(root, "hmdb51", classes, entries, split)
 
 
 LAYOUT = Layout(

@@ -8,7 +8,7 @@ folders ``train/<class>``, ``val/<class>`` without CSV files have the layout "fo
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, list_videos, listed_catalog
 from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_table
 
 _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
@@ -46,15 +46,11 @@ def _read(root: Path, split: int | None) -> Catalog:
     classes = sorted({entry["label"] for entry, _, _ in entries if entry["label"]})
     labels = {name: label for label, name in enumerate(classes)}
     videos = {path.stem: path for path in list_videos(root)}
-    records, missing = [], []
-    for entry, kind, timed in entries:
-        path = videos.get(timed) or videos.get(entry["youtube_id"])
-        if path is None:
-            missing.append(timed)
-        else:
-            records.append(ClipRecord.below(root, path, labels.get(entry["label"], -1), kind))
-    notes = missing_note(missing, len(entries), root)
-    return Catalog(root, "kinetics", classes, records, None, notes, tuple(missing))
+    listed = (
+        (timed, videos.get(timed) or videos.get(entry["youtube_id"]), labels.get(entry["label"], -1), kind)
+        for entry, kind, timed in entries
+    )
+    return listed_catalog(root, "kinetics", classes, listed)
 
 
 LAYOUT = Layout(

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog
 from vmae_zoo.datasets.layouts.tables import read_lines
 
 
@@ -38,7 +38,7 @@ def _read(root: Path, split: int | None) -> Catalog:
     except (AttributeError, TypeError):
         raise ValueError(f"{labels_file}: expected a JSON object of class names and numbers") from None
     videos = {path.stem: path for path in list_videos(root)}
-    records, missing, listed = [], [], 0
+    entries = []
     for kind, name in (("train", "train"), ("val", "validation")):
         file = _file(root, name)
         if file is None:
@@ -49,14 +49,8 @@ def _read(root: Path, split: int | None) -> Catalog:
             template = str(entry.get("template", entry.get("label"))).replace("[", "").replace("]", "").strip()
             if template not in labels:
                 raise ValueError(f"{file}, entry {number}: the template {template!r} is not in {labels_file}")
-            listed += 1
-            path = videos.get(str(entry["id"]))
-            if path is None:
-                missing.append(str(entry["id"]))
-            else:
-                records.append(ClipRecord.below(root, path, labels[template], kind))
-    classes = sorted(labels, key=labels.__getitem__)
-    return Catalog(root, "ssv2", classes, records, None, missing_note(missing, listed, root), tuple(missing))
+            entries.append((str(entry["id"]), videos.get(str(entry["id"])), labels[template], kind))
+    return listed_catalog(root, "ssv2", sorted(labels, key=labels.__getitem__), entries)
 
 
 LAYOUT = Layout("ssv2", "something-something-v2-train.json and -labels.json in the root or in labels/", _found, _read)

@@ -7,7 +7,7 @@ that name; the videos are anywhere in the root. Files are matched by stem, which
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout, list_videos, missing_note
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog
 from vmae_zoo.datasets.layouts.tables import read_lines
 
 
@@ -33,14 +33,10 @@ def _read(root: Path, split: int | None) -> Catalog:
                 names[line.split()[0].replace("\\", "/")] = kind
     classes = sorted({name.split("/")[0] for name in names})
     videos = {path.stem: path for path in list_videos(root)}
-    records, missing = [], []
-    for name, kind in names.items():
-        path = videos.get(Path(name).stem)
-        if path is None:
-            missing.append(name)
-        else:
-            records.append(ClipRecord.below(root, path, classes.index(name.split("/")[0]), kind))
-    return Catalog(root, "ucf101", classes, records, split, missing_note(missing, len(names), root), tuple(missing))
+    entries = (
+        (name, videos.get(Path(name).stem), classes.index(name.split("/")[0]), kind) for name, kind in names.items()
+    )
+    return listed_catalog(root, "ucf101", classes, entries, split)
 
 
 LAYOUT = Layout(
