@@ -101,29 +101,6 @@ def _equalize(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
     return _by_tables(clip, table)
 
 
-def _invert(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return 255 - clip
-
-
-def _posterize(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    bits = 4 - int(level * 0.4)
-    return clip & np.uint8(255 ^ (255 >> bits))
-
-
-def _solarize(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    threshold = 256 - min(256, int(level * 25.6))
-    return _by_table(clip, np.where(np.arange(256) < threshold, _VALUES, 255 - _VALUES))
-
-
-def _solarize_add(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    brighter = np.minimum(np.arange(256) + int(level * 11), 255)
-    return _by_table(clip, np.where(np.arange(256) < 128, brighter, _VALUES).astype(np.uint8))
-
-
-def _brightness(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _by_table(clip, _blend(0.0, _VALUES, _factor(level, sign)))
-
-
 def _contrast(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
     tables = [_blend(int(_gray(frame).mean() + 0.5), _VALUES, _factor(level, sign)) for frame in clip]
     return np.stack([cv2.LUT(frame, table) for frame, table in zip(clip, tables, strict=True)])
@@ -162,36 +139,30 @@ def _rotate(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
     return _warp(clip, [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]])
 
 
-def _shear_x(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _warp(clip, [[1, sign * 0.03 * level, 0], [0, 1, 0]])
+def _solarize(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
+    threshold = 256 - min(256, int(level * 25.6))
+    return _by_table(clip, np.where(np.arange(256) < threshold, _VALUES, 255 - _VALUES))
 
 
-def _shear_y(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _warp(clip, [[1, 0, 0], [sign * 0.03 * level, 1, 0]])
+def _solarize_add(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
+    brighter = np.minimum(np.arange(256) + int(level * 11), 255)
+    return _by_table(clip, np.where(np.arange(256) < 128, brighter, _VALUES).astype(np.uint8))
 
 
-def _translate_x(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _warp(clip, [[1, 0, sign * 0.045 * level * clip.shape[2]], [0, 1, 0]])
-
-
-def _translate_y(clip: np.ndarray, level: float, sign: int) -> np.ndarray:
-    return _warp(clip, [[1, 0, 0], [0, 1, sign * 0.045 * level * clip.shape[1]]])
-
-
-OPERATIONS: dict[str, Callable[[np.ndarray, float, int], np.ndarray]] = {
+OPERATIONS: dict[str, Callable[[np.ndarray, float, int], np.ndarray]] = {  # (clip, strength 0 to 10, sign) -> clip
     "AutoContrast": _auto_contrast,
     "Equalize": _equalize,
-    "Invert": _invert,
+    "Invert": lambda clip, level, sign: 255 - clip,
     "Rotate": _rotate,
-    "PosterizeIncreasing": _posterize,
+    "PosterizeIncreasing": lambda clip, level, sign: clip & np.uint8(255 ^ (255 >> 4 - int(level * 0.4))),
     "SolarizeIncreasing": _solarize,
     "SolarizeAdd": _solarize_add,
     "ColorIncreasing": _color,
     "ContrastIncreasing": _contrast,
-    "BrightnessIncreasing": _brightness,
+    "BrightnessIncreasing": lambda clip, level, sign: _by_table(clip, _blend(0.0, _VALUES, _factor(level, sign))),
     "SharpnessIncreasing": _sharpness,
-    "ShearX": _shear_x,
-    "ShearY": _shear_y,
-    "TranslateXRel": _translate_x,
-    "TranslateYRel": _translate_y,
+    "ShearX": lambda clip, level, sign: _warp(clip, [[1, sign * 0.03 * level, 0], [0, 1, 0]]),
+    "ShearY": lambda clip, level, sign: _warp(clip, [[1, 0, 0], [sign * 0.03 * level, 1, 0]]),
+    "TranslateXRel": lambda clip, level, sign: _warp(clip, [[1, 0, sign * 0.045 * level * clip.shape[2]], [0, 1, 0]]),
+    "TranslateYRel": lambda clip, level, sign: _warp(clip, [[1, 0, 0], [0, 1, sign * 0.045 * level * clip.shape[1]]]),
 }

@@ -1,10 +1,18 @@
-"""Write a clip as a small H.264 file."""
+"""Write clips as small H.264 files."""
 
+import os
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from tqdm import tqdm
+
+from vmae_zoo.datasets.process_pool import file_workers
 
 FPS = 25
 
@@ -30,3 +38,26 @@ def encode(path: Path, clip_THWC: np.ndarray, fps: int = FPS) -> None:
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
             container.mux(stream.encode(converter.reformat(frame, format="yuv420p", threads=1)))
         container.mux(stream.encode())
+
+
+def write_clips(write: Callable[[Any], None], jobs: Sequence[Any], workers: int | None = None) -> None:
+    """Call ``write`` for each job, in parallel and with a progress bar.
+
+    Args:
+        write: draws and writes a clip; sent to processes, as are the jobs.
+        jobs: one per clip.
+        workers: processes; None: one per core.
+    """
+    if not sys.stderr.isatty():
+        print(f"creating {len(jobs)} embedded clips, once ...", file=sys.stderr, flush=True)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # before the fork: a child that ends OpenCV's threads waits forever
+    try:
+        with (
+            file_workers(workers or os.cpu_count() or 1) as pool,
+            tqdm(total=len(jobs), desc="creating clips", unit="clip", disable=None, file=sys.stderr) as bar,
+        ):
+            for _ in pool.map(write, jobs, chunksize=20):
+                bar.update()
+    finally:
+        cv2.setNumThreads(threads)

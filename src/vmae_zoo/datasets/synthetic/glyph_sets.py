@@ -1,18 +1,12 @@
 """The embedded sets of moving glyphs: which clips they have, and how they are written."""
 
 import csv
-import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-from tqdm import tqdm
-
-from vmae_zoo.datasets.process_pool import file_workers
 from vmae_zoo.datasets.synthetic.embedded import VERSION
-from vmae_zoo.datasets.synthetic.encode import encode
+from vmae_zoo.datasets.synthetic.encode import encode, write_clips
 from vmae_zoo.datasets.synthetic.moving_glyphs import GLYPHS, MOTIONS, SPEEDS, make_clip
 from vmae_zoo.randomness import hash_text, sample_key
 
@@ -51,19 +45,7 @@ def write_glyphs(spec: GlyphSet, folder: Path, workers: int | None = None) -> No
     """
     rows = clip_rows(spec)
     (folder / "videos").mkdir()
-    if not sys.stderr.isatty():
-        print(f"creating {len(rows)} embedded clips, once ...", file=sys.stderr, flush=True)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # before the fork: a child that ends OpenCV's threads waits forever
-    try:
-        with (
-            file_workers(workers or os.cpu_count() or 1) as pool,
-            tqdm(total=len(rows), desc="creating clips", unit="clip", disable=None, file=sys.stderr) as bar,
-        ):
-            for _ in pool.map(partial(_write, folder, spec.level), rows, chunksize=20):
-                bar.update()
-    finally:
-        cv2.setNumThreads(threads)
+    write_clips(partial(_write, folder, spec.level), rows, workers)
     with (folder / "clips.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
