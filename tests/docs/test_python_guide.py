@@ -16,7 +16,7 @@ CLASSIFIER = "runs/classifier/20260101-130000"
 def prepare(folder, encode):
     encode(folder / "clip.mp4", frames=90, size=(96, 128))
     torch.manual_seed(0)
-    tiny = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "frames": 16, "image_size": 32}
+    tiny = {"size": "tiny", "width": 24, "depth": 1, "num_heads": 2, "frames": 8, "image_size": 32}
     (folder / CLASSIFIER).mkdir(parents=True)
     package(Classifier(classes=list("abcdef"), **tiny)).save(folder / CLASSIFIER, None)
 
@@ -28,8 +28,8 @@ def test_the_blocks_of_the_guide_run(tmp_path, monkeypatch, encode, capsys):
     for block in found:
         exec(block, names)
     assert len(found) == 6
-    assert names["feature"].shape == (1, 192)
-    assert names["out"].prediction.shape == (1, 259, 1536)
+    assert names["feature"].shape == (1, 64)
+    assert names["out"].prediction.shape == (1, 32, 384)
 
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, encode, capsys):
@@ -38,7 +38,7 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, encode, capsys):
     names = {}
     for block in BLOCK.findall((ROOT / "README.md").read_text()):
         exec(block, names)
-    assert names["feature"].shape == (1, 192)
+    assert names["feature"].shape == (1, 64)
     assert capsys.readouterr().out.count("('") == 5
 
 

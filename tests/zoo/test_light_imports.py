@@ -50,7 +50,7 @@ def test_encoders_of_every_layout_need_no_training_library():
     code = f"""
 import vmae_zoo
 old, small = {str(OLD)!r}, dict(num_heads=2, image_size=32)
-vmae_zoo.load_pretrained("videomae_tiny.demo-60")
+vmae_zoo.load_pretrained("videomae_tiny.demo-16")
 for name, hints in {{
     "lightning.ckpt": {{}}, "folder": {{}}, "classifier": {{}}, "transformers": {{}}, "mae.pth": small,
     "mae_st.pth": small, "videomae.pth": dict(small, frames=4), "videomae_finetuned.pth": dict(small, frames=4),
