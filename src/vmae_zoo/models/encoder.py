@@ -40,7 +40,7 @@ class Encoder(BlockStack, VideoEncoder):
         drop_path: stochastic depth of the last block; grows linearly from 0.
         init_values: start of the layer scale, 0 for none.
         preprocessing: what the encoder expects of its input.
-        channels: colour channels C.
+        channels: color channels C.
         eps: of the layer norms.
         attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided_attention`.
         cls_token: a class token before the patch tokens.

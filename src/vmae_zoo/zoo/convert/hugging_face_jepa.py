@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.models.rotary import RotaryPosEmbed
 from vmae_zoo.zoo.convert.prefixes import inverted, join_qkv, rename_prefixes, split_qkv
 from vmae_zoo.zoo.convert.spec import (
     LoadHints,
@@ -129,7 +130,8 @@ def write(model: Any) -> dict[str, Tensor]:
     Raises:
         ValueError: the library cannot compute the model's positions or mask tokens.
     """
-    kind = getattr(model.encoder.positions, "frequencies", model.encoder.positions.kind)
+    positions = model.encoder.positions
+    kind = positions.frequencies if isinstance(positions, RotaryPosEmbed) else positions.kind
     mask_tokens = model.hparams.get("mask_tokens", "shared")
     if kind != "tiled" or mask_tokens != "shared":
         raise ValueError(
