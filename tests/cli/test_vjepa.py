@@ -12,7 +12,7 @@ from vmae_zoo.cli.main import main
 
 pytestmark = pytest.mark.slow
 PREDICTOR = {"model.predictor_width": 16, "model.predictor_depth": 1, "model.predictor_num_heads": 1}
-ENCODER = {"model.patch": 8, "model.num_heads": 2, "data.frames": 4, "trainer.max_steps": 2, "trainer.logger": "false"}
+ENCODER = {"model.patch": 8, "data.batch_size": 4, "trainer.max_steps": 2, "trainer.logger": "false"}
 
 
 def settings_of(model, **changes):
