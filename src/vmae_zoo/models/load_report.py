@@ -57,6 +57,8 @@ class LoadReport:
             parts.append(self.positions)
         if self.note:
             parts.append(self.note)
+        if self.licence:
+            parts.append(f"licence {self.licence}")
         return ", ".join(parts)
 
 
