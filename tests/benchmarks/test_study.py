@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from benchmarks.study import Row, pooled, run_row, table, write_subset
+from benchmarks.study import Row, over_seeds, run_row, table, write_subset
 
 from benchmarks import study
 from vmae_zoo.training.metrics import wilson
@@ -41,7 +41,7 @@ def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_p
 @pytest.mark.slow
 def test_a_row_runs_once_and_an_interrupted_one_goes_on(tmp_path, monkeypatch):
     short = {"trainer.max_steps": 2, "trainer.max_epochs": -1, "trainer.limit_val_batches": 1}
-    row = Row("pretrain-videomae-0", "recipes/videomae.yaml", 0, short, ("knn",), ("speed",))
+    row = Row("pretrain-videomae-1", "recipes/videomae.yaml", 1, short, ("knn",), ("speed",))
     run_row(row, tmp_path, "demo_small")
     result = json.loads((tmp_path / row.name / "result.json").read_text())
     assert set(result["knn/speed"]) == {"this encoder", "random weights", "single frame", "frame difference"}
@@ -49,10 +49,12 @@ def test_a_row_runs_once_and_an_interrupted_one_goes_on(tmp_path, monkeypatch):
     assert run_row(row, tmp_path, "demo_small") == result
     (tmp_path / row.name / "result.json").unlink()
     assert run_row(row, tmp_path, "demo_small") == result
-    assert f"| pretrain-videomae | 1 | knn/speed | {pooled([result['knn/speed']['this encoder']])} |" in table(tmp_path)
+    assert f"| pretrain-videomae | 1 | knn/speed | {over_seeds([result['knn/speed']['this encoder']])} |" in table(
+        tmp_path
+    )
 
 
-def test_seeds_are_pooled_into_one_interval():
-    low, high = (100 * end for end in wilson(50, 200))
+def test_seeds_share_the_interval_of_the_clips_that_all_are_tested_on():
+    low, high = (100 * end for end in wilson(25, 100))
     scores = [{"top1": 20.0, "videos": 100}, {"top1": 30.0, "videos": 100}]
-    assert pooled(scores) == f"25.0 ({low:.1f}-{high:.1f}); 20.0, 30.0"
+    assert over_seeds(scores) == f"25.0 ({low:.1f}-{high:.1f}); 20.0, 30.0"
