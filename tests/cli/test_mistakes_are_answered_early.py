@@ -22,7 +22,7 @@ COMMANDS = [  # arguments, exit code, part of the output
     (["knn", "--checkpoint", "videomae_base.k401-1600", "--data", "recipes/data/demo.yaml"], 1, "k400-1600"),
     (["export", "--checkpoint", "nope.ckpt", "--out", "model.pt2"], 1, "nope.ckpt"),
     (["linear-probe", "--checkpoint", "nope", "--data", "nope.yaml", "--clips", "0"], 1, "--clips"),
-    (["reconstruct", "--checkpoint", "nope", "--video", "nope.mp4", "--out", "pictures"], 1, "nope.mp4"),
+    (["reconstruct", "--checkpoint", "nope", "--video", "nope.mp4", "--out", "p.png"], 1, "nope.mp4"),
     (["masks", "--recipe", "recipes/videmae.yaml", "--video", "nope.mp4", "--out", "m.png"], 1, "videmae"),
     (["masks", "--recipe", "recipes/videomae.yaml", "--video", "nope.mp4", "--out", "m.png"], 1, "nope.mp4"),
     (["fit", "-c", "recipes/videmae.yaml"], 1, "recipes/videomae.yaml"),

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from vmae_zoo.cli.main import main
+from vmae_zoo.cli.masks import draw
 from vmae_zoo.methods import VideoMAE
 
 RECIPE = """
@@ -55,17 +56,39 @@ def checkpoint(tmp_path):
     return path
 
 
-def test_reconstruct_writes_a_picture_and_numbers_for_each_video(video, checkpoint, tmp_path, capsys):
-    out = tmp_path / "pictures"
-    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(out), "--json", str(tmp_path / "n.json")]
-    assert main([*arguments, "--gif", "--video", str(video), str(video)]) == 0
-    rows = json.loads((out / "numbers.json").read_text())["videos"]
-    assert json.loads((tmp_path / "n.json").read_text())["videos"] == rows
-    assert [row["picture"] for row in rows] == [str(out / "moving.png"), str(out / "moving-2.png")]
+def test_reconstruct_draws_all_videos_in_one_picture(video, checkpoint, tmp_path, capsys):
+    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--video", str(video), str(video)]
+    sheet, movie = tmp_path / "new" / "sheet.png", tmp_path / "new" / "moving.mp4"
+    assert main([*arguments, "--out", str(sheet), "--columns", "3", "--json", str(tmp_path / "n.json")]) == 0
+    rows = json.loads((tmp_path / "n.json").read_text())["videos"]
     assert rows[0]["mse"] == rows[1]["mse"] > 0
     assert f"zero prediction {rows[0]['zero_mse']:.5f}" in capsys.readouterr().out
-    assert Image.open(out / "moving.png").width > 4 * 112
-    assert Image.open(out / "moving.gif").n_frames == 4
+    assert Image.open(sheet).height > 10 * 144  # two panels of five rows
+    assert main([*arguments, "--out", str(movie)]) == 0
+    with av.open(str(movie)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 4
+    assert abs(frames[0].astype(int) - frames[-1]).max() > 50  # it moves
+
+
+def test_masks_move_with_all_frames(video, tmp_path):
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "masks.gif"
+    recipe.write_text(RECIPE)
+    assert main(["masks", "--recipe", str(recipe), "--video", str(video), "--out", str(out)]) == 0
+    assert Image.open(out).n_frames == 4
+
+
+def test_masks_of_mgmae_come_with_their_flow(video, tmp_path):
+    """A square that moves right is hue red, the direction of angle 0; the still background is black."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("VideoMAE", "MGMAE"))
+    (panel,), _ = draw(recipe, video)
+    flow = panel.rows["flow"].astype(int)
+    assert flow.shape == panel.rows["clip"].shape
+    moving = flow[0][flow[0].sum(-1) > 150]
+    assert len(moving) > 50
+    assert np.median(moving[:, 0] - moving[:, 2]) > 50
+    assert np.median(flow[:, :8]) < 20
 
 
 def test_masks_draws_a_recipe_for_eight_gpus_on_any_machine(video, tmp_path, capsys):
@@ -82,12 +105,13 @@ def test_masks_draws_a_recipe_for_eight_gpus_on_any_machine(video, tmp_path, cap
 def test_mistakes_are_answered_in_one_line(video, checkpoint, tmp_path, capsys):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
-    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o"), "--video"]
+    arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o.png"), "--video"]
     for wrong, said in (
         ([str(tmp_path / "none.mp4")], "none.mp4"),
         ([str(text)], "text.mp4"),
         ([str(video), "--device", "toaster"], "--device toaster"),
         ([str(video), "--columns", "0"], "--columns 0"),
+        ([str(video), "--out", str(tmp_path / "o.jpeg")], ".jpeg"),
     ):
         assert main([*arguments, *wrong]) == 1
         error = capsys.readouterr().err.strip().splitlines()

@@ -6,7 +6,7 @@ import torch
 
 from vmae_zoo.methods import MAE, MAEST, ARVideo, VideoMAE, VideoMAEv2
 from vmae_zoo.methods.output import Output
-from vmae_zoo.viz.picture import contact_sheet, write_gif
+from vmae_zoo.viz.picture import contact_sheet, save_panels
 from vmae_zoo.viz.reconstruction import GRAY, panels, psnr, reconstruct
 
 SMALL = {
@@ -168,7 +168,7 @@ def test_the_picture_has_a_row_for_each_and_the_numbers_in_words(tmp_path, name)
     assert image.height > len(shown) * 4 * 48
     first = shown[0].rows["clip"]
     np.testing.assert_array_equal(first[0], (result.clip[0, :, 0] * 255).round().byte().permute(1, 2, 0))
-    write_gif(shown[0], tmp_path / "moving.gif", side=48)
+    save_panels(shown, tmp_path / "moving.gif", side=48)
     assert (tmp_path / "moving.gif").read_bytes()[:3] == b"GIF"
 
 

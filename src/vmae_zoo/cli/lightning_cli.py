@@ -101,6 +101,8 @@ class SettingsCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add links, and the callbacks that every run has."""
         parser.add_argument("--json", type=str | None, help="file that the final metrics are written to")
+        parser.add_argument("--name", type=str | None, help="name of the run in `vmae-zoo runs`, compare and report")
+        parser.add_argument("--tags", type=str | None, help="tags of the run, divided by commas: sweep,night")
         for key, callback in CALLBACKS.items():
             parser.add_lightning_class_args(import_object(callback), key)
         data = "data.init_args" if self.any_data_module else "data"

@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.reconstruct import check_videos
+
+if TYPE_CHECKING:
+    from vmae_zoo.viz.picture import Panel
 
 ON_THIS_MACHINE = (  # so that recipes for several GPUs work on any machine
     "--trainer.accelerator=cpu",
@@ -21,7 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, metavar="FILE", help="recipe of the method")
     parser.add_argument("--method", metavar="CLASS", help="another method, such as your own my_package.MyMAE")
     parser.add_argument("--video", required=True, type=Path, metavar="FILE", help="a video")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the picture, a .png")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help=".png, a contact sheet; .gif or .mp4, which move"
+    )
+    parser.add_argument("--columns", type=int, default=8, metavar="N", help="frames of the clip in a .png (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the mask (default 0)")
     add_json(parser, "the token ids")
     parser.epilog = "example: vmae-zoo masks --recipe recipes/videomae.yaml --video clip.mp4 --out masks.png"
@@ -29,11 +36,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the masks of a clip over it, or two views side by side."""
+    from vmae_zoo.viz.picture import check_suffix
+
+    check_suffix(args.out)
+    panels, ids = draw(args.recipe, args.video, args.seed, args.method)
+    from vmae_zoo.viz.picture import save_panels
+
+    save_panels(panels, args.out, columns=args.columns)
+    for panel in panels:
+        print(f"{args.out}  {panel.title}: {panel.note}")
+    write_json(args.json, ids)
+    return 0
+
+
+def draw(
+    recipe: str | Path, video: Path, seed: int = 0, method: str | None = None
+) -> tuple[list["Panel"], dict[str, Any]]:
+    """The panels of a recipe's method over a video, and its name and token ids.
+
+    Args:
+        recipe: of the method.
+        video: a file.
+        seed: of the mask.
+        method: class of another method.
+    """
     from vmae_zoo.cli.compose import compose
     from vmae_zoo.resources import find_recipe
 
-    model = compose(find_recipe(args.recipe)).get("model") or {}
-    check_videos([args.video])
+    model = compose(find_recipe(recipe)).get("model") or {}
+    check_videos([video])
     from vmae_zoo.cli.lightning_cli import SettingsCLI
     from vmae_zoo.cli.log_filters import filter_logs
     from vmae_zoo.methods.masked import MaskedMethod
@@ -41,29 +72,22 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.clips import read_batch
     from vmae_zoo.viz.masks import show_masks, token_ids
-    from vmae_zoo.viz.picture import contact_sheet
     from vmae_zoo.viz.views import read_views, show_views
 
     filter_logs()
-    options = ["-c", args.recipe, *ON_THIS_MACHINE]
-    if args.method:
-        method_class = resolve_method(args.method)
+    options = ["-c", str(recipe), *ON_THIS_MACHINE]
+    if method:
+        method_class = resolve_method(method)
         options += ["--model", f"{method_class.__module__}.{method_class.__qualname__}"]
     elif "." not in model.get("class_path", ""):  # a method of this package: one block is quick to build
         options += ["--model.init_args.depth=1"]
     cli = SettingsCLI(options, run=False)
+    name = {"method": type(cli.model).__name__}
     if isinstance(cli.model, MoCoV3):
-        panels, ids = [show_views(cli.model, read_views(cli.model, cli.datamodule, args.video, args.seed))], {}
-    else:
-        method = cli.model
-        if not isinstance(method, MaskedMethod):
-            raise ValueError(f"{type(method).__name__} is not a masked method: it has no masks to draw")
-        batch = read_batch(method, [args.video], args.seed)
-        split = method.sample_mask(batch)
-        panels, ids = show_masks(method, split, batch["video"][0].permute(1, 2, 3, 0).numpy()), token_ids(split)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(panels, side=144).save(args.out)
-    for panel in panels:
-        print(f"{args.out}  {panel.title}: {panel.note}")
-    write_json(args.json, {"method": type(cli.model).__name__, **ids})
-    return 0
+        return [show_views(cli.model, read_views(cli.model, cli.datamodule, video, seed))], name
+    if not isinstance(cli.model, MaskedMethod):
+        raise ValueError(f"{type(cli.model).__name__} is not a masked method: it has no masks to draw")
+    batch = read_batch(cli.model, [video], seed)
+    split = cli.model.sample_mask(batch)
+    panels = show_masks(cli.model, split, batch["video"][0].permute(1, 2, 3, 0).numpy())
+    return panels, {**name, **token_ids(split)}

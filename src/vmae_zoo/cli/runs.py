@@ -8,6 +8,8 @@ from typing import Any
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.run_folders import LAST, SUMMARY
 
+MOST_SETTINGS = 8  # shown of each run
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -21,13 +23,44 @@ def run(args: argparse.Namespace) -> int:
     rows = [read(summary) for summary in sorted(args.folder.glob(f"*/*/{SUMMARY}"), key=lambda file: file.parent.name)]
     if not rows:
         raise ValueError(f"no run below {args.folder}: give the folder that `fit` wrote its runs to")
+    add_differences(rows)
     width = max(len(row["run"]) for row in rows)
     for row in rows:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
         kept = "" if row["checkpoint"] else "  no checkpoint"
         print(f"{row['run']:<{width}}  {row['state'] or '?':<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
+        for line in details(row):
+            print(f"    {line}")
     write_json(args.json, rows)
     return 0
+
+
+def add_differences(rows: list[dict[str, Any]]) -> None:
+    """Add name, tags, probes and, among the runs of a recipe, the settings that differ."""
+    from vmae_zoo.viz.run_data import RunData, differences, interval
+
+    groups: dict[str, list[tuple[dict[str, Any], RunData]]] = {}
+    for row in rows:
+        folder = Path(row["run"])
+        groups.setdefault(folder.parent.name, []).append((row, RunData(folder)))
+    for pairs in groups.values():
+        changed = differences([one for _, one in pairs])
+        for place, (row, one) in enumerate(pairs):
+            row["name"], row["tags"] = one.name, one.tags
+            row["settings"] = {name: values[place] for name, values in changed.items()}
+            row["probes"] = [
+                f"{result['verb']} on {Path(result['data']).name}: top-1 {interval(result['scores'])}"
+                for result in one.probes
+            ]
+
+
+def details(row: dict[str, Any]) -> list[str]:
+    """Lines below a run: its name, what differs from the other runs of its recipe, and its probes."""
+    given = row["name"] != "/".join(Path(row["run"]).resolve().parts[-2:])
+    named = [f"{row['name'] if given else ''}{'  tags: ' if row['tags'] else ''}{', '.join(row['tags'])}".strip()]
+    settings = [f"{name} {value}" for name, value in row["settings"].items()]
+    more = [f"and {len(settings) - MOST_SETTINGS} more: vmae-zoo compare"] if len(settings) > MOST_SETTINGS else []
+    return [line for line in (*named, ", ".join([*settings[:MOST_SETTINGS], *more]), *row["probes"]) if line]
 
 
 def read(summary: Path) -> dict[str, Any]:

@@ -22,6 +22,15 @@ LINKS = {  # setting of the data -> argument of the model, if it has one: each n
     "data.sampling": "sampling",
 }
 
-OTHERS = ("config", "seed_everything", "json", "print_config", "help", "version")  # settings outside of groups
+OTHERS = (
+    "config",
+    "seed_everything",
+    "json",
+    "name",
+    "tags",
+    "print_config",
+    "help",
+    "version",
+)  # settings outside of groups
 
 OBJECTS = ("model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule")  # not settings, of Trainer.fit

@@ -39,14 +39,8 @@ class Attention(nn.Module):
         self.separate_bias = bias == "qv"
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
-        """Attend.
-
-        Args:
-            x_BND: tokens.
-            mask_NN: bool, True where a row may look at a column; None: everywhere.
-            rotation: rotary positions of the tokens, see `vmae_zoo.models.rotary`; None: none.
-        """
+    def queries_keys_values(self, x_BND: Tensor, rotation: Rotation | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the tokens, each (B, h, N, d); queries and keys are rotated."""
         bias = (
             torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
             if self.separate_bias
@@ -56,6 +50,17 @@ class Attention(nn.Module):
         q_BhNd, k_BhNd, v_BhNd = (part.transpose(1, 2) for part in qkv_BN3hd.unbind(2))  # views, no copies
         if rotation is not None:
             q_BhNd, k_BhNd = rotate(q_BhNd, rotation), rotate(k_BhNd, rotation)
+        return q_BhNd, k_BhNd, v_BhNd
+
+    def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
+        """Attend.
+
+        Args:
+            x_BND: tokens.
+            mask_NN: bool, True where a row may look at a column; None: everywhere.
+            rotation: rotary positions of the tokens, see `vmae_zoo.models.rotary`; None: none.
+        """
+        q_BhNd, k_BhNd, v_BhNd = self.queries_keys_values(x_BND, rotation)
         out_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd, attn_mask=mask_NN)
         return self.proj(rearrange(out_BhNd, "b h n d -> b n (h d)"))
 

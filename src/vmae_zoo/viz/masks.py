@@ -6,13 +6,16 @@ Shapes: T frames, H rows, W columns; N tokens of the grid.
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from vmae_zoo.masking.clusters import ClusterOrder
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.mgmae import MGMAE
 from vmae_zoo.viz.picture import Panel
 from vmae_zoo.viz.reconstruction import cluster_tokens, ids_to_mask, token_masks
 
@@ -22,7 +25,7 @@ VISITS = ((72, 20, 120), (30, 140, 150), (250, 225, 40))  # colors of the first,
 
 
 def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_THWC: np.ndarray, clip: int = 0) -> Panel:
-    """A panel with one column per time slice: the clip, its visible tokens, and the predicted or visited ones.
+    """A panel of all frames: the clip, its visible tokens, and the predicted or visited ones.
 
     Args:
         method: the method.
@@ -33,27 +36,54 @@ def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_TH
     grid = method.grid
     seen_BN, _, predicted_BM = token_masks(method, split)
     seen_N = _mask(seen_BN[clip])
-    slices = frames_THWC[:: grid.cube[0]]
-    rows = {"clip": slices, "encoder sees": dimmed(slices, seen_N, grid)}
+    rows = {"clip": frames_THWC, "encoder sees": dimmed(frames_THWC, seen_N, grid)}
     counts = f"{int(seen_N.sum())} of {grid.tokens} tokens visible, {predicted_BM.shape[1]} predicted"
     if isinstance(split, ClusterOrder):
         step_N = np.full(grid.tokens, -1)
         for step, cluster in enumerate(split.order[clip].tolist()):
             step_N[cluster_tokens(method)[cluster].cpu().numpy()] = step
-        rows["order of visit"] = colored(slices, step_N, len(split.order[clip]), seen_N, grid)
+        rows["order of visit"] = colored(frames_THWC, step_N, len(split.order[clip]), seen_N, grid)
         counts += f" in {len(split.order[clip]) - 1} steps, first dark, last bright"
     elif split.weight is not None or split.visible.shape[1] + split.predicted.shape[1] < grid.tokens:
         decoded_N = _mask(ids_to_mask(predicted_BM, grid)[clip])
-        rows["decoder predicts"] = outlined(dimmed(slices, seen_N | decoded_N, grid), decoded_N, grid)
+        rows["decoder predicts"] = outlined(dimmed(frames_THWC, seen_N | decoded_N, grid), decoded_N, grid)
     return Panel(type(method).__name__, rows, counts)
 
 
 def show_masks(method: MaskedMethod, masks: Any, frames_THWC: np.ndarray, clip: int = 0) -> list[Panel]:
-    """A panel as of `show_split` for what ``sample_mask`` returned: one, or one a mask set."""
-    if not isinstance(masks, list):
-        return [show_split(method, masks, frames_THWC, clip)]
-    panels = [show_split(method, split, frames_THWC, clip) for split in masks]
-    return [replace(panel, title=f"{panel.title}, mask set {place}") for place, panel in enumerate(panels)]
+    """A panel as of `show_split` for what ``sample_mask`` returned: one, or one a mask set; with the flow of MGMAE."""
+    if isinstance(masks, list):
+        panels = [show_split(method, split, frames_THWC, clip) for split in masks]
+        return [replace(panel, title=f"{panel.title}, mask set {place}") for place, panel in enumerate(panels)]
+    panel = show_split(method, masks, frames_THWC, clip)
+    if isinstance(method, MGMAE):
+        panel.rows["flow"] = show_flow(method, frames_THWC)
+    return [panel]
+
+
+def show_flow(method: MGMAE, frames_THWC: np.ndarray) -> np.ndarray:
+    """The optical flow from each frame to the next, as the method estimates it: its angle as hue, its length as light.
+
+    The last frame repeats the flow before it.
+    """
+    pairs_P2 = np.stack([np.arange(len(frames_THWC) - 1), np.arange(1, len(frames_THWC))], axis=1)
+    if method.hparams["flow"] == "raft":
+        video_1CTHW = torch.from_numpy(frames_THWC).permute(3, 0, 1, 2)[None]
+        flow_Phw2 = method.raft()(video_1CTHW, torch.from_numpy(pairs_P2)[None])[0].cpu().numpy()
+    else:
+        flow_Phw2 = method.guide.estimate(frames_THWC, pairs_P2)
+    return color_flow(np.concatenate([flow_Phw2, flow_Phw2[-1:]]), frames_THWC.shape[1:3])
+
+
+def color_flow(flow_Thw2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Flow as colors on black, uint8 (T, H, W, 3); full light at the 99th percentile of the lengths (>= 1 pixel)."""
+    length_Thw = np.hypot(flow_Thw2[..., 0], flow_Thw2[..., 1])
+    angle_Thw = (np.degrees(np.arctan2(flow_Thw2[..., 1], flow_Thw2[..., 0])) % 360) / 2  # OpenCV halves degrees
+    light_Thw = 255 * np.clip(length_Thw / max(float(np.percentile(length_Thw, 99)), 1.0), 0, 1)
+    hsv_Thw3 = np.stack([angle_Thw, np.full_like(angle_Thw, 200), light_Thw], axis=-1).astype(np.uint8)
+    height, width = size
+    rgb = [cv2.cvtColor(frame, cv2.COLOR_HSV2RGB) for frame in hsv_Thw3]
+    return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in rgb])
 
 
 def token_ids(split: Any, clip: int = 0) -> dict[str, list]:
@@ -63,35 +93,36 @@ def token_ids(split: Any, clip: int = 0) -> dict[str, list]:
     return {name: values[clip].tolist() for name, values in vars(split).items() if values is not None}
 
 
-def dimmed(slices_tHWC: np.ndarray, bright_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
-    """Frames, one per time slice, darkened outside of these tokens."""
-    light_tHW1 = np.where(over_pixels(bright_N, grid), 1.0, DIM)[..., None]
-    return (slices_tHWC * light_tHW1).astype(np.uint8)
+def dimmed(frames_THWC: np.ndarray, bright_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
+    """Frames, darkened outside of these tokens."""
+    light_THW1 = np.where(over_pixels(bright_N, grid), 1.0, DIM)[..., None]
+    return (frames_THWC * light_THW1).astype(np.uint8)
 
 
-def outlined(slices_tHWC: np.ndarray, mask_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
+def outlined(frames_THWC: np.ndarray, mask_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
     """Frames with a line around each of these tokens."""
     _, q, r = grid.cube
-    rows, columns = np.arange(slices_tHWC.shape[1]) % q, np.arange(slices_tHWC.shape[2]) % r
+    rows, columns = np.arange(frames_THWC.shape[1]) % q, np.arange(frames_THWC.shape[2]) % r
     edge_HW = ((rows == 0) | (rows == q - 1))[:, None] | ((columns == 0) | (columns == r - 1))[None]
-    painted = slices_tHWC.copy()
+    painted = frames_THWC.copy()
     painted[over_pixels(mask_N, grid) & edge_HW] = OUTLINE
     return painted
 
 
-def colored(slices_tHWC: np.ndarray, step_N: np.ndarray, steps: int, seen_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
+def colored(frames_THWC: np.ndarray, step_N: np.ndarray, steps: int, seen_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
     """Frames tinted by the step at which each token's cluster is visited; hidden tokens are darker."""
-    share_tHW = over_pixels(step_N / max(steps - 1, 1), grid)
+    share_THW = over_pixels(step_N / max(steps - 1, 1), grid)
     stops = np.linspace(0, 1, len(VISITS))
-    tint = np.stack([np.interp(share_tHW, stops, channel) for channel in zip(*VISITS, strict=True)], axis=-1)
-    light_tHW1 = slices_tHWC.mean(-1, keepdims=True) / 255
-    strength_tHW1 = np.where(over_pixels(seen_N, grid), 1.0, 0.6)[..., None]
-    return (tint * (0.4 + 0.6 * light_tHW1) * strength_tHW1).astype(np.uint8)
+    tint = np.stack([np.interp(share_THW, stops, channel) for channel in zip(*VISITS, strict=True)], axis=-1)
+    light_THW1 = frames_THWC.mean(-1, keepdims=True) / 255
+    strength_THW1 = np.where(over_pixels(seen_N, grid), 1.0, 0.6)[..., None]
+    return (tint * (0.4 + 0.6 * light_THW1) * strength_THW1).astype(np.uint8)
 
 
 def over_pixels(values_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
-    """Values of tokens at their pixels, one frame per time slice: (t, H, W)."""
-    return values_N.reshape(grid.shape).repeat(grid.cube[1], 1).repeat(grid.cube[2], 2)
+    """Values of tokens at their pixels: (T, H, W)."""
+    frames, rows, columns = grid.cube
+    return values_N.reshape(grid.shape).repeat(frames, 0).repeat(rows, 1).repeat(columns, 2)
 
 
 def _mask(mask_N: Tensor) -> np.ndarray:

@@ -1,17 +1,21 @@
-"""Contact sheets: a row of frames per label, panels below one another; and animated GIFs of a panel.
+"""Contact sheets, a row of frames per label with panels below one another; and the same as a GIF or MP4 that moves.
 
 Frames are uint8 (T, H, W, 3).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vmae_zoo.datasets.synthetic.encode import encode
+
 BACKGROUND, TEXT_COLOR, NOTE_COLOR = (255, 255, 255), (28, 30, 36), (110, 116, 128)
-MARGIN, GAP, TITLE, TEXT = 14, 3, 17, 14
+MARGIN, GAP, TITLE, TEXT = 14, 3, 19, 16
+SUFFIXES = (".png", ".gif", ".mp4")
+FRAMES_PER_SECOND = 8
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,59 @@ def contact_sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
     return image
 
 
-def write_gif(panel: Panel, file: Path, side: int = 160, frames_per_second: float = 8.0) -> None:
-    """The rows of a panel side by side as an animated GIF, each below its label."""
+def moving_pictures(panels: Sequence[Panel], side: int = 160) -> list[Image.Image]:
+    """One picture per frame: the rows of each panel side by side below their labels, panels below one another."""
     text = ImageFont.load_default(TEXT)
-    width = max(max(_width(frames, side), int(text.getlength(label))) for label, frames in panel.rows.items())
+    rows = [row for panel in panels for row in panel.rows.items()]
+    width = max(max(_width(frames, side), int(text.getlength(label)) + 8) for label, frames in rows)
+    columns, head = max(len(panel.rows) for panel in panels), TEXT + 8
+    steps = max(len(frames) for _, frames in rows)
+    size = (columns * (width + GAP) - GAP) // 2 * 2, len(panels) * (head + side) // 2 * 2  # H.264 takes even sizes
     pictures = []
-    for step in range(max(map(len, panel.rows.values()))):
-        image = Image.new("RGB", (len(panel.rows) * (width + GAP) - GAP, side + TEXT + 8), BACKGROUND)
+    for step in range(steps):
+        image = Image.new("RGB", size, BACKGROUND)
         draw = ImageDraw.Draw(image)
-        for column, (label, frames) in enumerate(panel.rows.items()):
-            left = column * (width + GAP)
-            draw.text((left + width / 2, 2), label, TEXT_COLOR, text, anchor="ma")
-            image.paste(_scaled(frames[min(step, len(frames) - 1)], side), (left, TEXT + 8))
+        for place, panel in enumerate(panels):
+            for column, (label, frames) in enumerate(panel.rows.items()):
+                left, top = column * (width + GAP), place * (head + side)
+                frame = frames[step * len(frames) // steps]
+                draw.text((left + width / 2, top + 2), label, TEXT_COLOR, text, anchor="ma")
+                image.paste(_scaled(frame, side), (left + (width - _width(frames, side)) // 2, top + head))
         pictures.append(image)
-    pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=round(1000 / frames_per_second), loop=0)
+    return pictures
+
+
+def save_panels(panels: Sequence[Panel], file: Path, side: int = 144, columns: int = 8) -> None:
+    """Write panels in the format that the suffix names.
+
+    Args:
+        panels: from top to bottom.
+        file: a .png, a contact sheet with at most ``columns`` frames of each row; or a .gif or .mp4 with all of them.
+        side: height of a frame in the picture, in pixels.
+        columns: frames of a contact sheet.
+    """
+    check_suffix(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".png":
+        contact_sheet([_fewer(panel, columns) for panel in panels], side).save(file)
+        return
+    pictures = moving_pictures(panels, side)
+    if file.suffix == ".gif":
+        duration = round(1000 / FRAMES_PER_SECOND)
+        pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=duration, loop=0)
+    else:
+        encode(file, np.stack([np.asarray(picture) for picture in pictures]), FRAMES_PER_SECOND)
+
+
+def check_suffix(file: Path) -> None:
+    """``ValueError`` unless pictures can be written to this file."""
+    if file.suffix not in SUFFIXES:
+        raise ValueError(f"--out {file}: pictures are written as {', '.join(SUFFIXES)}")
+
+
+def _fewer(panel: Panel, columns: int) -> Panel:
+    rows = {label: frames[spread_indices(len(frames), columns)] for label, frames in panel.rows.items()}
+    return replace(panel, rows=rows)
 
 
 def _heading(

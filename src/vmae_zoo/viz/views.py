@@ -40,7 +40,7 @@ def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0)
 
 @torch.no_grad()
 def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
-    """A panel with one column per time slice: each view as cropped, and after color augmentation.
+    """A panel of all frames: each view as cropped, and after color augmentation.
 
     Args:
         method: augments the colors.
@@ -51,14 +51,10 @@ def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
     for name, crops, view in zip(("first view", "second view"), cropped, method.prepare_inputs(batch), strict=True):
         pixels = method.encoder.normalizer.pixels(view, channel_dim=1).clamp(0, 1)
         for label, clip in ((name, crops[0]), ("augmented", (255 * pixels[0]).round().byte())):
-            rows[label if label not in rows else label + " "] = _slices(clip, method.grid.cube[0])
+            rows[label if label not in rows else label + " "] = clip.permute(1, 2, 3, 0).numpy()
     same = "two crops of one clip" if method.clip_request.same_clip else "two clips of one video"
     return Panel(
         type(method).__name__,
         rows,
         f"{same}, each with its own color augmentation",
     )
-
-
-def _slices(clip_CTHW: torch.Tensor, step: int) -> np.ndarray:
-    return clip_CTHW[:, ::step].permute(1, 2, 3, 0).numpy()

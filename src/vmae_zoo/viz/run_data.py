@@ -1,0 +1,125 @@
+"""What a run folder holds, read for comparisons: settings, curves, probe results, pictures.
+
+The settings are read without TensorBoard; only curves need it.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Curve = list[tuple[int, float]]  # (step, value), ascending
+IGNORED = ("config", "json", "name", "tags", "trainer.default_root_dir", "trainer.logger")
+PLOTTED = ("loss/", "top1/", "probe/", "lr", "throughput/clips_per_s", "gradient/norm")
+MISSING = "-"
+
+
+class RunData:
+    """A run folder, or the folder of a probe.
+
+    Args:
+        folder: written by ``fit`` or by a probing subcommand.
+
+    Attributes:
+        summary: content of ``summary.json``; empty for a probe.
+        settings: of ``recipe.yaml``, flat: "model.lr" -> value.
+        name: ``--name`` of the run; else its recipe and time.
+        tags: ``--tags`` of the run.
+
+    Raises:
+        ValueError: it is neither.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.summary = _json(folder / "summary.json")
+        self.is_probe = not self.summary and (folder / "result.json").is_file()
+        if not self.summary and not self.is_probe:
+            raise ValueError(
+                f"{folder} holds neither summary.json nor result.json: give the folder of a run or a probe"
+            )
+        recipe = folder / "recipe.yaml"
+        keys = yaml.safe_load(recipe.read_text()) if recipe.is_file() else {}
+        self.settings = flatten(keys or {})
+        self.tags: list[str] = [tag.strip() for tag in ((keys or {}).get("tags") or "").split(",") if tag.strip()]
+        place = folder.resolve()
+        self.name: str = (keys or {}).get("name") or f"{place.parent.name}/{place.name}"
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Every logged number by name; values that are not finite are left out."""
+        if not any(self.folder.glob("events.out.tfevents.*")):
+            return {}
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(self.folder), size_guidance={"scalars": 0})
+        events.Reload()
+        found = {}
+        for name in events.Tags()["scalars"]:
+            last = {event.step: event.value for event in events.Scalars(name)}  # a resumed run repeats steps
+            found[name] = [(step, value) for step, value in sorted(last.items()) if math.isfinite(value)]
+        return found
+
+    @cached_property
+    def probes(self) -> list[dict[str, Any]]:
+        """Results of probes of this run's checkpoints, which lie beside it below ``runs/``; or of this probe."""
+        if self.is_probe:
+            return [_json(self.folder / "result.json")]
+        own = self.folder.resolve()
+        results = (_json(file) for file in sorted(own.parents[1].glob("*/*/result.json")))
+        return [result for result in results if Path(result.get("checkpoint", "/")).resolve().is_relative_to(own)]
+
+    @property
+    def last_picture(self) -> Path | None:
+        """The newest reconstruction."""
+        return max((self.folder / "pictures").glob("step-*.png"), default=None)
+
+    def metric(self, name: str) -> float | None:
+        """The last value of a logged number."""
+        value = (self.summary.get("metrics") or {}).get(name)
+        curve = () if value is not None else self.curves.get(name, ())
+        return curve[-1][1] if curve else value
+
+
+def flatten(keys: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping; ``class_path`` stands for its group and ``init_args`` is left out of names."""
+    if not isinstance(keys, dict) or not keys:
+        return {prefix: keys} if prefix else {}
+    flat: dict[str, Any] = {}
+    for key, value in keys.items():
+        name = {"class_path": prefix, "init_args": prefix}.get(key, f"{prefix}.{key}".lstrip("."))
+        flat |= flatten(value, name) if key != "class_path" else {name: str(value).rpartition(".")[2]}
+    return flat
+
+
+def differences(runs: Sequence[RunData]) -> dict[str, list[str]]:
+    """Settings that are not the same in all runs: name -> value of each run, "-" where it has no such setting."""
+    names = dict.fromkeys(name for run in runs for name in run.settings if name not in IGNORED)
+    rows = {name: [shown(run.settings.get(name, MISSING)) for run in runs] for name in names}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def shown(value: Any) -> str:
+    """A setting or number in few characters."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def plotted(runs: Iterable[RunData]) -> list[str]:
+    """Names of the numbers that are worth a picture: losses first."""
+    names = {name for run in runs for name in run.curves if name.startswith(PLOTTED)}
+    return sorted(names, key=lambda name: ([name.startswith(start) for start in PLOTTED].index(True), name))
+
+
+def interval(scores: dict[str, float]) -> str:
+    """Top-1 accuracy with its 95 % interval."""
+    return f"{scores['top1']:.1f} % ({scores['top1_low']:.1f} to {scores['top1_high']:.1f})"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text()) if file.is_file() else {}
