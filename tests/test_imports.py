@@ -22,7 +22,7 @@ ORDER = [  # rooms of one line do not import each other
     {"methods"},
     {"zoo"},
     {"evaluation", "viz"},
-    {"callbacks", "bench"},
+    {"app", "bench", "callbacks"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

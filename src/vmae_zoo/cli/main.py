@@ -42,6 +42,7 @@ SUBCOMMANDS = {  # name: (module, summary)
     "masks": ("vmae_zoo.cli.masks", "draw the masks of a method over a video"),
     "reconstruct": ("vmae_zoo.cli.reconstruct", "draw the reconstruction of the hidden parts of videos"),
     "features": ("vmae_zoo.cli.features", "draw the tokens of an encoder as colors, and its attention, over videos"),
+    "app": ("vmae_zoo.cli.app", "show masks, reconstructions and features of videos on a web page"),
     "linear-probe": ("vmae_zoo.cli.linear_probe", "evaluate frozen features with a linear classifier"),
     "attentive-probe": ("vmae_zoo.cli.attentive_probe", "evaluate frozen tokens with an attentive classifier"),
     "extract": ("vmae_zoo.cli.extract", "write the features of videos"),

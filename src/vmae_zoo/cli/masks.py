@@ -84,7 +84,7 @@ def draw(
     cli = SettingsCLI(options, run=False)
     name = {"method": type(cli.model).__name__}
     if isinstance(cli.model, MoCoV3):
-        return [show_views(cli.model, read_views(cli.model, cli.datamodule, video, seed))], name
+        return [show_views(cli.model, read_views(cli.model, cli.datamodule.augmentation, video, seed))], name
     if not isinstance(cli.model, MaskedMethod):
         raise ValueError(f"{type(cli.model).__name__} is not a masked method: it has no masks to draw")
     batch = read_batch(cli.model, [video], seed)

@@ -86,19 +86,22 @@ def check_method(module: nn.Module) -> MaskedMethod:
 
 
 @torch.no_grad()
-def reconstruct(module: nn.Module, batch: dict[str, Any]) -> Reconstruction:
+def reconstruct(module: nn.Module, batch: dict[str, Any], split: Any = None) -> Reconstruction:
     """Mask clips, predict the hidden cubes and assemble the result.
 
     Args:
         module: a method that predicts pixels; its mode and the random state do not change.
         batch: as from the data module, on the method's device.
+        split: masks for the method's ``forward``; None: its own.
 
     Raises:
         ValueError: the method predicts no pixels.
     """
     method = check_method(module)
     with eval_mode(method), torch.compiler.set_stance("force_eager"):  # compiling is not worth it for a few clips
-        video_BCTHW, split = method.prepare_inputs(batch)
+        if split is None:
+            split = method.sample_mask(batch)
+        video_BCTHW = method.normalize(batch["video"])
         prediction_BMK = method(video_BCTHW, split).prediction.float()
         predictions = method.null_predictions(video_BCTHW, split)
     pixels_BCTHW, inputs_BCTHW = batch["video"].float() / 255, video_BCTHW.float()

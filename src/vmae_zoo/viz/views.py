@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from vmae_zoo.data.clip_spec import Augmentation
 from vmae_zoo.data.dataset import ClipDataset, collate
-from vmae_zoo.data.module import ClipDataModule
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.methods.moco_v3 import MoCoV3
 from vmae_zoo.viz.picture import Panel
 
 
-def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0) -> dict[str, Any]:
+def read_views(method: MoCoV3, augmentation: Augmentation, video: Path, seed: int = 0) -> dict[str, Any]:
     """A batch of the two training views of a video.
 
     Args:
         method: its encoder's preprocessing and its ``clip_request`` decide how clips are read.
-        data: its augmentation is applied.
+        augmentation: of training clips.
         video: a file; starts, crops and colors depend on its name and the seed.
         seed: seed of the views.
 
@@ -28,7 +28,7 @@ def read_views(method: MoCoV3, data: ClipDataModule, video: Path, seed: int = 0)
     dataset = ClipDataset(
         [ClipRecord(video.name, video, -1, "train")],
         method.encoder.preprocessing.clip,
-        data.augmentation,
+        augmentation,
         method.clip_request,
         seed=seed,
     )

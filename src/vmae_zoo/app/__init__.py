@@ -1,0 +1,1 @@
+"""The web page: masks, reconstructions and features of a video, live (needs the extra ``app``)."""

@@ -1,0 +1,57 @@
+"""The videos of the page: embedded ones, drawn at start, and uploads within limits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmae_zoo.datasets.synthetic.encode import encode
+from vmae_zoo.datasets.synthetic.scene import frames_of
+from vmae_zoo.video.decode import VideoError, open_video, probe
+
+EMBEDDED = {"moving to the right": "move_right", "turning": "turn_clockwise", "shaking": "shake_slow"}  # name -> class
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an upload may be.
+
+    Args:
+        megabytes: of the file.
+        minutes: of the video.
+        pixels: of a frame.
+    """
+
+    megabytes: int = 100
+    minutes: float = 10
+    pixels: int = 4096 * 2304
+
+
+def write_embedded(folder: Path) -> dict[str, Path]:
+    """Draw the embedded videos into a folder: name -> file."""
+    files = {}
+    for key, (name, label) in enumerate(EMBEDDED.items()):
+        files[name] = folder / f"{label}.mp4"
+        encode(files[name], frames_of(label, key))
+    return files
+
+
+def check_upload(file: Path, limits: Limits) -> None:
+    """``ValueError`` for a file that is no video or too large; what the header states is checked before decoding."""
+    if file.stat().st_size > 2**20 * limits.megabytes:
+        raise ValueError(f"{file.name} is larger than {limits.megabytes} MB: cut or compress it")
+    with open_video(str(file)) as (container, stream):
+        seconds = (container.duration or 0) / 1e6
+        pixels = stream.codec_context.width * stream.codec_context.height
+    if pixels > limits.pixels:
+        most = limits.pixels / 1e6
+        raise ValueError(f"{file.name} has frames of {pixels / 1e6:.0f} megapixels, at most {most:.0f} are read")
+    if seconds <= 60 * limits.minutes:
+        info = probe(file)
+        seconds = info.frames / info.fps if info.fps > 0 else seconds
+    if seconds > 60 * limits.minutes:
+        raise ValueError(f"{file.name} lasts {seconds / 60:.0f} minutes, at most {limits.minutes:g} are read: cut it")
+
+
+def sentence(error: Exception, file: Path) -> str:
+    """What an error states, without the folder of the upload."""
+    text = str(error) if isinstance(error, ValueError | IndexError | OSError) else f"{type(error).__name__}"
+    return text.replace(f"{file.parent}/", "") if isinstance(error, VideoError | ValueError) else text
