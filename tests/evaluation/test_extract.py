@@ -146,3 +146,28 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(place, tmp_path, caps
     assert main(["export", "--checkpoint", str(place / "c.ckpt"), "--out", str(tmp_path / "m.onnx")]) == 1
     assert "ONNX needs onnxruntime, which is not installed: pip install 'vmae-zoo[export]'" in capsys.readouterr().err
     assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz", "parquet"])
+def test_a_matrix_holds_every_window_with_the_id_of_its_video(form, place, tmp_path):
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    out, file = tmp_path / "features", tmp_path / "all.npz"
+    assert call(place, out, "--format", form, "--hop", "2", "--matrix", str(file)) == 0
+    with np.load(file) as matrix:
+        features, videos, starts = matrix["features"], matrix["video"], matrix["start"]
+    index = json.loads((out / "index.json").read_text())["videos"]
+    readable = [entry for entry in index if "file" in entry]
+    assert features.shape == (sum(entry["windows"] for entry in readable), 24)
+    assert features.dtype == np.float32
+    for entry in readable:
+        rows = videos == entry["video"]
+        assert rows.sum() == entry["windows"]
+        assert starts[rows][0] == 0
+        if form == "safetensors":
+            np.testing.assert_array_equal(features[rows], load_file(out / entry["file"])["features"])
+
+
+def test_a_matrix_of_tokens_is_refused(place, tmp_path, capsys):
+    assert call(place, tmp_path / "f", "--pool", "tokens", "--matrix", str(tmp_path / "all.npz")) == 1
+    assert "--pool" in capsys.readouterr().err

@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="safetensors",
         help="of the files (default safetensors); parquet needs pip install 'vmae-zoo[parquet]'",
     )
+    parser.add_argument("--matrix", type=Path, metavar="FILE", help="also write all windows as one array, an .npz")
     add_json(parser, "the index")
     parser.epilog = "example: vmae-zoo extract --checkpoint videomae_base.k400-1600 --root videos --out features"
 
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     check_counts(args)
     if args.out.is_file():
         raise ValueError(f"--out {args.out} is a file: name a folder for the features")
+    if args.matrix and (args.pool == "tokens" or args.matrix.suffix != ".npz"):
+        raise ValueError(f"--matrix {args.matrix}: one feature per window as .npz, so --pool is mean or cls")
     records = open_catalog(args.root, args.layout).records
     check_checkpoint(args)
     device = device_of(args)
@@ -52,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
         half=args.half,
     )
     write_json(args.json, index)
+    if args.matrix:
+        from vmae_zoo.evaluation.matrix import write_matrix
+
+        print(f"{write_matrix(args.out, index, args.matrix)} windows: {args.matrix}")
     unreadable = [entry for entry in index if "reason" in entry]
     for entry in unreadable[:5]:
         print(f"unreadable: {entry['reason']}")

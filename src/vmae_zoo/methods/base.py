@@ -28,6 +28,7 @@ from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.video_encoder import VideoWindow
+from vmae_zoo.training.freeze import check_freeze, freeze_encoder
 from vmae_zoo.training.fsdp2 import shard
 
 RECOMPILE_LIMIT = 64  # compiled programs of a block: one per sequence length and gradient mode (9 in V-JEPA)
@@ -63,6 +64,8 @@ class Method(OptimizedModule, ClipConsumer):
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
         compile: compile each block, the embedding of cubes, and the targets.
         init_from: name or path of weights to start from; the command line loads them.
+        freeze: part of the encoder that keeps its weights: "patch_embed", the number of the first blocks (with the
+            patch embedding), or "encoder"; None trains all of it.
 
     Attributes:
         task: "pretrain" or "classify", as for `vmae_zoo.load_pretrained`.
@@ -99,8 +102,11 @@ class Method(OptimizedModule, ClipConsumer):
         gradient_checkpointing: bool = False,
         compile: bool = False,
         init_from: str | None = None,
+        freeze: int | str | None = None,
     ):
         super().__init__()
+        check_freeze(freeze)
+        self.frozen: list[torch.nn.Module] = []
         arguments = constructor_arguments(inspect.currentframe())
         self.own_arguments = frozenset(arguments[-1])
         self.save_hyperparameters({name: value for level in arguments for name, value in level.items()})
@@ -177,7 +183,10 @@ class Method(OptimizedModule, ClipConsumer):
                 encoder.preprocessing = replace(encoder.preprocessing, sampling=clip.sampling, fps=clip.fps[0])
 
     def configure_model(self) -> None:
-        """Gradient checkpointing, compilation and sharding."""
+        """Frozen parts, gradient checkpointing, compilation and sharding."""
+        if self.hparams["freeze"] is not None:
+            self.frozen = freeze_encoder(self.encoder, self.hparams["freeze"])
+            self.train(self.training)
         for module in self.modules():
             if isinstance(module, BlockStack):
                 module.gradient_checkpointing = self.hparams["gradient_checkpointing"]
@@ -187,6 +196,13 @@ class Method(OptimizedModule, ClipConsumer):
                 module.compile(dynamic=False)  # encoder and decoder share a class, not a number of tokens
         if self.device_mesh is not None:
             shard(self, self.blocks(), self.device_mesh)
+
+    def train(self, mode: bool = True) -> "Method":
+        """Set the mode; frozen parts always compute as in evaluation."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def blocks(self) -> list[torch.nn.Module]:
         """Transformer blocks of encoder and decoder, which are compiled and sharded one by one."""
