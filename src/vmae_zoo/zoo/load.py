@@ -47,7 +47,7 @@ def load_pretrained(
     """Load weights into the model that they belong to.
 
     Args:
-        name_or_path: a name in the table of checkpoints; a file or folder; "hf://org/repo[/file][@revision]"; or
+        name_or_path: a name in the table of checkpoints; a file or folder; ``hf://org/repo[/file][@revision]``; or
             "timm:NAME", an image transformer of timm.
         task: "encoder"; "pretrain" for the whole method, encoder and decoder; "classify" for a classifier.
         method: method that the weights belong to: a class of your own or its import path ("my_package.MyMAE"), which is
