@@ -50,7 +50,7 @@ def test_visible_tokens_are_as_they_are_and_hidden_ones_dark(frames):
 def test_tokens_that_v2_decodes_are_outlined(frames):
     method = VideoMAEv2(mask_ratio=0.75, **SMALL)
     split = method.sample_mask(BATCH)
-    picture = show_split(method, split, frames).rows["decoder predicts"]
+    picture = show_split(method, split, frames).rows["to predict"]
     decoded = set(split.predicted[0].tolist())
     for number in range(32):
         shown = token(picture, method.grid, number)

@@ -8,19 +8,16 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.data.clip_spec import Augmentation
 from vmae_zoo.data.input_clip import input_clip
 from vmae_zoo.methods.base import Method
 from vmae_zoo.methods.masked import MaskedMethod
-from vmae_zoo.methods.moco_v3 import MoCoV3
 from vmae_zoo.methods.registry import METHODS, resolve_method
 from vmae_zoo.methods.videomae import VideoMAE
 from vmae_zoo.viz.clips import read_batch
 from vmae_zoo.viz.features import show_features
-from vmae_zoo.viz.masks import show_masks
+from vmae_zoo.viz.method_masks import draw_method
 from vmae_zoo.viz.picture import FRAMES_PER_SECOND, Panel, moving_pictures
 from vmae_zoo.viz.reconstruction import panels, reconstruct, reconstructs
-from vmae_zoo.viz.views import read_views, show_views
 from vmae_zoo.zoo import load_pretrained
 
 METHOD_NAMES = {entry.class_name: name for name, entry in METHODS.items() if name != "classifier"}
@@ -69,12 +66,7 @@ def takes_ratio(name: str) -> bool:
 
 def draw_masks(video: Path, name: str, ratio: float, seed: int, source: str) -> list[Panel]:
     """What the encoder of a method sees of a video; for MoCo v3 its two views."""
-    method = masking_method(name, ratio, source)
-    if isinstance(method, MoCoV3):
-        return [show_views(method, read_views(method, Augmentation(crop="random_resized"), video, seed))]
-    assert isinstance(method, MaskedMethod)
-    batch = read_batch(method, [video], seed)
-    return show_masks(method, method.sample_mask(batch), batch["video"][0].permute(1, 2, 3, 0).numpy())
+    return draw_method(masking_method(name, ratio, source), video, seed)[0]
 
 
 def draw_reconstruction(video: Path, name: str, ratio: float, seed: int, source: str) -> list[Panel]:

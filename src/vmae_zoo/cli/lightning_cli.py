@@ -30,19 +30,23 @@ DEFAULTS = {
     "enable_model_summary": False,
 }
 
+OF_SUBCOMMANDS = ("ckpt_path", "weights_only")  # arguments of `fit` that a run's recipe holds
+
 
 class RecipeParser(LightningArgumentParser):
     """Lightning's parser, reading recipes as `vmae_zoo.cli.compose` does.
 
     Attributes:
         any_data_module: settings of the data are nested below ``class_path`` and ``init_args``.
+        left_out: keys of a run's recipe that are not read.
     """
 
     any_data_module = False
+    left_out: tuple[str, ...] = ()
 
     def parse_path(self, path: str | os.PathLike, *args: Any, **settings: Any) -> Namespace:
         """Parse a recipe."""
-        keys = compose(Path(path))
+        keys = {key: value for key, value in compose(Path(path)).items() if key not in self.left_out}
         data = keys.get("data")
         if isinstance(data, str):
             keys["data"] = data = {"class_path": data}
@@ -71,7 +75,8 @@ class SettingsCLI(LightningCLI):
             resolve_method(name)
         guests = [_data_module(name) for name in data_modules if not _is_ours(name)]
         self.any_data_module = bool(guests)
-        parser_class = type("Parser", (RecipeParser,), {"any_data_module": self.any_data_module})
+        left_out = () if run else OF_SUBCOMMANDS
+        parser_class = type("Parser", (RecipeParser,), {"any_data_module": self.any_data_module, "left_out": left_out})
         subcommands = LightningCLI.subcommands()
         if arguments and arguments[0] in subcommands:  # parsers of the other three would take most of the start-up
             subcommands = {arguments[0]: subcommands[arguments[0]]}

@@ -67,12 +67,8 @@ def draw(
     check_videos([video])
     from vmae_zoo.cli.lightning_cli import SettingsCLI
     from vmae_zoo.cli.log_filters import filter_logs
-    from vmae_zoo.methods.masked import MaskedMethod
-    from vmae_zoo.methods.moco_v3 import MoCoV3
     from vmae_zoo.methods.registry import resolve_method
-    from vmae_zoo.viz.clips import read_batch
-    from vmae_zoo.viz.masks import show_masks, token_ids
-    from vmae_zoo.viz.views import read_views, show_views
+    from vmae_zoo.viz.method_masks import draw_method
 
     filter_logs()
     options = ["-c", str(recipe), *ON_THIS_MACHINE]
@@ -82,12 +78,5 @@ def draw(
     elif "." not in model.get("class_path", ""):  # a method of this package: one block is quick to build
         options += ["--model.init_args.depth=1"]
     cli = SettingsCLI(options, run=False)
-    name = {"method": type(cli.model).__name__}
-    if isinstance(cli.model, MoCoV3):
-        return [show_views(cli.model, read_views(cli.model, cli.datamodule.augmentation, video, seed))], name
-    if not isinstance(cli.model, MaskedMethod):
-        raise ValueError(f"{type(cli.model).__name__} is not a masked method: it has no masks to draw")
-    batch = read_batch(cli.model, [video], seed)
-    split = cli.model.sample_mask(batch)
-    panels = show_masks(cli.model, split, batch["video"][0].permute(1, 2, 3, 0).numpy())
-    return panels, {**name, **token_ids(split)}
+    panels, ids = draw_method(cli.model, video, seed, cli.datamodule.augmentation)
+    return panels, {"method": type(cli.model).__name__, **ids}

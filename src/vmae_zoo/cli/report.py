@@ -87,14 +87,20 @@ def reconstructions(runs: "list[tuple[str, RunData]]") -> str:
 
 
 def masks(runs: "list[tuple[str, RunData]]", video: Path, seed: int) -> str:
-    """What each run's method sees of a video."""
-    from vmae_zoo.cli.masks import draw
-    from vmae_zoo.viz.picture import contact_sheet
+    """What the method of each run sees of a video, by its last checkpoint; nothing for classifiers."""
+    from vmae_zoo.methods.base import Method
+    from vmae_zoo.viz.method_masks import draw_method
+    from vmae_zoo.viz.picture import contact_sheet, fewer
     from vmae_zoo.viz.report import figure
+    from vmae_zoo.zoo.load import load_full
 
-    return "\n".join(
-        figure(contact_sheet(draw(one.folder / "recipe.yaml", video, seed)[0], side=112), name) for name, one in runs
-    )
+    models = [(name, load_full(one.folder)) for name, one in runs if (one.folder / "checkpoints").exists()]
+    drawn = [
+        (name, [fewer(panel, 8) for panel in draw_method(model, video, seed)[0]])
+        for name, model in models
+        if isinstance(model, Method) and model.task == "pretrain"
+    ]
+    return "\n".join(figure(contact_sheet(panels), name) for name, panels in drawn)
 
 
 def probes(names: list[str], runs: "list[RunData]") -> str:

@@ -46,7 +46,7 @@ def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_TH
         counts += f" in {len(split.order[clip]) - 1} steps, first dark, last bright"
     elif split.weight is not None or split.visible.shape[1] + split.predicted.shape[1] < grid.tokens:
         decoded_N = _mask(ids_to_mask(predicted_BM, grid)[clip])
-        rows["decoder predicts"] = outlined(dimmed(frames_THWC, seen_N | decoded_N, grid), decoded_N, grid)
+        rows["to predict"] = outlined(dimmed(frames_THWC, seen_N | decoded_N, grid), decoded_N, grid)
     return Panel(type(method).__name__, rows, counts)
 
 
@@ -54,7 +54,10 @@ def show_masks(method: MaskedMethod, masks: Any, frames_THWC: np.ndarray, clip: 
     """A panel as of `show_split` for what ``sample_mask`` returned: one, or one a mask set; with the flow of MGMAE."""
     if isinstance(masks, list):
         panels = [show_split(method, split, frames_THWC, clip) for split in masks]
-        return [replace(panel, title=f"{panel.title}, mask set {place}") for place, panel in enumerate(panels)]
+        titles = [
+            f"{type(method).__name__}, mask set {number} of {len(panels)}" for number in range(1, len(panels) + 1)
+        ]
+        return [replace(panel, title=title) for panel, title in zip(panels, titles, strict=True)]
     panel = show_split(method, masks, frames_THWC, clip)
     if isinstance(method, MGMAE):
         panel.rows["flow"] = show_flow(method, frames_THWC)

@@ -103,7 +103,7 @@ def save_panels(panels: Sequence[Panel], file: Path, side: int = 144, columns: i
     check_suffix(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".png":
-        contact_sheet([_fewer(panel, columns) for panel in panels], side).save(file)
+        contact_sheet([fewer(panel, columns) for panel in panels], side).save(file)
         return
     pictures = moving_pictures(panels, side)
     if file.suffix == ".gif":
@@ -119,7 +119,8 @@ def check_suffix(file: Path) -> None:
         raise ValueError(f"--out {file}: pictures are written as {', '.join(SUFFIXES)}")
 
 
-def _fewer(panel: Panel, columns: int) -> Panel:
+def fewer(panel: Panel, columns: int) -> Panel:
+    """The panel with at most so many frames of each row."""
     rows = {label: frames[spread_indices(len(frames), columns)] for label, frames in panel.rows.items()}
     return replace(panel, rows=rows)
 

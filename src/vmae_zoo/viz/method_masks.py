@@ -1,0 +1,38 @@
+"""What a method sees of a video file: its masks; for MoCo v3, which has none, its two views."""
+
+from pathlib import Path
+from typing import Any
+
+from vmae_zoo.data.clip_spec import Augmentation
+from vmae_zoo.methods.base import Method
+from vmae_zoo.methods.masked import MaskedMethod
+from vmae_zoo.methods.moco_v3 import MoCoV3
+from vmae_zoo.viz.clips import read_batch
+from vmae_zoo.viz.masks import show_masks, token_ids
+from vmae_zoo.viz.picture import Panel
+from vmae_zoo.viz.views import read_views, show_views
+
+RANDOM_CROPS = Augmentation(crop="random_resized")
+
+
+def draw_method(
+    method: Method, video: Path, seed: int = 0, augmentation: Augmentation = RANDOM_CROPS
+) -> tuple[list[Panel], dict[str, Any]]:
+    """Panels over the middle clip of a video, and the token ids as lists.
+
+    Args:
+        method: any but a classifier.
+        video: a file.
+        seed: of the mask.
+        augmentation: of the two views of MoCo v3.
+
+    Raises:
+        ValueError: the file is no video, or the method has no masks.
+    """
+    if isinstance(method, MoCoV3):
+        return [show_views(method, read_views(method, augmentation, video, seed))], {}
+    if not isinstance(method, MaskedMethod):
+        raise ValueError(f"{type(method).__name__} is not a masked method: it has no masks to draw")
+    batch = read_batch(method, [video], seed)
+    masks = method.sample_mask(batch)
+    return show_masks(method, masks, batch["video"][0].permute(1, 2, 3, 0).cpu().numpy()), token_ids(masks)
