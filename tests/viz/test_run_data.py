@@ -65,7 +65,7 @@ def test_a_run_is_read(runs):
     assert (one.name, one.tags) == ("slow", ["sweep", "night"])
     assert one.settings["model"] == "VideoMAE"
     assert one.settings["model.lr"] == 0.01
-    assert one.curves["loss/train"] == pytest.approx([(0, 1.0), (10, 0.9), (20, 0.8)])
+    assert dict(one.curves["loss/train"]) == pytest.approx({0: 1.0, 10: 0.9, 20: 0.8})
     assert [result["confusion"] for result in one.probes] == [[[7, 3], [2, 8]]]
     assert RunData(runs[1]).name == "videomae/20260102-000000"
     assert not RunData(runs[1]).probes

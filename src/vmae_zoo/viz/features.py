@@ -70,6 +70,7 @@ def principal_colors(tokens_ND: Tensor) -> tuple[np.ndarray, float]:
     return colors_N3.round().astype(np.uint8), float(values[:3].square().sum()) / max(total, 1e-12)
 
 
+@torch.no_grad()
 def attention_received(attention: Any, x_1ND: Tensor, rotation: Any, prefix: int) -> np.ndarray:
     """Attention that each patch token receives, float32 (N,): from the class token, or the mean over all tokens.
 
