@@ -25,17 +25,17 @@ def test_the_embedded_videos_are_there(videos):
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_every_method_draws_its_masks(videos, name):
     video = next(iter(videos.values()))
-    panels = draw_masks(video, name, 0.8, 0, BUNDLED)
+    panels = draw_masks(video, name, 0.75, 0, BUNDLED)
     assert all(frames.dtype == np.uint8 for panel in panels for frames in panel.rows.values())
     assert as_html(panels).startswith('<img src="data:image/webp;base64,')
     family = name in ("VideoMAE", "VideoMAEv2", "MGMAE")
     if family:
-        rows = draw_reconstruction(video, name, 0.8, 0, BUNDLED)[0].rows
-        assert rows["reconstruction"].shape == (16, 96, 96, 3)
-        assert panels[0].rows["clip"].shape == (16, 96, 96, 3)  # on the grid of the checkpoint
+        rows = draw_reconstruction(video, name, 0.75, 0, BUNDLED)[0].rows
+        assert rows["reconstruction"].shape == (8, 32, 32, 3)
+        assert panels[0].rows["clip"].shape == (8, 32, 32, 3)  # on the grid of the checkpoint
     else:
         with pytest.raises(ValueError, match="does not reconstruct"):
-            draw_reconstruction(video, name, 0.8, 0, BUNDLED)
+            draw_reconstruction(video, name, 0.75, 0, BUNDLED)
 
 
 def test_ratio_and_seed_change_the_mask(videos):

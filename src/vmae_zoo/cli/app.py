@@ -4,7 +4,7 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BUNDLED = "videomae_tiny.demo-60"
+BUNDLED = "videomae_tiny.demo-16"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-megabytes", type=int, default=100, metavar="N", help="of an upload (default 100)")
     parser.add_argument("--max-minutes", type=float, default=10, metavar="N", help="of an upload (default 10)")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write a Hugging Face Space instead of serving")
-    parser.epilog = "example: vmae-zoo app --checkpoint videomae_tiny.demo-60 runs/mgmae/20260102-030405"
+    parser.epilog = "example: vmae-zoo app --checkpoint videomae_tiny.demo-16 runs/mgmae/20260102-030405"
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_checkpoint(parser)
     add_pictures(parser)
-    parser.epilog = "example: vmae-zoo features --checkpoint videomae_tiny.demo-60 --video clip.mp4 --out features.gif"
+    parser.epilog = "example: vmae-zoo features --checkpoint videomae_tiny.demo-16 --video clip.mp4 --out features.gif"
 
 
 def run(args: argparse.Namespace) -> int:
