@@ -1,8 +1,11 @@
 """A file or folder has its name only when it is complete."""
 
 import os
+import stat
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vmae_zoo.atomic_write import atomic_folder, atomic_write
 
@@ -57,3 +60,17 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path):
         (partial / "c").touch()
     assert {path.name for path in target.iterdir()} == {"a", "b"}
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_permissions_are_those_of_the_umask_whoever_writes_the_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "weights.safetensors") as partial:
+            save_file({"a": np.zeros(3)}, partial)  # writes a file that its owner alone can read
+        with atomic_folder(tmp_path / "set") as partial:
+            (partial / "a").write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "weights.safetensors").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "set").stat().st_mode) == 0o750

@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,12 +16,16 @@ def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``target``; rename it to ``target`` when the block ends.
 
     A reader finds the previous file or the new one, never a part of it, also after a power failure: the file is synced
-    before the rename and its folder after it. An exception inside the block removes the temporary file.
+    before the rename and its folder after it. An exception inside the block removes the temporary file. Permissions are
+    those of the umask, also if a library writes the file with others.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name[:40]}.{platform.node()}.{os.getpid()}{SUFFIX}")
+    partial.touch()
+    permissions = stat.S_IMODE(partial.stat().st_mode)
     try:
         yield partial
+        partial.chmod(permissions)
         _sync(partial, os.O_RDWR)
         partial.replace(target)
         if os.name == "posix":  # Windows cannot sync a folder
@@ -38,10 +42,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     An exception inside the block removes the temporary folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    partial = target.with_name(f".{target.name[:40]}.{platform.node()}.{os.getpid()}{SUFFIX}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     try:
         yield partial
-        partial.chmod(0o755)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

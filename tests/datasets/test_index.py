@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import sqlite3
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -262,3 +265,50 @@ def test_a_variable_rate_file_that_ends_early_is_damaged(encode, tmp_path):
     whole = encode(tmp_path / "whole.mkv", **HEALTHY["vfr.mkv"]).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     assert audit(tmp_path / "cut.mkv").verdict == "damaged"
+
+
+COUNT = "WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n) SELECT"
+HOSTILE = {  # statements that change a stranger's index
+    "endless view": ["DROP TABLE files", f"CREATE VIEW files AS {COUNT} k AS path, 'good' AS verdict FROM n"],
+    "endless trigger": [
+        "CREATE TABLE n (k INTEGER)",
+        "CREATE TRIGGER start AFTER DELETE ON files BEGIN INSERT INTO n SELECT 1; END",
+        "CREATE TRIGGER grow AFTER INSERT ON files BEGIN INSERT INTO n SELECT 1 FROM files, files, files; END",
+    ],
+    "no metadata": ["UPDATE files SET info = '[' || hex(zeroblob(100000)) || ']'"],
+    "other metadata": ["UPDATE files SET info = '{\"frames\": 3}'"],
+    "numbers out of bounds": ["UPDATE files SET info = replace(info, '\"frames\": 30', '\"frames\": 1e300')"],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_an_index_that_another_program_wrote_is_bounded_or_not_used(tmp_path, encode, kind):
+    video = encode(tmp_path / "set/a.mp4")
+    written, _ = make_index(tmp_path / "set", workers=1, progress=False)
+    with closing(sqlite3.connect(written.file)) as connection:
+        for statement in HOSTILE[kind]:
+            connection.execute(statement)
+        connection.commit()
+    index, status = find_index(tmp_path / "set"), video.stat()
+    assert index is None or index.lookup(str(video), status.st_size, status.st_mtime_ns) is None
+    assert len(ClipDataModule(str(tmp_path / "set")).catalog.records) == 1
+    video.touch()
+    again, _ = make_index(tmp_path / "set", workers=1, progress=False)
+    assert again.lookup(str(video), video.stat().st_size, video.stat().st_mtime_ns)[0].frames == 30
+
+
+def test_a_packed_index_that_grows_without_end_is_refused():
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    for packed in (bomb, bomb[: len(bomb) // 2]):
+        with pytest.raises(ValueError, match="packets"):
+            PacketIndex.unpack(packed)
+
+
+def test_a_damaged_index_is_one_sentence(tmp_path, encode):
+    encode(tmp_path / "set/a.mp4")
+    index, _ = make_index(tmp_path / "set", workers=1, progress=False)
+    with closing(sqlite3.connect(index.file)) as connection:
+        connection.execute("UPDATE files SET reasons = '[' ")
+        connection.commit()
+    with pytest.raises(ValueError, match=r"index.sqlite is damaged .*delete it"):
+        ClipDataModule(str(tmp_path / "set")).catalog  # noqa: B018

@@ -1,7 +1,9 @@
 """A cache on an object store: written whole, read by a few ranged requests, in forked workers too."""
 
 import http.server
+import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -162,6 +164,28 @@ def test_a_failed_read_is_tried_again(caches, served, monkeypatch):
     read_header.cache_clear()
     assert read_clip(row.path, [0, 11]).shape == (2, 32, 40, 3)
     assert not Ranges.failing
+
+
+def test_a_server_that_ignores_ranges_is_refused(caches, tmp_path):
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    (tmp_path / "data.bin").write_bytes(bytes(5000))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = Path(f"http://127.0.0.1:{server.server_port}/data.bin")
+        with pytest.raises(ValueError, match="sends whole files instead of the byte ranges"):
+            read_pieces(url, [10], [20])
+        server.shutdown()
+
+
+def test_a_server_that_falls_silent_is_given_up(monkeypatch):
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    monkeypatch.setattr(storage, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(storage, "PAUSE_SECONDS", 0.01)
+    silent = socket.create_server(("127.0.0.1", 0))  # accepts, and never answers
+    url = Path(f"http://127.0.0.1:{silent.getsockname()[1]}/data.bin")
+    with silent, pytest.raises(OSError, match=r"sent nothing for 0.5 seconds"):
+        read_pieces(url, [10], [20])
 
 
 def test_a_missing_shard_or_cache_is_one_sentence(caches, served, tmp_path, capsys, monkeypatch):

@@ -190,6 +190,19 @@ def test_the_layout_can_be_named(tmp_path):
     assert open_catalog(tmp_path, layout="flat").classes == []
 
 
+def test_a_single_video_is_a_set_of_one(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    catalog = open_catalog(tmp_path / "a.mp4")
+    assert (catalog.layout, table(catalog)) == ("flat", [("a.mp4", -1, "train")])
+
+
+def test_a_layout_that_does_not_fit_names_the_one_that_does(tmp_path):
+    touch(tmp_path, "a.mp4")
+    write(tmp_path, "list.csv", "path,label", "a.mp4,x")
+    with pytest.raises(ValueError, match=r"not the layout folder .*it has the layout csv"):
+        open_catalog(tmp_path / "list.csv", layout="folder")
+
+
 def test_links_are_followed_once(tmp_path):
     touch(tmp_path / "set", "run/a.mp4", "jump/b.mp4")
     (tmp_path / "set/run/loop").symlink_to(tmp_path / "set")

@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,8 +13,11 @@ import torch
 from safetensors.numpy import load_file
 
 from vmae_zoo.cli.main import main
-from vmae_zoo.data.windows import window_starts
+from vmae_zoo.data.clip_spec import ClipSpec
+from vmae_zoo.data.windows import Windows, window_starts
+from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.export import export
+from vmae_zoo.evaluation.extract import output_name
 from vmae_zoo.evaluation.features import FeatureExtractor
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.methods import Classifier
@@ -171,3 +175,31 @@ def test_a_matrix_holds_every_window_with_the_id_of_its_video(form, place, tmp_p
 def test_a_matrix_of_tokens_is_refused(place, tmp_path, capsys):
     assert call(place, tmp_path / "f", "--pool", "tokens", "--matrix", str(tmp_path / "all.npz")) == 1
     assert "--pool" in capsys.readouterr().err
+
+
+def test_no_id_leads_out_of_the_folder():
+    odd = ["../../a.mp4", "/etc/a.mp4", "etc/a.mp4", "a/../../b.mp4", "..\\..\\c.mp4", "C:/d.mp4", "./a.mp4", "a.mp4"]
+    odd += ["x" * 300 + ".mp4", "elsewhere/a.mp4", "../a.mp4#0-1", "a\udce9.mp4", "//a.mp4"]
+    names = [output_name(video, "npz") for video in odd]
+    assert len(set(names)) == len(odd)
+    for name in names:
+        assert Path("/out", name).resolve().is_relative_to("/out")
+        assert ".." not in Path(name).parts
+        assert "\\" not in name
+        assert all(len(part) < 255 for part in Path(name).parts)
+    assert output_name("run/a.mp4#0-1", "npz") == "run/a.mp4#0-1.npz"
+
+
+def test_windows_of_a_variable_rate_are_evenly_spaced_in_time(tmp_path, encode):
+    """40 frames at 25 per second, then 37 at 3.6; windows of 16 frames at 5 per second are 3.2 s long."""
+    times = [40 * k for k in range(40)] + [1600 + 280 * k for k in range(37)]
+    video = encode(tmp_path / "a.mkv", frames=77, times=times, size=(32, 32))
+    windows = Windows(ClipRecord("a", video), ClipSpec(16, 1, 32, "span", (5.0,)))
+    shown_WT = np.array(times)[windows.ids] / 1000
+    first_W = shown_WT[:, 0]
+    assert len(windows) == 4  # 11.7 s, and one that ends with the video
+    assert first_W[0] == 0
+    assert np.diff(first_W)[:2] == pytest.approx(3.2, abs=0.3)
+    wanted_WT = first_W[:, None] + np.arange(16) * 0.2
+    assert np.abs(shown_WT - wanted_WT)[:-1].max() <= 0.28 + 1 / 6.46  # a frame, and one at the mean rate
+    assert windows.ids[-1, -1] >= 75

@@ -1,5 +1,6 @@
 """Features are computed once, and again whenever weights, data or preprocessing change."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from vmae_zoo.datasets.layouts import ClipRecord, open_catalog
 from vmae_zoo.evaluation import Features, compute_features
+from vmae_zoo.evaluation.feature_store import FeatureStore
 from vmae_zoo.evaluation.features import Views
 from vmae_zoo.masking import TokenGrid
 from vmae_zoo.models.encoder import Encoder
@@ -148,3 +150,29 @@ def test_weights_that_are_not_numbers_are_reported(videos, tmp_path):
         compute_features(Counting(float("nan")), videos, cache=tmp_path)
     with pytest.raises(ValueError, match="can be read"):
         Features([], [], [], 0).tensor()
+
+
+def test_features_that_exceed_the_disk_are_refused_before_they_are_computed(tmp_path):
+    store = FeatureStore(tmp_path, {"encoder": "a"})
+    with pytest.raises(ValueError, match=r"the features of 1,000,000,000 videos take .* GB, and .* GB free: .*--cache"):
+        store.writer(10**9, (16, 1568, 1408), np.dtype(np.float16))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_disk_that_fills_up_is_one_sentence_and_what_is_written_is_kept(tmp_path, encode):
+    import resource
+
+    records = [ClipRecord(name, encode(tmp_path / name, frames=3)) for name in ("a.mp4", "b.mp4")]
+    store = FeatureStore(tmp_path / "cache", {"encoder": "a"})
+    writer = store.writer(2, (1, 1000), np.dtype(np.float32))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))  # the second video does not fit
+    try:
+        writer.add(records[:1], np.ones((1, 1, 1000), np.float32))
+        with pytest.raises(ValueError, match=r"after 1 videos, which are kept: free some space"):
+            writer.add(records[1:], np.ones((1, 1, 1000), np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    again = FeatureStore(tmp_path / "cache", {"encoder": "a"})
+    assert [record in again for record in records] == [True, False]
+    assert (again.get(records[0]) == 1).all()

@@ -11,13 +11,13 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord
+from vmae_zoo.datasets.splits import folds, hold_out, low_shot, source_of, with_val_share
 from vmae_zoo.evaluation import attentive_probe, linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.linear_probe import LBFGSSweep
 from vmae_zoo.evaluation.probe import Sweep, evaluate, select
-from vmae_zoo.evaluation.splits import hold_out, low_shot, source_of
 from vmae_zoo.training.metrics import ClassificationMetrics, confusion, wilson
 
 CLASSES = 4
@@ -279,3 +279,40 @@ def test_low_shot_subsets_are_nested_and_balanced():
     assert all(small <= large for small, large in itertools.pairwise(subsets))
     with pytest.raises(ValueError, match="fraction = 0"):
         low_shot(rows, 0)
+
+
+def grouped(clips=60):
+    """Clips of three classes from 20 recordings, three clips each."""
+    return [
+        ClipRecord(f"{k}.mp4", Path(f"{k}.mp4"), k // 3 % 3 if k % 7 else k % 3, group=f"recording {k // 3}")
+        for k in range(clips)
+    ]
+
+
+def test_a_share_of_the_clips_validates_and_recordings_stay_together():
+    catalog = Catalog(Path("set"), "csv", ["a", "b", "c"], grouped())
+    shared = with_val_share(catalog, 0.2)
+    groups = {split: {record.group for record in shared.of(split)} for split in ("train", "val")}
+    assert not groups["train"] & groups["val"]
+    assert 0.1 <= len(shared.of("val")) / 60 <= 0.25
+    assert {record.label for record in shared.of("val")} == {0, 1, 2}
+    assert "held out for validation (data.val_share 0.2)" in shared.describe()
+    with pytest.raises(ValueError, match="has validation or test clips already"):
+        with_val_share(shared, 0.2)
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
+        with_val_share(catalog, 1.5)
+
+
+def test_folds_test_every_labeled_clip_once():
+    unlabeled = ClipRecord("x.mp4", Path("x.mp4"))
+    catalogs = folds(Catalog(Path("set"), "csv", ["a", "b", "c"], [*grouped(), unlabeled]), 5)
+    tested = [record.id for catalog in catalogs for record in catalog.of("val")]
+    assert sorted(tested) == sorted(record.id for record in grouped())
+    for number, catalog in enumerate(catalogs, 1):
+        assert catalog.split == number
+        assert len(catalog.records) == 60
+        assert 9 <= len(catalog.of("val")) <= 15
+        assert not {record.group for record in catalog.of("train")} & {record.group for record in catalog.of("val")}
+        assert {record.label for record in catalog.of("val")} == {0, 1, 2}
+    with pytest.raises(ValueError, match="choose from 2 to 20"):
+        folds(Catalog(Path("set"), "csv", ["a"], grouped()), 21)

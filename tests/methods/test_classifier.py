@@ -252,3 +252,13 @@ def test_clips_without_a_label_are_left_out_of_training_and_counted(tmp_path, en
     assert "2 of 5 clips have no label and are left out" in data.mixture.describe()
     trainer.predict(classifier, data)
     assert (tmp_path / "predictions.csv").read_text().count(".mp4") == 3
+
+
+def test_a_prediction_of_videos_of_other_classes_is_written(tmp_path):
+    predictions = VideoPredictions()
+    predictions.add({"index": torch.tensor([0]), "label": torch.tensor([7])}, torch.tensor([[0.2, 0.8]]))
+    records = [ClipRecord("=cmd|'/c calc'!A0.mp4", Path("=cmd|'/c calc'!A0.mp4"))]
+    predictions.write_csv(tmp_path / "p.csv", records, ["+left", "@right"], truth=False)
+    header, row = csv.reader((tmp_path / "p.csv").open())
+    assert header == ["path", "label", "probability"]
+    assert row == ["'=cmd|'/c calc'!A0.mp4", "'@right", "0.800000"]  # no formula for a spreadsheet

@@ -49,6 +49,8 @@ class LoopbackHub(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}
         self.log: list[str] = []
         self.cut_after: int | None = None  # bytes of a file after which the connection breaks off
+        self.announced_size: int | None = None  # of a file, if it is not the true one
+        self.pause: tuple[int, float] | None = None  # bytes of a file that are sent at once, and seconds after them
         self.delay = 0.0  # seconds before any answer
         self._sockets: list[socket.socket] = []
 
@@ -245,13 +247,26 @@ class Handler(BaseHTTPRequestHandler):
             "ETag": f'"{blob}"',
             "X-Repo-Commit": sha,
             "X-Linked-Etag": f'"{blob}"',
-            "X-Linked-Size": str(len(data)),
+            "X-Linked-Size": str(self.server.announced_size or len(data)),
         }
         status, part = 200, data
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or ""):
             status, part = 206, data[int(match[1]) :]
             facts["Content-Range"] = f"bytes {match[1]}-{len(data) - 1}/{len(data)}"
         cut = self.server.cut_after
+        if self.command == "GET" and self.server.pause and len(part) > 1000:
+            size, seconds = self.server.pause
+            self.send_response(status)
+            for name, value in (facts | {"Content-Length": str(len(part))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.close_connection = True
+            with suppress(OSError):
+                for start in range(0, len(part), size or len(part)):
+                    self.wfile.write(part[start : start + size])
+                    self.wfile.flush()
+                    time.sleep(seconds)
+            return None
         if self.command == "GET" and cut is not None and len(part) > cut:
             self.send_response(status)
             for name, value in (facts | {"Content-Length": str(len(part))}).items():

@@ -15,6 +15,8 @@ from vmae_zoo.methods import VideoMAE
 from vmae_zoo.zoo.package import save_weights
 from vmae_zoo.zoo.safe_load import read_weights
 
+SMALL = {"frames": 4, "image_size": 32, "width": 32, "depth": 1, "num_heads": 2, "mask_ratio": 0.5, "decoder_width": 16}
+SMALL |= {"decoder_depth": 1, "decoder_num_heads": 2}
 TINY = {"num_heads": 2, "decoder_num_heads": 2, "image_size": 32, "frames": 16}
 
 
@@ -173,11 +175,27 @@ def settings_too_deep_to_read(folder, weights):
     return folder, "JSON"
 
 
+def keys_that_hash_for_ever(folder, weights):
+    key = ()
+    for _ in range(60):
+        key = (key, key)
+    nested = pickle.dumps(key, protocol=2)[2:-1]  # without protocol and stop
+    torch.save({"model": weights}, folder / "plain.pth")
+    with zipfile.ZipFile(folder / "plain.pth") as old, zipfile.ZipFile(folder / "x.pth", "w") as new:
+        for member in old.infolist():
+            data = old.read(member)
+            if member.filename.endswith("data.pkl"):
+                data = b"\x80\x02}" + nested + b"K\x01s."  # {key: 1}
+            new.writestr(member.filename, data)
+    return folder / "x.pth", "nests tuples"
+
+
 HOSTILE = [
     *(pickle_with_code, old_pickle_with_code, whole_module, zip_bomb, zip_that_leaves, truncated, truncated_pickle),
     *(header_of_two_gigabytes, link_out, folder_with_a_link_out, wrong_dtype, not_a_number, extra_keys, shape_lies),
     *(wrong_shape, another_architecture, empty, no_tensors, settings_that_would_fill_the_memory, another_kind_of_file),
     settings_too_deep_to_read,
+    keys_that_hash_for_ever,
 ]
 
 

@@ -5,10 +5,12 @@ import time
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save
 
 import vmae_zoo
 from vmae_zoo.methods import MAE, MAEST, MGMAE, ARVideo, Classifier, MoCoV3, VideoMAE, VideoMAEv2
+from vmae_zoo.zoo import hub as hub_module
 from vmae_zoo.zoo.hub import fetch, parse_address
 
 SIZE = {"size": "tiny", "image_size": 32, "width": 24, "depth": 1, "num_heads": 2}
@@ -67,14 +69,32 @@ def test_by_branch_tag_and_commit(hub, token):
         pulled(revision="v9")
 
 
+RECIPE = """# vmae-zoo fit -c recipes/videomae.yaml --data.root /home/someone/secret/hmdb51 --token hf_SECRET
+data:
+  root: /home/someone/secret/hmdb51
+  layout: hmdb51
+  sources:
+  - {root: ../secret/clips}
+  - {root: 'C:\\Users\\someone\\more\\'}
+  - {root: 'https://someone:SECRET@secret.host:8080/shards?key=SECRET'}
+ckpt_path: secret/last.ckpt
+trainer:
+  default_root_dir: secret
+  logger: {class_path: lightning.pytorch.loggers.WandbLogger, init_args: {entity: someone}}
+api_key: SECRET
+"""
+
+
 def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
     run = tmp_path / "runs" / "videomae" / "20260101-000000"
     (run / "checkpoints").mkdir(parents=True)
     (run / "pictures").mkdir()
     (run / "pictures" / "step-1.png").write_bytes(b"\x89PNG picture")
-    (run / "recipe.yaml").write_text("data: {init_args: {root: /home/someone/secret/hmdb51, layout: hmdb51}}\n")
-    (run / "summary.json").write_text(json.dumps({"steps": 300, "metrics": {"loss/val": 0.5}}))
+    (run / "recipe.yaml").write_text(RECIPE)
+    summary = {"steps": 300, "metrics": {"loss/val": 0.5}, "slurm_job": "31415926", "host": "secret-node"}
+    (run / "summary.json").write_text(json.dumps({**summary, "checkpoint": "/home/someone/secret/last.ckpt"}))
     model = videomae()
+    model.hparams["init_from"] = "../secret/start.pth"
     state = {"state_dict": model.state_dict(), "pytorch-lightning_version": "2.6.6"}
     model.on_save_checkpoint(state)
     torch.save(state, run / "checkpoints" / "last.ckpt")
@@ -103,7 +123,13 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
         "![clips, masks and predictions](picture.png)",
     ):
         assert said in card, said
-    assert not any(b"/home/someone" in content for content in files.values())
+    for private in (b"someone", b"secret", b"SECRET", b"31415926"):
+        assert not any(private in content for content in files.values()), private
+    assert yaml.safe_load(files["recipe.yaml"])["data"] == {
+        "root": "hmdb51",
+        "layout": "hmdb51",
+        "sources": [{"root": "clips"}, {"root": "more"}, {"root": "shards"}],
+    }
     assert json.loads(files["config.json"])["method"] == "VideoMAE"
 
 
@@ -186,6 +212,35 @@ def test_a_cut_download_goes_on_where_it_stopped(hub):
     assert fetch("org/model", endpoint=hub.endpoint).path.read_bytes() == data
     ranges = [line.rpartition(" ")[2] for line in hub.log if "bytes=" in line]
     assert ranges == ["bytes=0-", "bytes=150000-", "bytes=300000-"]
+
+
+@pytest.mark.parametrize(
+    ("pause", "cut", "message"),
+    [
+        ((0, 5.0), None, r"sent 0 bytes in .* seconds, 0 in total: what arrived is kept"),
+        ((10, 0.05), None, r"sent \d+ bytes in .* seconds, .* what arrived is kept"),
+        (
+            None,
+            1000,
+            r"(10 connections in a row broke before 10,000 bytes|bytes in .* seconds).*: what arrived is kept",
+        ),
+    ],
+    ids=["silence", "trickle", "short connections"],
+)
+def test_a_download_that_brings_next_to_nothing_is_given_up(hub, monkeypatch, pause, cut, message):
+    monkeypatch.setattr(hub_module, "STALL_SECONDS", 0.5)
+    hub.add("org/model", {"model.safetensors": weights()})
+    hub.pause, hub.cut_after = pause, cut
+    with pytest.raises(ValueError, match=message):
+        fetch("org/model", endpoint=hub.endpoint)
+
+
+def test_a_file_that_exceeds_the_disk_is_not_begun(hub, tmp_path):
+    hub.add("org/model", {"model.safetensors": weights()})
+    hub.announced_size = 10**18
+    with pytest.raises(ValueError, match=r"1,000,000,000,000,000,000 bytes .* free"):
+        fetch("org/model", endpoint=hub.endpoint)
+    assert not [path for path in tmp_path.rglob("*.partial") if path.stat().st_size]
 
 
 def test_a_killed_download_goes_on_in_the_next_process(hub, tmp_path):

@@ -22,11 +22,11 @@ from vmae_zoo.data.loader import SignalSafeLoader, cores, start_worker
 from vmae_zoo.data.storage_retry import Item
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.datasets.splits import low_shot
 from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.probe import evaluate, select
-from vmae_zoo.evaluation.splits import low_shot
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.training.metrics import ClassificationMetrics

@@ -36,7 +36,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--out {args.out} is a file: name a folder for the features")
     if args.matrix and (args.pool == "tokens" or args.matrix.suffix != ".npz"):
         raise ValueError(f"--matrix {args.matrix}: one feature per window as .npz, so --pool is mean or cls")
-    records = open_catalog(args.root, args.layout).records
+    catalog = open_catalog(args.root, args.layout)
+    for note in catalog.notes:
+        print(note)
+    records = catalog.records
     check_checkpoint(args)
     device = device_of(args)
     from vmae_zoo.evaluation.extract import check_format, extract

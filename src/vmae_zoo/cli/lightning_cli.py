@@ -121,7 +121,8 @@ class SettingsCLI(LightningCLI):
             self.config = parser.parse_args(args)
         except (ArgumentError, argparse.ArgumentError) as error:
             files = [file for recipe in recipes_of(self.arguments) for file in files_of(recipe)]
-            raise UsageError(short_message(str(error), files)) from error
+            options = [name for name, _ in options_of(self.arguments)]
+            raise UsageError(short_message(str(error), files, options)) from error
 
     def _set_seed(self) -> None:
         """One seed for everything; with ``seed_everything: true`` it is chosen here, after the links were applied."""

@@ -14,12 +14,13 @@ _RAISED = re.compile(r"Errors:\s+- (.*?)\s+- Expected a <class 'NoneType'>", re.
 _KEYS_OF_DATA = {"height": "data.size", "image_size": "data.size", "frames": "data.frames"}
 
 
-def short_message(message: str, files: Iterable[Path]) -> str:
+def short_message(message: str, files: Iterable[Path], options: Iterable[str] = ()) -> str:
     """A parser's message on one line.
 
     Args:
         message: of jsonargparse.
         files: the recipes that were read: the line with the setting is named.
+        options: of the command line, which win over recipes.
     """
     text = " ".join(message.split())
     key = match[1] if (match := _KEY.search(text)) else ""
@@ -27,7 +28,11 @@ def short_message(message: str, files: Iterable[Path]) -> str:
         key, text = f"{key}.{match[1]}", match[2]
     elif key:
         text = text.partition(": ")[2]
-    return f"{find_line(key.rpartition('.')[2], files)}{key}: {_type(text)}" if key else text
+    if not key:
+        return text
+    if key.replace(".init_args", "") in {option.replace(".init_args", "") for option in options}:
+        return f"--{key.replace('.init_args', '')}: {_type(text)}"
+    return f"{find_line(key.rpartition('.')[2], files)}{key}: {_type(text)}"
 
 
 def unwrap_message(message: str) -> str:

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data.split", dest="split", type=int, metavar="N", help="number of the split")
     parser.add_argument("--data.label_column", dest="label_column", metavar="NAME", help="label column of a CSV file")
     parser.add_argument("--splits", type=int, nargs="+", metavar="N", help="several splits and their mean: 1 2 3")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validation over all labeled clips, and the mean")
     parser.add_argument(
         "--fractions", type=float, nargs="+", default=[1.0], metavar="F", help="low shot: 0.01 0.05 0.1 0.5 1"
     )
@@ -118,7 +119,13 @@ def open_inputs(args: argparse.Namespace) -> ProbeInputs:
     check_counts(args)
     find_recipe(args.data)
     check_checkpoint(args)
+    if args.folds and args.splits:
+        raise ValueError("--folds makes splits of its own: leave --splits out")
     catalogs = [open_data(args, split) for split in args.splits or [None]]
+    if args.folds:
+        from vmae_zoo.datasets.splits import folds
+
+        catalogs = folds(catalogs[0], args.folds, args.seed)
     return ProbeInputs(catalogs, load_checkpoint(args), device_of(args))
 
 

@@ -6,7 +6,7 @@ of Lightning's command line decides. That one also checks values.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,43 @@ def check_names(arguments: list[str]) -> None:
     """
     if {"-h", "--help", "--version"} & set(arguments):
         return
+    for argument in _without_option(arguments):
+        cure = f"-c {argument}" if argument.endswith((".yaml", ".yml")) else f"--data.root {argument}"
+        raise UsageError(f"{argument!r} belongs to no option: did you mean `{cure}`?")
     _Names(arguments).check()
+
+
+OLD_NAMES = {  # of earlier versions of Lightning, and of other programs
+    "trainer.gpus": "trainer.devices",
+    "trainer.num_gpus": "trainer.devices",
+    "trainer.tpu_cores": "trainer.devices",
+    "trainer.num_processes": "trainer.devices",
+    "trainer.resume_from_checkpoint": "ckpt_path",
+    "trainer.weights_save_path": "trainer.default_root_dir",
+    "trainer.checkpoint_callback": "trainer.enable_checkpointing",
+    "trainer.progress_bar_refresh_rate": "trainer.enable_progress_bar",
+    "trainer.amp_level": "trainer.precision",
+    "resume": "ckpt_path",
+    "resume_from": "ckpt_path",
+    "checkpoint": "ckpt_path",
+}
+
+
+def _without_option(arguments: list[str]) -> Iterator[str]:
+    """Arguments that are neither the subcommand, nor an option, nor the value of one."""
+    is_value = True  # the first is the subcommand
+    for argument in arguments:
+        if argument.startswith("-") and not is_number(argument):
+            is_value = "=" not in argument
+        elif is_value:
+            is_value = False
+        else:
+            yield argument
+
+
+def is_number(text: str) -> bool:
+    """Whether a text that begins with a minus is a number and no option."""
+    return re.fullmatch(r"-\d*\.?\d+(?:[eE][-+]?\d+)?", text) is not None
 
 
 class _Names:
@@ -177,7 +213,8 @@ class _Names:
         return [*single, *(f"{group}.{name}" for group, names in known.items() for name in names or ())]
 
     def unknown(self, name: str, known: Iterable[str]) -> None:
-        raise UsageError(f"{self.where(name.rpartition('.')[2])}no setting is named '{name}'{_meant(name, known)}")
+        meant = f": did you mean '{OLD_NAMES[name]}'?" if name in OLD_NAMES else _meant(name, known)
+        raise UsageError(f"{self.where(name.rpartition('.')[2])}no setting is named '{name}'{meant}")
 
     def where(self, name: str, colon: str = ":") -> str:
         return find_line(name, self.files, colon)

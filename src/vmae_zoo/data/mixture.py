@@ -13,6 +13,7 @@ from vmae_zoo.datasets.index import Index, find_index, without_damaged
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
 from vmae_zoo.datasets.layouts.base import without_unlabeled
 from vmae_zoo.datasets.sources import Source, merge_catalogs, read_sources
+from vmae_zoo.datasets.splits import with_val_share
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
@@ -28,6 +29,7 @@ class DatasetMixture:
         stride_frames: distance between frames for sources without a stride of their own.
         refuse_corrupt: also leave out videos with concealed frames.
         label_column: column of a CSV file with the labels; None is "label".
+        val_share: fraction of the training clips of each source without validation clips that validate; 0 for none.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class DatasetMixture:
         stride_frames: int = 4,
         refuse_corrupt: bool = False,
         label_column: str | None = None,
+        val_share: float = 0.0,
     ):
         if sources and (layout is not None or split is not None or label_column is not None):
             raise ValueError(
@@ -47,6 +50,8 @@ class DatasetMixture:
         self.sources: list[Source] = read_sources(sources or ())
         base = Path(root or ".").expanduser().absolute()
         opened = [source.open(base) for source in self.sources] or [open_catalog(root, layout, split, label_column)]
+        if val_share:
+            opened = [with_val_share(catalog, val_share) for catalog in opened]
         found = [find_index(catalog.root) for catalog in opened]
         self.indexes = Indexes([index for index in found if index is not None])
         self.catalogs = [

@@ -71,6 +71,8 @@ class ClipDataModule(VideoDataModule):
         wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
         test_crops: views along the longer side (3 in the papers).
         label_column: column of a CSV list with the labels; None is "label".
+        val_share: fraction of the clips that validate if there is no validation split, by class and by source (0.2);
+            clips cut from one recording, by their ``group`` or the names of official data sets, stay together.
         memory_mb: if every video is small (at most 1 MB decoded) and all of them take at most so many MB, they stay
             decoded in the memory of each process, and workers = None means 0. 0: never.
     """
@@ -110,6 +112,7 @@ class ClipDataModule(VideoDataModule):
         fps: Sequence[float] = (FPS,),
         label_column: str | None = None,
         memory_mb: int = 0,
+        val_share: float = 0.0,
     ):
         super().__init__()
         counts = {"batch_size": batch_size, "repeats": repeats, "prefetch": prefetch}
@@ -118,7 +121,7 @@ class ClipDataModule(VideoDataModule):
         self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
         self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
-        self.label_column, self.memory_mb = label_column, memory_mb
+        self.label_column, self.memory_mb, self.val_share = label_column, memory_mb, val_share
         self.batch_size, self.global_batch, self.repeats = batch_size, global_batch, repeats
         self.workers, self.prefetch, self.pin_memory = workers, prefetch, pin_memory
         self.seed, self.wait_minutes = seed, wait_minutes
@@ -135,7 +138,7 @@ class ClipDataModule(VideoDataModule):
     def mixture(self) -> DatasetMixture:
         """All clips, of every split, and the indexes of their files."""
         place, stride_frames = (self.root, self.layout, self.split, self.sources), self.clip.stride_frames
-        return DatasetMixture(*place, stride_frames, self.refuse_corrupt, self.label_column)
+        return DatasetMixture(*place, stride_frames, self.refuse_corrupt, self.label_column, self.val_share)
 
     @property
     def catalog(self) -> Catalog:

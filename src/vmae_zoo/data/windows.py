@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from vmae_zoo.data.clip_frames import rate_of, segment_of
+from vmae_zoo.data.clip_frames import by_time, evenly_timed_total, rate_of, segment_of
 from vmae_zoo.data.clip_spec import ClipSpec
+from vmae_zoo.data.reader import FILES
 from vmae_zoo.data.sampling import span_ids
 from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -45,21 +46,26 @@ class Windows(Dataset):
     def __init__(self, record: ClipRecord, clip: ClipSpec, hop: int | None = None):
         self.record, self.size = record, clip.size
         info = probe(record.path)
-        self.first, self.total = segment_of(record, info)
+        first, total = segment = segment_of(record, info)
         stride: float = clip.stride_frames
         if clip.sampling == "span":
             stride *= rate_of(record, info) / clip.fps[0]
-        self.offsets = window_offsets(clip, stride)
+            total = evenly_timed_total(record, info, segment, FILES)
+        offsets = window_offsets(clip, stride)
         hop = max(round(clip.frames * stride), 1) if hop is None else hop
-        self.starts = window_starts(self.total, int(self.offsets[-1]) + 1, hop)
+        starts = window_starts(total, int(offsets[-1]) + 1, hop)
+        ids = np.minimum(np.add.outer(starts, offsets), total - 1)
+        if clip.sampling == "span":
+            ids = by_time(ids, record, info, segment, FILES)
+        self.starts: list[int] = ids[:, 0].tolist()
+        self.ids = first + ids
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.ids)
 
     def __getitem__(self, index: int) -> Tensor:
         """uint8 (C, T, H, W)."""
-        ids = self.first + np.minimum(self.starts[index] + self.offsets, self.total - 1)
-        clip = read_clip(self.record.path, ids, self.size)
+        clip = read_clip(self.record.path, self.ids[index], self.size)
         return torch.from_numpy(center_crop(clip, self.size)).permute(3, 0, 1, 2)
 
 

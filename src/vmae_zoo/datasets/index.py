@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
 STATE_CHECKS = 1000  # files whose size and time are compared with the index when a data set is opened
+MAX_VALUE_BYTES = 1 << 26  # of a text or packet index
+MAX_FRAMES = 1 << 31  # of a video, and pixels of a side
 VERSION = 3  # of the audit's rules: an index of another version is not used
 
 
@@ -46,18 +49,30 @@ class Index:
         if not found or found[0][0] is None:
             return None
         info, packed = found[0]
-        return VideoInfo(**json.loads(info)), None if packed is None else PacketIndex.unpack(packed)
+        try:
+            return _checked(VideoInfo(**json.loads(info))), None if packed is None else PacketIndex.unpack(packed)
+        except (ValueError, TypeError, RecursionError, zlib.error):  # written by another program
+            return None
 
     def verdicts(self) -> dict[str, tuple[str, str, int, int]]:
         """Verdict, reasons, size and modification time (ns) of every file."""
-        rows = self._query("SELECT path, verdict, reasons, size, mtime_ns FROM files ORDER BY path")
-        return {path: (verdict, "; ".join(json.loads(reasons)), *rest) for path, verdict, reasons, *rest in rows}
+        try:
+            rows = self._query("SELECT path, verdict, reasons, size, mtime_ns FROM files ORDER BY path")
+            return {path: (verdict, "; ".join(json.loads(reasons)), *rest) for path, verdict, reasons, *rest in rows}
+        except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+            raise self._damaged(error) from None
 
     @property
     def fingerprint(self) -> str:
         """Hash of all paths, contents and verdicts, 16 hexadecimal digits; independent of root and file times."""
-        rows = self._query("SELECT path, digest, verdict FROM files ORDER BY path")
+        try:
+            rows = self._query("SELECT path, digest, verdict FROM files ORDER BY path")
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
         return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.file} is damaged ({error}): delete it and run `vmae-zoo index {self.root}` again")
 
     def _query(self, query: str, *values: object) -> list[tuple]:
         if self._connection is None or self._process != os.getpid():  # a connection does not survive a fork
@@ -73,7 +88,7 @@ def find_index(root: Path) -> Index | None:
     for file in index_files(root):
         try:
             with closing(_connect(file)) as connection:
-                if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+                if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION and is_plain(connection):
                     return Index(folder_of(root), file)
         except sqlite3.Error:
             continue
@@ -137,5 +152,23 @@ def index_files(root: Path) -> tuple[Path, Path]:
     return folder_of(root) / ".vmae_zoo" / f"{name}.sqlite", cache_folder() / "indexes" / f"{elsewhere}.sqlite"
 
 
+def _checked(info: VideoInfo) -> VideoInfo:
+    """The metadata; ``ValueError`` if a number is out of bounds."""
+    sizes = (info.frames, info.height, info.width)
+    if not all(isinstance(size, int) and 0 < size < MAX_FRAMES for size in sizes) or not 0 <= info.fps < MAX_FRAMES:
+        raise ValueError(f"no metadata of a video: {info}")
+    return info
+
+
+def is_plain(connection: sqlite3.Connection) -> bool:
+    """Whether the only content is the table ``files``: views and triggers may compute without end."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    return [(*row, str(sql)[:12].upper()) for *row, sql in found] == [("table", "files", "CREATE TABLE")]
+
+
 def _connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+    """A read-only connection to a file that may come with a stranger's data set."""
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection

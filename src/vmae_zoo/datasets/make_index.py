@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vmae_zoo.datasets.audit import AuditResult, audit
-from vmae_zoo.datasets.index import VERSION, Index, folder_of, index_files, key_of, unchanged
+from vmae_zoo.datasets.index import VERSION, Index, folder_of, index_files, is_plain, key_of, unchanged
 from vmae_zoo.datasets.layouts import open_catalog
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.process_pool import file_workers
@@ -47,8 +47,10 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
         videos = list(dict.fromkeys(record.path for record in catalog.records))
     file, connection = _open_for_writing(root)
     with closing(connection):
-        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            connection.execute("DROP TABLE IF EXISTS files")
+        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not is_plain(connection):
+            schema = "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type = 'table'"
+            for kind, name in connection.execute(schema).fetchall():
+                connection.execute(f'DROP {kind} IF EXISTS "{name}"')
         connection.execute(TABLE)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         indexed = {path: state for path, *state in connection.execute("SELECT path, size, mtime_ns FROM files")}

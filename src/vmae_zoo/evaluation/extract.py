@@ -5,7 +5,10 @@ Parquet these are columns and a window is a row. Files are written atomically, s
 the videos that have none.
 """
 
+import hashlib
 import json
+import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,6 +21,7 @@ import torch
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
+from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.data.loader import SignalSafeLoader, start_worker
 from vmae_zoo.data.windows import Windows, WindowStream, collate_windows
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -26,6 +30,7 @@ from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.video.decode import VideoError
 
+ELSEWHERE = "elsewhere"  # folder of the features of videos outside the root
 FORMATS = ("safetensors", "npz", "parquet")
 
 
@@ -47,7 +52,7 @@ def extract(
     Args:
         encoder: a `vmae_zoo.models.video_encoder.VideoEncoder`.
         records: the videos.
-        folder: output folder; files are named by the ids of the videos.
+        folder: output folder; files are named by the ids of the videos, see `output_name`.
         hop: frames from the start of one window to the next; None: windows lie end to end.
         pool: "mean", "cls" or "tokens".
         form: one of `FORMATS`.
@@ -76,7 +81,7 @@ def extract(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, cache_key)
     index: dict[str, dict[str, Any]] = {}
-    files = {record.id: folder / f"{record.id.lstrip('/')}.{form}" for record in records}
+    files = {record.id: folder / output_name(record.id, form) for record in records}
     missing = [record for record in records if not files[record.id].exists()]
     for record in records:
         if files[record.id].exists():
@@ -111,6 +116,20 @@ def extract(
     return entries
 
 
+def output_name(video: str, form: str) -> str:
+    """The path of a video's file below the output folder: its id, or ``elsewhere/<hash>-<name>`` if that leads out.
+
+    Ids of videos outside the root are full paths or begin with "..", and an id may be longer than a file name.
+    """
+    parts = re.split(r"[/\\]", video)
+    leads_out = any(part in ("", ".", "..") or ":" in part or len(os.fsencode(part)) > 200 for part in parts)
+    if not leads_out and parts[0] != ELSEWHERE:
+        return f"{video}.{form}"
+    digest = hashlib.blake2b(video.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    name = re.sub(r"[^\w.#-]", "_", parts[-1])[-60:]
+    return f"{ELSEWHERE}/{digest}-{name}.{form}"
+
+
 def check_format(form: str) -> None:
     """``ValueError`` if the format is not known, ``ModuleNotFoundError`` if it needs a missing package."""
     if form not in FORMATS:
@@ -137,16 +156,14 @@ def _entry(record: ClipRecord, file: Path, folder: Path, windows: int) -> dict[s
 
 
 def _write(file: Path, arrays: dict[str, np.ndarray], form: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    if form == "npz":
-        with partial.open("wb") as out:
-            np.savez(out, **arrays)  # type: ignore[arg-type]
-    elif form == "parquet":
-        _write_parquet(partial, **arrays)
-    else:
-        save_file(arrays, partial)
-    partial.replace(file)
+    with atomic_write(file) as partial:
+        if form == "npz":
+            with partial.open("wb") as out:
+                np.savez(out, **arrays)  # type: ignore[arg-type]
+        elif form == "parquet":
+            _write_parquet(partial, **arrays)
+        else:
+            save_file(arrays, partial)
 
 
 def _write_parquet(file: Path, features: np.ndarray, start: np.ndarray) -> None:

@@ -10,7 +10,9 @@ Shapes: V views of a video, D = width; (V, N, D) for tokens.
 import hashlib
 import json
 import logging
+import math
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.jpeg_shards import ShardEntry
 
 LOG = logging.getLogger("vmae_zoo")
+ANNOUNCED_BYTES = 10**9  # features that take more are announced before they are computed
 OUTDATED = "made_from.json"  # in stores of versions whose keys held other names of classes
 
 
@@ -77,11 +80,25 @@ class FeatureStore:
         return self._arrays[file][row]
 
     def writer(self, videos: int, shape: Sequence[int], dtype: np.dtype) -> "StoreWriter":
-        """A new file with room for this number of videos, each of this shape."""
+        """A new file with room for this number of videos, each of this shape.
+
+        Raises:
+            ValueError: the disk has less room.
+        """
         number = len(list(self.folder.glob("*.npy")))
         while (file := self.folder / f"part-{number:04d}-{os.getpid()}.npy").exists():
             number += 1
-        return StoreWriter(self, file, np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(videos, *shape)))
+        needed = videos * math.prod(shape) * np.dtype(dtype).itemsize
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise ValueError(
+                f"the features of {videos:,} videos take {needed / 1e9:,.1f} GB, and {self.folder} has "
+                f"{free / 1e9:,.1f} GB free: name a folder on a larger disk by --cache, or use fewer videos or views"
+            )
+        if needed > ANNOUNCED_BYTES:
+            LOG.warning("the features of %s videos take %.1f GB in %s", f"{videos:,}", needed / 1e9, self.folder)
+        np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(videos, *shape))
+        return StoreWriter(self, file, needed // max(videos, 1))
 
     def _read(self, listing: Path) -> None:
         text = listing.read_text()
@@ -91,17 +108,34 @@ class FeatureStore:
 
 
 class StoreWriter:
-    """Appends features to a new file of a store."""
+    """Appends features to a new file of a store by ordinary writes: on a full disk, a memory map ends the process.
 
-    def __init__(self, store: FeatureStore, file: Path, array: np.memmap):
-        self.store, self.file, self.array, self.count = store, file, array, 0
+    Args:
+        store: the store.
+        file: the array file, of its final size.
+        row_bytes: of one video.
+    """
+
+    def __init__(self, store: FeatureStore, file: Path, row_bytes: int):
+        self.store, self.file, self.row_bytes, self.count = store, file, row_bytes, 0
+        self.offset = np.load(file, mmap_mode="r").offset
 
     def add(self, records: Sequence[ClipRecord], values: np.ndarray) -> None:
-        """Write the features of some videos, then list them."""
-        self.array[self.count : self.count + len(records)] = values
-        self.array.flush()
+        """Write the features of some videos, then list them; ``ValueError`` if the disk is full."""
+        try:
+            with self.file.open("r+b") as array:
+                array.seek(self.offset + self.count * self.row_bytes)
+                array.write(np.ascontiguousarray(values).tobytes())
+            self._list(records)
+        except OSError as error:
+            raise ValueError(
+                f"{self.file}: {error.strerror} after {self.count:,} videos, which are kept: free some space, or name "
+                "another folder by --cache"
+            ) from None
+        self.count += len(records)
+
+    def _list(self, records: Sequence[ClipRecord]) -> None:
         with self.file.with_suffix(".jsonl").open("a") as listing:
             for row, record in enumerate(records, self.count):
                 listing.write(json.dumps([video_key(record), row]) + "\n")
                 self.store._rows[video_key(record)] = (self.file, row)
-        self.count += len(records)

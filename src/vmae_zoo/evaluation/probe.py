@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vmae_zoo.datasets.splits import hold_out
 from vmae_zoo.evaluation.features import Features
-from vmae_zoo.evaluation.splits import hold_out
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord
+from vmae_zoo.datasets.splits import low_shot
 from vmae_zoo.evaluation.baselines import BASELINES
 from vmae_zoo.evaluation.features import MIDDLE, Features, Views, compute_features
-from vmae_zoo.evaluation.splits import low_shot
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.training.metrics import ClassificationMetrics, wilson
 
@@ -60,7 +60,7 @@ def labelled(catalog: Catalog) -> tuple[list[ClipRecord], list[ClipRecord]]:
     if not train or not test:
         raise ValueError(
             f"{catalog.root} has {len(train)} labelled training and {len(test)} test clips, a probe needs both: "
-            "give it split files, or train/ and val/ folders"
+            "give it split files, or train/ and val/ folders, or cross-validate by --folds 5"
         )
     return train, test
 

@@ -18,6 +18,8 @@ from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.training.metrics import ClassificationMetrics
 
+FORMULA = tuple("=+-@\t\r")  # first characters by which spreadsheets recognize a formula
+
 
 class VideoPredictions:
     """Predictions of this process, by the index of the video in its loader's records."""
@@ -68,14 +70,21 @@ class VideoPredictions:
         def name(label: int) -> str:
             return "" if label < 0 else classes[label] if classes else str(label)
 
-        with file.open("w", newline="") as out:
+        with file.open("w", newline="", encoding="utf-8") as out:
             writer = csv.writer(out)
             writer.writerow(["path", "label", "probability", *["truth"] * truth])
             for index, probability_K in self.probabilities.items():
                 best = int(probability_K.argmax())
                 path = records[index].path if records else index
-                true = [name(self.labels[index])] * truth
-                writer.writerow([path, name(best), f"{probability_K[best]:.6f}", *true])
+                true = [name(self.labels[index])] if truth else []  # without truth, the data may have other classes
+                texts = [cell(str(text)) for text in (path, name(best), *true)]
+                writer.writerow([*texts[:2], f"{probability_K[best]:.6f}", *texts[2:]])
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a CSV file that no spreadsheet takes for a formula: one that could be gets an apostrophe."""
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")  # names of files may be any bytes
+    return f"'{text}" if text[:1] in FORMULA else text
 
 
 class PredictionWriter(Callback):

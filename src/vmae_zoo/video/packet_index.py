@@ -13,6 +13,8 @@ from av.video.stream import VideoStream
 from vmae_zoo.video.bitstream import Packet, packet_parser
 from vmae_zoo.video.picture_order import output_order
 
+MAX_PACKETS = 5_000_000  # of a video: 23 hours at 60 frames per second
+
 
 class IndexMismatchError(Exception):
     """Decoding yielded other frames than the packet index lists."""
@@ -70,8 +72,11 @@ class PacketIndex:
 
     @classmethod
     def unpack(cls, packed: bytes) -> "PacketIndex":
-        """The index that `pack` compressed."""
-        data = zlib.decompress(packed)
+        """The index that `pack` compressed; ``ValueError`` or ``zlib.error`` if it is none."""
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(packed, MAX_PACKETS * 9)
+        if not unpacker.eof:
+            raise ValueError(f"a packet index of more than {MAX_PACKETS:,} packets, or a part of one")
         count = len(data) // 9
         flags = np.frombuffer(data, np.uint8, count)
         pts = np.cumsum(np.frombuffer(data, "<i8", count, offset=count))

@@ -13,6 +13,7 @@ from vmae_zoo.atomic_write import atomic_write
 
 _URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 TRIES = 4  # of a read from an object store
+STALL_SECONDS = 30  # without a byte from an HTTP server
 PAUSE_SECONDS = 0.5  # before the second try; doubles with each further one
 MERGE_GAP = 1 << 16  # bytes: reads closer than this are merged
 
@@ -94,6 +95,7 @@ def read_pieces(path: Path, starts: Sequence[int], ends: Sequence[int]) -> list[
         try:
             with _file_system(path) as (system, name):
                 blocks = system.cat_ranges([name] * len(firsts), firsts, lasts, on_error="raise")
+            _check_ranges(path, blocks, firsts, lasts)
             break
         except OSError as error:
             if trial == TRIES - 1 or isinstance(error, FileNotFoundError | PermissionError):
@@ -106,6 +108,18 @@ def read_pieces(path: Path, starts: Sequence[int], ends: Sequence[int]) -> list[
     return pieces
 
 
+def _check_ranges(path: Path, blocks: Sequence[bytes], firsts: Sequence[int], lasts: Sequence[int]) -> None:
+    if any(len(block) > last - first for block, first, last in zip(blocks, firsts, lasts, strict=True)):
+        raise ValueError(
+            f"{_url(path)}: the server sends whole files instead of the byte ranges that were requested: copy the data "
+            "to a folder, or to a server or object store with range requests"
+        )
+
+
+def _url(path: Path) -> str:
+    return _URL.sub(r"\1://", os.fspath(path))
+
+
 @contextmanager
 def _file_system(path: Path) -> Iterator[tuple[Any, str]]:
     """The file system of a URL and the file's name in it, looked up on every call: a connection breaks in a fork.
@@ -114,14 +128,22 @@ def _file_system(path: Path) -> Iterator[tuple[Any, str]]:
     """
     import fsspec
 
-    url = _URL.sub(r"\1://", os.fspath(path))
+    url = _url(path)
+    options: dict[str, Any] = {}
     try:
-        system, name = fsspec.core.url_to_fs(url)
+        if url.startswith("http"):
+            from aiohttp import ClientTimeout
+
+            limits = ClientTimeout(sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
+            options = {"client_kwargs": {"timeout": limits}}
+        system, name = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are separate packages
         raise ValueError(f"{url} cannot be opened: {error}") from None
     try:
         system.invalidate_cache()  # other processes write there too
         yield system, name
+    except TimeoutError:
+        raise OSError(f"{url}: the server sent nothing for {STALL_SECONDS} seconds: try again later") from None
     except OSError:
         raise
     except Exception as error:

@@ -6,6 +6,8 @@ detected within seconds.
 """
 
 import re
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from vmae_zoo.zoo import SUFFIXES
 from vmae_zoo.zoo.hub_errors import HubUnreachableError, friendly_errors, is_network_error, redact
 from vmae_zoo.zoo.pins import read_pin, sha256_of, store_pin
 
+STALL_SECONDS = 30.0  # in which at least MIN_BYTES of a download must arrive
+MIN_BYTES = 10_000
+MAX_SHORT = 10  # connections in a row that break before MIN_BYTES
+_KEPT = "what arrived is kept; pull again later to continue"
 TIMEOUT = 5.0  # seconds until a Hub that does not answer counts as unreachable
 SIDE_FILES = ("config.json", "preprocessor_config.json")  # downloaded with the weights
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preference
@@ -139,6 +145,7 @@ def _download(repo: str, name: str, commit: str, endpoint: str, folder: Path) ->
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         if not blob.exists():
+            _check_space(partial, meta.size, f"{repo}/{name}")
             _receive(url, partial, meta.size)
             if len(etag) == 64 and sha256_of(partial) != etag:
                 partial.unlink()
@@ -147,30 +154,78 @@ def _download(repo: str, name: str, commit: str, endpoint: str, folder: Path) ->
     hf_hub_download(repo, name, revision=commit, endpoint=endpoint)  # finds the content and makes the link
 
 
+def _check_space(partial: Path, size: int, name: str) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    free = shutil.disk_usage(partial.parent).free
+    if size - have > free:
+        raise ValueError(
+            f"{name} has {size:,} bytes according to the Hub, and {partial.parent} has {free:,} bytes free: free some "
+            "space, or set HF_HOME to a folder on a larger disk"
+        )
+
+
 def _receive(url: str, partial: Path, size: int) -> None:
-    """Append the rest of a file; reconnect after a broken connection, as long as each attempt brings data."""
+    """Append the rest of a file; reconnect after a broken connection, as long as enough data arrives.
+
+    Raises:
+        ValueError: fewer than `MIN_BYTES` arrived in `STALL_SECONDS`, over all connections.
+    """
+    meter = _Meter()
     with partial.open("ab") as file, tqdm(desc=partial.name[:8], total=size, unit="B", unit_scale=True) as bar:
         bar.update(file.tell())
         while file.tell() < size:
             start = file.tell()
             headers = build_hf_headers() | {"Accept-Encoding": "identity", "Range": f"bytes={start}-"}
             try:
-                with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+                options = {"headers": headers, "follow_redirects": True, "timeout": STALL_SECONDS}
+                with get_session().stream("GET", url, **options) as answer:
                     hf_raise_for_status(answer)
                     if answer.status_code != 206:  # the server sends the whole file
                         file.truncate(0)
                     for chunk in answer.iter_raw():
                         file.write(chunk)
+                        meter.add(len(chunk), file.tell())
                         bar.update(len(chunk))
                         if file.tell() > size:
                             raise ValueError(
                                 f"the Hub sent more than the {size:,} bytes it announced: pull again later"
                             )
             except Exception as error:
-                if not is_network_error(error) or file.tell() <= start:
+                if not is_network_error(error):
                     raise
+                if file.tell() <= start:
+                    if "Timeout" in type(error).__name__:
+                        raise ValueError(_gave_up(0, start)) from None
+                    raise
+                meter.broken(file.tell() - start)
             else:
                 return
+
+
+class _Meter:
+    """Ends a download that brings next to nothing, within a connection or over many short ones."""
+
+    def __init__(self) -> None:
+        self.since, self.received, self.short = time.monotonic(), 0, 0
+
+    def add(self, received: int, total: int) -> None:
+        """Count received bytes."""
+        self.received += received
+        if time.monotonic() - self.since < STALL_SECONDS:
+            return
+        if self.received < MIN_BYTES:
+            raise ValueError(_gave_up(self.received, total))
+        self.since, self.received = time.monotonic(), 0
+
+    def broken(self, received: int) -> None:
+        """Count a broken connection."""
+        self.short = self.short + 1 if received < MIN_BYTES else 0
+        if self.short == MAX_SHORT:
+            raise ValueError(f"{MAX_SHORT} connections in a row broke before {MIN_BYTES:,} bytes arrived: {_KEPT}")
+
+
+def _gave_up(received: int, total: int) -> str:
+    return f"the Hub sent {received:,} bytes in {STALL_SECONDS} seconds, {total:,} in total: {_KEPT}"
 
 
 def _check_inside(path: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 import vmae_zoo
+from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.methods.base import Method
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 from vmae_zoo.models.encoder import Encoder
@@ -90,4 +91,5 @@ def package(model: nn.Module) -> Package:
 def save_weights(weights: Mapping[str, Tensor], record: Mapping[str, Any], path: Path) -> None:
     """Write a safetensors file that holds its record."""
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    safetensors.torch.save_file(copies, path, {"format": "pt", "vmae_zoo": json.dumps(record)})
+    with atomic_write(path) as partial:
+        safetensors.torch.save_file(copies, partial, {"format": "pt", "vmae_zoo": json.dumps(record)})

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vmae_zoo.zoo import SUFFIXES
+from vmae_zoo.zoo.pickle_scan import MAX_TUPLE, largest_tuple
 
 MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
 MAX_JSON_BYTES = 10_000_000
@@ -111,6 +112,8 @@ def _parse_json(text: str, path: Path) -> dict[str, Any]:
 def _read_pickle(path: Path, size: int) -> CheckpointData:
     if zipfile.is_zipfile(path):
         _check_zip(path, size)
+    if largest_tuple(path) > MAX_TUPLE:
+        raise ValueError(f"{path} nests tuples so that reading takes for ever, unlike files of weights: do not use it")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")

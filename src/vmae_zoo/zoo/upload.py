@@ -1,7 +1,6 @@
 """``push``: weights, record, recipe, results and a model card to a repository on a Hugging Face Hub."""
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,16 +13,16 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 import vmae_zoo
+from vmae_zoo.recipe_yaml import read_recipe
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.card import model_card
 from vmae_zoo.zoo.hub_errors import friendly_errors
 from vmae_zoo.zoo.load import load_full
 from vmae_zoo.zoo.package import Package, package
+from vmae_zoo.zoo.publish import SUMMARY, numbers, publishable
 from vmae_zoo.zoo.resolve import resolve
-from vmae_zoo.zoo.safe_load import read_json
 
 RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
-PATHS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s:'\",\[\]{}]+/)*(?=[^\s:'\",\[\]{}/])")
 
 
 def push(
@@ -111,19 +110,17 @@ def write_repo(
     if run:
         recipe = recipe or next(run.glob("recipe.yaml"), None)
         picture = picture or max((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime, default=None)
-        summary = read_json(run / "summary.json")
+        summary = read_summary(run / "summary.json")
     measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in RESULTS}
-    results = measured | dict(metrics)
-    summary_text = strip_paths(json.dumps({"summary": summary, "results": results}, indent=2))
-    (folder / "metrics.json").write_text(summary_text + "\n")
-    recipe_text = strip_paths(Path(recipe).read_text()) if recipe else ""
-    if recipe_text:
-        (folder / "recipe.yaml").write_text(recipe_text)
+    results = numbers(measured | dict(metrics))
+    (folder / "metrics.json").write_text(json.dumps({"summary": summary, "results": results}, indent=2) + "\n")
+    settings = publishable(read_recipe(Path(recipe))) if recipe else {}
+    if settings:
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     image = f"picture{Path(picture).suffix}" if picture else None
     if picture and image:
         shutil.copyfile(picture, folder / image)
-    card = model_card(model, repo, licence, yaml.safe_load(recipe_text) or {}, summary, results, image)
-    (folder / "README.md").write_text(card)
+    (folder / "README.md").write_text(model_card(model, repo, licence, settings, summary, results, image))
 
 
 def choose_licence(model: Package, given: str | None) -> str | None:
@@ -144,15 +141,17 @@ def choose_licence(model: Package, given: str | None) -> str | None:
 
 
 def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without the folders of this machine: of a path that training started from, the file name is kept."""
-    paths = {name: record["hparams"].get(name) for name in ("init_from", "teacher")}
-    stripped = {name: strip_paths(str(path)) for name, path in paths.items() if path}
-    return {**record, "hparams": {**record["hparams"], **stripped}}
+    """A record without what belongs to this machine: of a path that training started from, the file name is kept."""
+    return {**record, "hparams": publishable(record["hparams"])}
 
 
-def strip_paths(text: str) -> str:
-    """A text with every path cut to its last part."""
-    return PATHS.sub("", text)
+def read_summary(file: Path) -> dict[str, Any]:
+    """What a run's summary states about the training; empty if it is missing or damaged."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {name: publishable(found[name], name) for name in SUMMARY if name in found}
 
 
 def preview(folder: Path, repo: str) -> str:

@@ -64,6 +64,7 @@ def open_catalog(
         )
         raise ValueError(
             f"{root} holds {expected}, but {_summarize(root)}: check root{'' if layout is None else ' and layout'}"
+            + (f"; it has the layout {other.name}" if layout and (other := _detect(root)) else "")
         )
     if split is not None and split not in chosen.splits:
         choices = (
@@ -77,12 +78,19 @@ def open_catalog(
             f"label_column = {label_column!r}, but {root} was read as the layout {chosen.name}: only CSV files (layout"
             " csv) have columns, leave it out"
         )
-    if layout is None and chosen.name in ("folder", "flat"):
+    if layout is None and root.is_dir() and chosen.name in ("folder", "flat"):
         csv_lists.refuse_ignored_lists(root)
     catalog = csv_lists.read_csv(root, split, label_column) if label_column else chosen.read(root, split)
     if not catalog.records:
         raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
     return replace(catalog, notes=(*catalog.notes, *_repeated_note(catalog)))
+
+
+def _detect(root: Path) -> Layout | None:
+    try:
+        return next((layout for layout in LAYOUTS.values() if layout.found(root)), None)
+    except ValueError:  # a list that cannot be read
+        return None
 
 
 def _repeated_note(catalog: Catalog) -> list[str]:

@@ -93,7 +93,9 @@ class Catalog:
         which = "" if self.split is None else f" (split {self.split})"
         notes = list(self.notes)
         if all(record.split == "train" for record in self.records):
-            notes.append("no validation split, so training runs without a validation set")
+            notes.append(
+                "no validation split, so training runs without a validation set (data.val_share 0.2 holds one out)"
+            )
         what = f"layout {self.layout}{which}, {format_classes(self.classes)}, clips: {self.counts()}"
         return "; ".join([f"{self.root}: {what}", *notes])
 
@@ -212,7 +214,7 @@ def without_missing(catalog: Catalog) -> Catalog:
 def _names(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):  # a list may name anything
         return []
 
 

@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"-?\d+(\.0*)?")
 _FOLDER = re.compile(r"^(?P<path>\S.*?)[\s,;]+-?\d+(?:[\s,;]+-?\d+)*$")
 _HEADER_WORDS = ("path", "video", "file", "filename", "video_path", "name", "clip")
 _SUFFIXES = (".csv", ".tsv", ".txt", ".list")
+_MAX_DIGITS = 15  # of a label that is taken for a number
 _FAR_APART = 1000  # labels beyond this many classes, of which less than half occur, are numbered anew
 
 
@@ -75,7 +76,7 @@ def _number_labels(texts: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """Label of each text, -1 for "" and "-1", and the names of the classes: sorted, numbers by value."""
     plain = {text: whole_number(text) for text in dict.fromkeys(texts)}
     names = set(plain.values()) - {"", "-1"}
-    numbered = all(name.isdecimal() for name in names)
+    numbered = all(name.isdecimal() and len(name) <= _MAX_DIGITS for name in names)
     classes = sorted(names, key=int if numbered else None)
     numbers = {name: label for label, name in enumerate(classes)}
     return {text: numbers.get(name, -1) for text, name in plain.items()}, classes
@@ -173,9 +174,9 @@ def _is_number(text: str) -> bool:
 
 def _list_labels(texts: set[str]) -> tuple[dict[str, int], list[str]]:
     """As `_number_labels`, but numbers keep their value, and a column of zeros is a placeholder for no labels."""
-    numbers = {int(text) for text in texts if re.fullmatch(r"\d+", text)}
-    if not all(re.fullmatch(r"-?\d+", text) for text in texts - {""}):
+    if not all(re.fullmatch(rf"-?\d{{1,{_MAX_DIGITS}}}", text) for text in texts - {""}):
         return _number_labels(sorted(texts))
+    numbers = {int(text) for text in texts if re.fullmatch(r"\d+", text)}
     if len(numbers) < 2:
         return dict.fromkeys(texts, -1), []
     if max(numbers) >= max(2 * len(numbers), _FAR_APART):

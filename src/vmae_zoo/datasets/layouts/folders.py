@@ -1,16 +1,19 @@
 """Folders of videos: ``folder`` with one sub-folder per class, ``flat`` without labels.
 
 ``folder`` is ``<class>/...``, or ``train/<class>/...`` and ``val/<class>/...`` (also valid, validation, test).
-``flat`` is videos at any depth, all for training, or in ``train`` and ``val`` folders. Other files are ignored.
+``flat`` is videos at any depth, all for training, or in ``train`` and ``val`` folders; or a single video. Other files
+are ignored.
 """
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, list_videos
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, is_video, list_videos
 
 
 def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
     """Every video with its split and the folder that may be its class; of split folders only, if there are any."""
+    if root.is_file():
+        return [(root, "train", None)]
     found = [(path, path.relative_to(root).parts) for path in list_videos(root)]
     splits = {parts[0]: SPLITS[parts[0].lower()] for _, parts in found if parts[0].lower() in SPLITS}
     if "train" in splits.values():
@@ -34,7 +37,8 @@ def _read_labelled(root: Path, split: int | None) -> Catalog:
 
 
 def _read_flat(root: Path, split: int | None) -> Catalog:
-    return Catalog(root, "flat", [], [ClipRecord.below(root, path, -1, kind) for path, kind, _ in _videos(root)])
+    base = root.parent if root.is_file() else root
+    return Catalog(root, "flat", [], [ClipRecord.below(base, path, -1, kind) for path, kind, _ in _videos(root)])
 
 
 FOLDER = Layout(
@@ -43,4 +47,9 @@ FOLDER = Layout(
     lambda root: root.is_dir() and _labelled(root),
     _read_labelled,
 )
-FLAT = Layout("flat", "videos at any depth", lambda root: root.is_dir() and bool(list_videos(root)), _read_flat)
+FLAT = Layout(
+    "flat",
+    "videos at any depth, or a single video",
+    lambda root: is_video(root) if root.is_file() else root.is_dir() and bool(list_videos(root)),
+    _read_flat,
+)

@@ -5,15 +5,17 @@ shard and the position there.
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts.base import Catalog, ClipRecord, Layout
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout
 from vmae_zoo.video.storage import exists, read
 
 MANIFEST = "rows.jsonl"
 FORMAT = "vmae_zoo cache 1"
+_MAX_BYTES = 1 << 62  # of a shard
 _SHARD = re.compile(r"shard-\d+\.tar")
 
 
@@ -26,7 +28,7 @@ def _read(root: Path, split: int | None) -> Catalog:
         if head["format"] != FORMAT:
             raise ValueError(f"{file} has the format {head['format']!r}, not {FORMAT!r}: make the cache again")
         layout, classes, splits, left_out = head["layout"], head["classes"], head["splits"], head["left_out"]
-    except (IndexError, KeyError, TypeError, json.JSONDecodeError):
+    except (IndexError, KeyError, TypeError, RecursionError, json.JSONDecodeError):
         raise _damaged(file, 1) from None
     wanted = splits[0] if split is None else split
     if wanted not in splits:
@@ -36,8 +38,8 @@ def _read(root: Path, split: int | None) -> Catalog:
         try:
             line_split, fields, shard, offset, length = json.loads(line)
             if line_split == wanted:
-                records.append(_record(root, fields, shard, offset, length))
-        except (ValueError, TypeError, KeyError):
+                records.append(_record(root, fields, len(classes), shard, offset, length))
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise _damaged(file, number) from None
     notes = [f"cached from the layout {layout}"]
     if left_out:
@@ -45,10 +47,20 @@ def _read(root: Path, split: int | None) -> Catalog:
     return Catalog(root, "cache", classes, records, wanted, tuple(notes))
 
 
-def _record(root: Path, fields: dict[str, Any], shard: str, offset: int, length: int) -> ClipRecord:
-    if not _SHARD.fullmatch(shard) or min(int(offset), int(length)) < 0:
+def _record(root: Path, fields: dict[str, Any], classes: int, shard: str, offset: int, length: int) -> ClipRecord:
+    if not _SHARD.fullmatch(shard) or not 0 <= int(offset) < _MAX_BYTES or not 0 <= int(length) < _MAX_BYTES:
         raise ValueError
-    return ClipRecord(path=root / shard / f"{int(offset)}+{int(length)}", **fields)  # as `ShardEntry.path`
+    record = ClipRecord(path=root / shard / f"{int(offset)}+{int(length)}", **fields)  # as `ShardEntry.path`
+    times = [seconds for seconds in (record.start, record.end) if seconds is not None]
+    if (
+        not isinstance(record.id, str)
+        or record.split not in SPLITS.values()
+        or not isinstance(record.label, int)
+        or not -1 <= record.label < max(classes, 0)
+        or not all(isinstance(seconds, int | float) and 0 <= seconds < math.inf for seconds in times)
+    ):
+        raise ValueError
+    return record
 
 
 def _damaged(file: Path, line: int) -> ValueError:

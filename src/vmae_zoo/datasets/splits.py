@@ -1,11 +1,15 @@
-"""Which training videos select a head and which train it: functions of the videos' ids and a seed."""
+"""Splits of clips by their ids and a seed, for data sets without splits of their own, and to select heads.
+
+Clips that were cut from one recording stay together.
+"""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 
-from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 # File names of official data sets contain the recording that a clip was cut from.
@@ -58,9 +62,58 @@ def hold_out(records: Sequence[ClipRecord], fraction: float, seed: int = 0) -> t
             room = {label: left - wanted[label] for label, left in room.items()}
     if not held:
         raise ValueError(
-            "no video can be held out to select a head: every class has a single training video, or too few sources"
+            "no video can be held out: every class has a single training video, or all its clips are of one source"
         )
     return sorted(set(range(len(records))) - set(held)), sorted(held)
+
+
+def with_val_share(catalog: Catalog, share: float) -> Catalog:
+    """The catalog with a share of its training clips as validation clips, by `hold_out`; they do not depend on a seed.
+
+    Raises:
+        ValueError: the share is not between 0 and 1, nothing can be held out, or there are validation clips already.
+    """
+    if any(record.split != "train" for record in catalog.records):
+        raise ValueError(
+            f"data.val_share = {share}, but {catalog.root} has validation or test clips already: leave it out"
+        )
+    held = set(hold_out(catalog.records, share)[1])
+    records = [replace(record, split="val" if k in held else "train") for k, record in enumerate(catalog.records)]
+    note = f"{len(held)} of {len(records)} clips are held out for validation (data.val_share {share:g})"
+    return replace(catalog, records=records, notes=(*catalog.notes, note))
+
+
+def folds(catalog: Catalog, count: int, seed: int = 0) -> list[Catalog]:
+    """Cross-validation: the labeled clips of all splits in parts, each of which is the test set of one catalog.
+
+    Every class is spread evenly over the parts, as far as its sources allow.
+
+    Raises:
+        ValueError: there are fewer parts than two, or fewer sources than parts.
+    """
+    records = list({record.id: record for record in catalog.records if record.label >= 0}.values())
+    sources = defaultdict(list)
+    for index, record in enumerate(records):
+        sources[source_of(record)].append(index)
+    if not 2 <= count <= len(sources):
+        raise ValueError(
+            f"{count} folds of {catalog.root}: choose from 2 to {len(sources)}, the number of its labeled sources"
+        )
+    parts: list[Counter[int]] = [Counter() for _ in range(count)]  # clips of each class
+    part_of: dict[int, int] = {}
+    for source in sorted(sources, key=lambda name: (-len(sources[name]), _order_key(name, seed, "folds"))):
+        labels = Counter(records[index].label for index in sources[source])
+        part = min(range(count), key=lambda k: (sum(parts[k][of] for of in labels), parts[k].total(), k))
+        parts[part] += labels
+        part_of |= dict.fromkeys(sources[source], part)
+    return [
+        replace(
+            catalog,
+            split=part + 1,
+            records=[replace(row, split="val" if part_of[k] == part else "train") for k, row in enumerate(records)],
+        )
+        for part in range(count)
+    ]
 
 
 def low_shot(records: Sequence[ClipRecord], fraction: float, seed: int = 0) -> list[int]:
