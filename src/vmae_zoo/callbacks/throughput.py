@@ -46,8 +46,10 @@ class Throughput(Callback):
         self._batch_end: Any = None
         self._waits: list[tuple[Any, Any]] = []
         self._above = 0  # intervals above the limit, in a row
+        self._advised = False
         self._rate: float | None = None
         self._flops: float | None = None
+        self._peak: float | None = None
 
     def state_dict(self) -> dict[str, int]:
         """Number of clips that the run has trained on, including repeats."""
@@ -85,7 +87,9 @@ class Throughput(Callback):
         if step < self._warm_at:
             return
         if self._interval_start is None:
-            self._flops = self._arithmetic(trainer, pl_module, batch)
+            device = trainer.strategy.root_device
+            self._peak = peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+            self._flops = flops_per_clip(pl_module, batch) if self._peak else None
             self._start_interval(trainer, step)
         elif step > self._read_at and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log(trainer, pl_module)
@@ -123,27 +127,21 @@ class Throughput(Callback):
         device = trainer.strategy.root_device
         if device.type == "cuda":
             numbers["throughput/peak_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
-            peak = peak_flops(torch.cuda.get_device_name(device))
-            if self._flops and peak:
-                numbers["throughput/mfu"] = self._flops * speed / (peak * trainer.world_size)
+            if self._flops and self._peak:
+                numbers["throughput/mfu"] = self._flops * speed / (self._peak * trainer.world_size)
         pl_module.log_dict(numbers)
         pl_module.log_dict({"clips/s": speed, "data": wait}, prog_bar=True, logger=False)
         self._advise(trainer, wait)
 
     def _advise(self, trainer: Trainer, wait: float) -> None:
-        self._above = self._above + 1 if wait > self.advise_above else min(self._above, 0)
-        if self._above == PATIENCE:
-            self._above = -(10**9)  # never again
+        self._above = self._above + 1 if wait > self.advise_above else 0
+        if self._above == PATIENCE and not self._advised:
+            self._advised = True
             workers = data_of(trainer).workers
             rank_zero_info(
                 f"the device waits for data {100 * wait:.0f} % of the time: raise data.workers"
                 f"{'' if workers is None else f' (now {workers})'}, or reencode the videos (`vmae-zoo reencode`)"
             )
-
-    def _arithmetic(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> float | None:
-        device = trainer.strategy.root_device
-        known = device.type == "cuda" and peak_flops(torch.cuda.get_device_name(device))
-        return flops_per_clip(pl_module, batch) if known else None
 
 
 def timestamp(trainer: Trainer) -> Any:

@@ -59,8 +59,7 @@ def resolve_method(method: "str | type[Any]") -> "type[Method]":
         return _checked(method, method.__qualname__)
     name = CLASS_NAMES.get(method, method)
     if name in METHODS:
-        entry = METHODS[name]
-        return getattr(import_module(entry.module), entry.class_name)
+        return getattr(import_module(METHODS[name].module), METHODS[name].class_name)
     if "." not in name:
         close = difflib.get_close_matches(name, [*METHODS, *CLASS_NAMES], n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(METHODS)}"

@@ -7,7 +7,7 @@ hyperparameters of a method and reads those of the encoder: ``size``, ``width``,
 own arguments.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,20 +21,10 @@ from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, SLOWFAST_
 from vmae_zoo.models.sizes import encoder_size
 
 
-def videomae(
-    frames: int = 16,
-    image_size: int = 224,
-    stride_frames: int = 4,
-    attention: str = "joint",
-    final_norm: bool = True,
-    position: str = "sincos_1d",
-    rope_frequencies: str = "paired",
-    **hparams: Any,
-) -> Encoder:
+def videomae(frames: int = 16, image_size: int = 224, stride_frames: int = 4, **hparams: Any) -> Encoder:
     """VideoMAE, VideoMAE V2, MGMAE, ARVideo: cubes of two frames, one sine-cosine table over all tokens."""
     preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
-    kinds = {"position": position, "rope_frequencies": rope_frequencies}
-    return _encoder(2, preprocessing, hparams, attention=attention, final_norm=final_norm, **kinds)
+    return _encoder(2, preprocessing, hparams, ("attention", "final_norm", "position", "rope_frequencies"))
 
 
 def mae(image_size: int = 224, patch: int | None = None, size: str = "base", **hparams: Any) -> Encoder:
@@ -55,12 +45,10 @@ def mae_st(frames: int = 16, image_size: int = 224, stride_frames: int = 4, **hp
     return encoder
 
 
-def moco_v3(
-    frames: int = 16, image_size: int = 224, stride_frames: int = 4, position: str = "sincos_1d", **hparams: Any
-) -> Encoder:
+def moco_v3(frames: int = 16, image_size: int = 224, stride_frames: int = 4, **hparams: Any) -> Encoder:
     """MoCo v3: a class token; cubes of two frames, or patches if clips have one frame."""
     preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
-    encoder = _encoder(min(frames, 2), preprocessing, hparams, position=position, bias="qkv", cls_token=True)
+    encoder = _encoder(min(frames, 2), preprocessing, hparams, ("position",), bias="qkv", cls_token=True)
     encoder.apply(init_separate_qkv)
     encoder.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, encoder.width), std=1e-6))
     init_patch_projection(encoder.patch_embed.proj, zero_bias=True)
@@ -72,11 +60,7 @@ def classifier(
     image_size: int = 224,
     stride_frames: int = 4,
     sampling: str = "dense",
-    attention: str = "joint",
     pool: str = "mean",
-    position: str = "sincos_1d",
-    rope_frequencies: str = "paired",
-    bias: str = "qv",
     cls_token: bool = False,
     cube_frames: int = 2,
     mean: tuple[float, float, float] = IMAGENET_MEAN,
@@ -91,17 +75,14 @@ def classifier(
             (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), frames, stride_frames, image_size, sampling
         ),
         hparams,
-        position=position,
-        rope_frequencies=rope_frequencies,
-        bias=bias,
+        ("attention", "position", "rope_frequencies", "bias"),
         final_norm=pool != "mean",
         fc_norm=pool == "mean",
         drop_path=drop_path,
-        attention=attention,
         cls_token=cls_token or pool == "cls",
     )
     encoder.apply(init_truncated)
-    if attention == "divided" and isinstance(encoder.positions, SeparablePosEmbed):
+    if encoder.attention == "divided" and isinstance(encoder.positions, SeparablePosEmbed):
         nn.init.zeros_(encoder.positions.pos_embed_temporal)  # as in TimeSformer
     return encoder
 
@@ -111,8 +92,6 @@ def vjepa(
     frames: int = 16,
     image_size: int = 256,
     stride_frames: int = 4,
-    position: str = "rope",
-    rope_frequencies: str = "paired",
     scale_residuals: bool = True,
     num_heads: int | None = None,
     patch: int | None = None,
@@ -120,11 +99,10 @@ def vjepa(
 ) -> Encoder:
     """V-JEPA and V-JEPA 2: rotary or 3-D sine-cosine positions; giant has 22 heads and patches of 16 pixels."""
     giant = size == "giant"
-    hparams = {**hparams, "size": size}
+    hparams = {"position": "rope", **hparams, "size": size}
     hparams |= {"num_heads": num_heads or (22 if giant else None), "patch": patch or (16 if giant else None)}
     preprocessing = Preprocessing(frames=frames, stride_frames=stride_frames, size=image_size)
-    kinds = {"position": position, "rope_frequencies": rope_frequencies}
-    encoder = _encoder(2, preprocessing, hparams, bias="qkv", **kinds)
+    encoder = _encoder(2, preprocessing, hparams, ("position", "rope_frequencies"), bias="qkv")
     encoder.apply(init_truncated)
     nn.init.trunc_normal_(encoder.patch_embed.proj.weight, std=0.02)
     nn.init.zeros_(encoder.patch_embed.proj.bias)  # type: ignore[arg-type]
@@ -143,8 +121,23 @@ FAMILIES: dict[str, Callable[..., Encoder]] = {
 }
 
 
-def _encoder(cube_frames: int, preprocessing: Preprocessing, hparams: Mapping[str, Any], **settings: Any) -> Encoder:
-    """An encoder of the size that the hyperparameters name."""
+def _encoder(
+    cube_frames: int,
+    preprocessing: Preprocessing,
+    hparams: Mapping[str, Any],
+    options: Sequence[str] = (),
+    **settings: Any,
+) -> Encoder:
+    """An encoder of the size in the hyperparameters.
+
+    Args:
+        cube_frames: frames of a cube.
+        preprocessing: of its input.
+        hparams: hyperparameters of the method.
+        options: names of hyperparameters that are arguments of `Encoder`, whose defaults they have.
+        **settings: further arguments of `Encoder`.
+    """
+    settings |= {name: hparams[name] for name in options if name in hparams}
     sizes = {name: hparams.get(name) for name in ("width", "depth", "num_heads", "mlp_ratio", "patch")}
     known = encoder_size(hparams.get("size", "base"), **sizes)
     side = preprocessing.size
