@@ -6,6 +6,7 @@ Shapes: B clips, N tokens, D = width, h heads, d = D / h.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vmae_zoo.models.rotary import Rotation, rotate
+
+layer_norm = partial(nn.LayerNorm, eps=1e-6)  # as in the published encoders and decoders
 
 
 class Attention(nn.Module):
@@ -57,8 +60,8 @@ class Attention(nn.Module):
 
         Args:
             x_BND: tokens.
-            mask_NN: bool, True where a row may look at a column; None: everywhere.
-            rotation: rotary positions of the tokens, see `vmae_zoo.models.rotary`; None: none.
+            mask_NN: bool, True if the query (row) attends to the key (column); None: all pairs.
+            rotation: rotary positions of the tokens, see `vmae_zoo.models.rotary`; None for no rotation.
         """
         q_BhNd, k_BhNd, v_BhNd = self.queries_keys_values(x_BND, rotation)
         out_BhNd = F.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd, attn_mask=mask_NN)
@@ -66,7 +69,7 @@ class Attention(nn.Module):
 
 
 class ZeroLinear(nn.Linear):
-    """A linear map that starts at zero, whatever initialises its neighbours."""
+    """A linear map that is initialized with zeros, and skipped by the initialization of the module that holds it."""
 
     def reset_parameters(self) -> None:
         """Zeros."""
@@ -88,10 +91,10 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drops a residual branch for a random part of the clips in training (Huang et al., ECCV 2016, arXiv 1603.09382).
+    """Drops a residual branch of random clips in training (stochastic depth, Huang et al. 2016, arXiv 1603.09382).
 
     Args:
-        rate: probability of dropping, in [0, 1); what is kept is scaled by 1 / (1 - rate).
+        rate: probability of dropping, in [0, 1); branches that are kept are scaled by 1 / (1 - rate).
     """
 
     def __init__(self, rate: float):
@@ -117,9 +120,8 @@ class Block(nn.Module):
         heads: attention heads.
         mlp_ratio: hidden width of the MLP over D.
         bias: see `Attention`.
-        drop_path: chance to drop a branch for a clip (stochastic depth).
-        init_values: start of the layer scale; 0 has none, as every VideoMAE script.
-        eps: of the layer norms.
+        drop_path: probability of dropping a residual branch of a clip (stochastic depth).
+        eps: epsilon of the layer norms.
     """
 
     def __init__(
@@ -129,7 +131,6 @@ class Block(nn.Module):
         mlp_ratio: float = 4.0,
         bias: str = "qv",
         drop_path: float = 0.0,
-        init_values: float = 0.0,
         eps: float = 1e-6,
     ):
         super().__init__()
@@ -138,32 +139,26 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
-        self.layer_scale = init_values > 0
-        if self.layer_scale:
-            self.gamma_1 = nn.Parameter(init_values * torch.ones(dim))
-            self.gamma_2 = nn.Parameter(init_values * torch.ones(dim))
 
     def forward(self, x_BND: Tensor, mask_NN: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D); ``mask`` and ``rotation`` as in `Attention`."""
-        attended = self.attn(self.norm1(x_BND), mask_NN, rotation)
-        x_BND = x_BND + self.drop_path(self.gamma_1 * attended if self.layer_scale else attended)
-        changed = self.mlp(self.norm2(x_BND))
-        return x_BND + self.drop_path(self.gamma_2 * changed if self.layer_scale else changed)
+        x_BND = x_BND + self.drop_path(self.attn(self.norm1(x_BND), mask_NN, rotation))
+        return x_BND + self.drop_path(self.mlp(self.norm2(x_BND)))
 
 
 class BlockStack(nn.Module):
-    """What runs a list of blocks one after the other: encoders, decoders, predictors.
+    """Base class of encoders, decoders and predictors: a list of blocks that run one after the other.
 
     Attributes:
-        blocks: to run.
-        gradient_checkpointing: recompute each block's activations in the backward pass.
+        blocks: the blocks.
+        gradient_checkpointing: recompute the activations of each block in the backward pass.
     """
 
     blocks: nn.ModuleList
     gradient_checkpointing = False
 
     def run_blocks(self, x_BND: Tensor, *arguments: Any) -> Tensor:
-        """All blocks in turn, each with the same further arguments."""
+        """Run all blocks, each with the same further arguments."""
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x_BND = checkpoint(block, x_BND, *arguments, use_reentrant=False)
@@ -173,9 +168,9 @@ class BlockStack(nn.Module):
 
 
 def init_linear(module: nn.Module) -> None:
-    """VideoMAE's start.
+    """Initialize as VideoMAE: Xavier-uniform linear maps (the fused qkv as one matrix), zero biases, layer norms at 1.
 
-    Xavier-uniform linears (the fused qkv as one matrix), zero biases, layer norms at one; convolutions keep PyTorch's.
+    Convolutions keep PyTorch's default initialization.
     """
     if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
         nn.init.xavier_uniform_(module.weight)
@@ -187,32 +182,32 @@ def init_linear(module: nn.Module) -> None:
 
 
 def init_truncated(module: nn.Module) -> None:
-    """The start of supervised training: truncated normal linears of deviation 0.02, zero biases, layer norms at one."""
+    """Initialize as in supervised training: truncated normal linear maps (std 0.02), zero biases, layer norms at 1."""
     init_linear(module)
     if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
         nn.init.trunc_normal_(module.weight, std=0.02)
 
 
 def scale_residual_branches(blocks: Iterable[nn.Module]) -> None:
-    """Divide the last map of both residual branches of block i, counted from 1, by sqrt(2 i) (V-JEPA 2)."""
+    """Divide the last map of both residual branches of block i = 1, 2, ... by sqrt(2 i) (V-JEPA 2)."""
     with torch.no_grad():
-        for place, block in enumerate(blocks, start=1):
+        for number, block in enumerate(blocks, start=1):
             assert isinstance(block, Block)
-            block.attn.proj.weight.div_((2 * place) ** 0.5)
-            block.mlp.fc2.weight.div_((2 * place) ** 0.5)
+            for linear in (block.attn.proj, block.mlp.fc2):
+                linear.weight.div_((2 * number) ** 0.5)
 
 
 def init_separate_qkv(module: nn.Module) -> None:
-    """Xavier-uniform queries, keys and values, each map as a matrix of its own (space-time MAE, MoCo v3)."""
+    """Initialize the maps of queries, keys and values as separate Xavier-uniform matrices (space-time MAE, MoCo v3)."""
     if isinstance(module, Attention):
         for weight in module.qkv.weight.chunk(3):
             nn.init.xavier_uniform_(weight)
 
 
 def init_patch_projection(proj: nn.Conv3d, zero_bias: bool = False) -> None:
-    """Xavier-uniform weights, a cube's projection seen as a matrix (MAE, MoCo v3).
+    """Initialize the embedding of cubes as a Xavier-uniform matrix (MAE, MoCo v3).
 
-    The bias keeps PyTorch's start (MAE) or starts at zero (MoCo v3).
+    The bias keeps PyTorch's default initialization (MAE) or is zero (MoCo v3).
     """
     nn.init.xavier_uniform_(proj.weight.flatten(1))
     if zero_bias and proj.bias is not None:

@@ -1,7 +1,7 @@
-"""A decoder that only looks at the encoder's tokens: cross-attention and MLPs, no self-attention.
+"""A decoder of cross-attention to the encoder's tokens and MLPs, without self-attention.
 
 As in ARVideo (Ren et al., 2024, arXiv 2405.15160, section 3.3.3). The paper gives width, depth and the kind of
-attention; the inside of a block follows the first author's ARM program: ``q + attention(norm(q), norm(memory))``, then
+attention; a block is that of the first author's ARM program: ``q + attention(norm(q), norm(memory))``, then
 ``q + mlp(norm(q))``, with a norm of the memory in every block.
 
 Shapes: B clips, Q queries, V tokens of the memory, D = width, h heads, d = D / h.
@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear
+from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear, layer_norm
 from vmae_zoo.models.positions import Trained, build_pos_embed
 from vmae_zoo.models.rotary import Rotation, rotate
 
@@ -41,7 +41,7 @@ class CrossAttention(nn.Module):
         query_rotation: Rotation | None = None,
         memory_rotation: Rotation | None = None,
     ) -> Tensor:
-        """Attend; ``mask`` is bool (Q, V), True where a query may look; rotations as in `Attention`."""
+        """Attend; ``mask`` is bool (Q, V), True if the query attends to the token; rotations as in `Attention`."""
         q_BhQd = rearrange(self.q(query_BQD), "b q (h d) -> b h q d", h=self.heads)
         k_BhVd, v_BhVd = rearrange(self.kv(memory_BVD), "b v (two h d) -> two b h v d", two=2, h=self.heads)
         if query_rotation is not None and memory_rotation is not None:
@@ -53,12 +53,12 @@ class CrossAttention(nn.Module):
 class CrossBlock(nn.Module):
     """Cross-attention, then an MLP, each with its norm and residual."""
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0, eps: float = 1e-6):
+    def __init__(self, dim: int, heads: int, mlp_ratio: float = 4.0):
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=eps)
-        self.norm_memory = nn.LayerNorm(dim, eps=eps)
+        self.norm1 = layer_norm(dim)
+        self.norm_memory = layer_norm(dim)
         self.attn = CrossAttention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.norm2 = layer_norm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(self, query_BQD: Tensor, memory_BVD: Tensor, mask_QV: Tensor, *rotations: Rotation | None) -> Tensor:
@@ -68,7 +68,7 @@ class CrossBlock(nn.Module):
 
 
 class CrossDecoder(BlockStack):
-    """Predicts tokens from a memory; queries are one learnt vector plus the position of what they ask for.
+    """Predicts tokens from a memory; each query is a learned vector plus the position of the token to predict.
 
     Args:
         grid: the tokens of a clip.
@@ -77,9 +77,8 @@ class CrossDecoder(BlockStack):
         num_heads: attention heads (not stated in the paper; 8 here, 64 channels each).
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
-        eps: of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
-        position: see `vmae_zoo.models.positions.build_pos_embed`; with "rope" the memory's keys are rotated too.
+        position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`; "rope" rotates the keys too.
         rope_frequencies: see `vmae_zoo.models.rotary`.
     """
 
@@ -91,7 +90,6 @@ class CrossDecoder(BlockStack):
         num_heads: int,
         values: int,
         mlp_ratio: float = 4.0,
-        eps: float = 1e-6,
         trained: Trained = (None, None),
         position: str = "sincos_1d",
         rope_frequencies: str = "paired",
@@ -99,8 +97,8 @@ class CrossDecoder(BlockStack):
         super().__init__()
         self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
-        self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio, eps) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio) for _ in range(depth))
+        self.norm = layer_norm(width)
         self.head = nn.Linear(width, values)
         self.apply(init_linear)
 
@@ -110,9 +108,9 @@ class CrossDecoder(BlockStack):
         """Predict the tokens with these ids: (B, Q, values).
 
         Args:
-            memory_BVD: what the queries look at.
+            memory_BVD: tokens of the encoder.
             ids_BQ: int64 token ids, in any order.
-            mask_QV: bool, True where a query may look.
+            mask_QV: bool, True if the query attends to the token.
             memory_ids_BV: int64 token ids of the memory; only rotary positions need them.
         """
         query_BQD = self.positions.add_to(self.query_token.expand(*ids_BQ.shape, -1), ids_BQ)

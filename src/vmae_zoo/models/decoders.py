@@ -1,4 +1,4 @@
-"""Decoders: from visible tokens to predictions for hidden ones.
+"""The decoder of masked autoencoders: from visible tokens to predictions of hidden ones.
 
 Shapes: B clips, N tokens of the grid, V visible, M predicted; D = width of the decoder.
 """
@@ -8,14 +8,12 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.models.blocks import Block, BlockStack, init_linear
+from vmae_zoo.models.blocks import Block, BlockStack, init_linear, layer_norm
 from vmae_zoo.models.positions import Trained, add_cls_position, build_pos_embed
 
 
 class Decoder(BlockStack):
-    """VideoMAE's decoder (Tong et al. 2022, section 3.3).
-
-    Blocks over visible tokens and mask tokens, a head on the mask tokens only.
+    """Blocks over visible tokens and mask tokens, and a linear head on the mask tokens (Tong et al. 2022, section 3.3).
 
     Args:
         grid: the tokens of a clip.
@@ -24,8 +22,7 @@ class Decoder(BlockStack):
         num_heads: attention heads.
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
-        eps: of the layer norms.
-        position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
+        position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`.
         bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
         trained: see `vmae_zoo.models.encoder.Encoder`.
         rope_frequencies: see `vmae_zoo.models.rotary`.
@@ -39,7 +36,6 @@ class Decoder(BlockStack):
         num_heads: int,
         values: int,
         mlp_ratio: float = 4.0,
-        eps: float = 1e-6,
         position: str = "sincos_1d",
         bias: str = "qv",
         trained: Trained = (None, None),
@@ -47,18 +43,17 @@ class Decoder(BlockStack):
     ):
         super().__init__()
         self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
-        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias, eps=eps) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias) for _ in range(depth))
+        self.norm = layer_norm(width)
         self.head = nn.Linear(width, values)
         self.apply(init_linear)
 
     def forward(
         self, visible_BVD: Tensor, mask_token_11D: Tensor, split: TokenSplit, cls_B1D: Tensor | None = None
     ) -> Tensor:
-        """Predict the tokens of ``split.predicted``.
+        """Predict the tokens of ``split.predicted``: (B, M, values).
 
-        (B, M, values). The class token, where there is one, comes first, then the visible tokens, then the mask tokens;
-        positions carry the order.
+        The sequence is class token, if given, visible tokens, mask tokens; position embeddings state where they are.
         """
         visible_BVD = self.positions.add_to(visible_BVD, split.visible)
         masked_BMD = self.positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)

@@ -1,4 +1,4 @@
-"""The encoder: cubes to tokens, positions, blocks, norm.
+"""The encoder: cubes of a clip to tokens, position embedding, blocks, layer norm.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them visible; D = width.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
-from vmae_zoo.models.blocks import Block, BlockStack, init_linear
+from vmae_zoo.models.blocks import Block, BlockStack, init_linear, layer_norm
 from vmae_zoo.models.check_input import check_input
 from vmae_zoo.models.divided_attention import DividedBlock, check_tubes
 from vmae_zoo.models.patchify import PatchEmbed
@@ -23,10 +23,8 @@ from vmae_zoo.models.video_encoder import VideoEncoder
 class Encoder(BlockStack, VideoEncoder):
     """A vision transformer over the cubes of a clip.
 
-    ``settings`` holds the arguments that define its architecture; with the grid they build it again.
-
     Args:
-        grid: how clips are cut.
+        grid: tokens of a clip.
         width: D.
         depth: blocks.
         num_heads: attention heads.
@@ -34,20 +32,17 @@ class Encoder(BlockStack, VideoEncoder):
         position: kind of positions, see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: of position "rope", see `vmae_zoo.models.rotary`.
         bias: "qv" (VideoMAE) or "qkv", see `vmae_zoo.models.blocks.Attention`.
-        final_norm: a layer norm after the last block (pre-training files have it; classifiers norm after pooling
-            instead).
+        final_norm: a layer norm after the last block (pre-training; classifiers have ``fc_norm`` instead).
         fc_norm: a layer norm after pooling.
         drop_path: stochastic depth of the last block; grows linearly from 0.
-        init_values: start of the layer scale, 0 for none.
-        preprocessing: what the encoder expects of its input.
-        channels: color channels C.
-        eps: of the layer norms.
+        preprocessing: sampling of frames and normalization of pixels.
         attention: "joint", every token to every token, or "divided", see `vmae_zoo.models.divided_attention`.
         cls_token: a class token before the patch tokens.
-        trained: frames, and rows and columns in pixels, of the clips that the weights were trained on, where they are
-            others (None: the same): fixed positions are resized from them, see `vmae_zoo.models.positions`.
+        trained: frames, and rows and columns in pixels, of the clips that the weights were trained on, if they differ
+            from the grid: fixed positions are resized from them, see `vmae_zoo.models.positions`.
 
     Attributes:
+        settings: the arguments that define the architecture; `vmae_zoo.models.encoders.rebuild` takes them.
         check_values: in evaluation mode, outside of ``torch.compile``, refuse values that no normalized clip has; the
             check waits for the device.
     """
@@ -68,56 +63,38 @@ class Encoder(BlockStack, VideoEncoder):
         final_norm: bool = True,
         fc_norm: bool = False,
         drop_path: float = 0.0,
-        init_values: float = 0.0,
         preprocessing: Preprocessing | None = None,
-        channels: int = 3,
-        eps: float = 1e-6,
         attention: str = "joint",
         cls_token: bool = False,
         trained: Trained = (None, None),
     ):
+        settings = locals()
         super().__init__()
-        self.settings: dict[str, Any] = {
-            "width": width,
-            "depth": depth,
-            "num_heads": num_heads,
-            "mlp_ratio": mlp_ratio,
-            "position": position,
-            "rope_frequencies": rope_frequencies,
-            "bias": bias,
-            "final_norm": final_norm,
-            "fc_norm": fc_norm,
-            "init_values": init_values,
-            "channels": channels,
-            "eps": eps,
-            "attention": attention,
-            "cls_token": cls_token,
-            "trained": trained,
-        }
+        left_out = ("self", "grid", "drop_path", "preprocessing", "__class__")
+        self.settings: dict[str, Any] = {name: value for name, value in settings.items() if name not in left_out}
         if attention not in ("joint", "divided"):
             raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
         if position == "rope" and (attention == "divided" or cls_token):
             raise ValueError(
-                "position = rope gives positions to patch tokens in joint attention alone: "
-                "use another position with divided attention or a class token"
+                "position = rope is not supported with divided attention or a class token: use another position"
             )
         self.grid = grid
         self.attention = attention
         self.width = width
         self.preprocessing = preprocessing or Preprocessing()
         self.normalizer = Normalize(self.preprocessing)
-        self.patch_embed = PatchEmbed(grid, width, channels)
+        self.patch_embed = PatchEmbed(grid, width)
         self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
         self.cls_token = nn.Parameter(nn.init.normal_(torch.empty(1, 1, width), std=0.02)) if cls_token else None
         rates = [drop_path * n / max(depth - 1, 1) for n in range(depth)]
         self.blocks = nn.ModuleList(
-            DividedBlock(width, num_heads, grid.time, mlp_ratio, bias, rate, eps, prefix=int(cls_token))
+            DividedBlock(width, num_heads, grid.time, mlp_ratio, bias, rate, prefix=int(cls_token))
             if attention == "divided"
-            else Block(width, num_heads, mlp_ratio, bias, rate, init_values, eps)
+            else Block(width, num_heads, mlp_ratio, bias, rate)
             for rate in rates
         )
-        self.norm = nn.LayerNorm(width, eps=eps) if final_norm else nn.Identity()
-        self.fc_norm = nn.LayerNorm(width, eps=eps) if fc_norm else nn.Identity()
+        self.norm = layer_norm(width) if final_norm else nn.Identity()
+        self.fc_norm = layer_norm(width) if fc_norm else nn.Identity()
         self.apply(init_linear)
 
     def forward(
@@ -130,14 +107,14 @@ class Encoder(BlockStack, VideoEncoder):
         """Encode a clip.
 
         Args:
-            video_BCTHW: float (B, C, T, H, W), normalised as ``preprocessing`` says.
-            visible: int64 (B, V) ids of the tokens to embed, in the order wanted; None: all N.
-            mask: bool (V, V) attention mask, True where a row may look at a column; None: everywhere. A class token is
-                the first row and column.
+            video_BCTHW: float (B, C, T, H, W), normalized by ``preprocessing``.
+            visible: int64 (B, V) ids of the tokens to embed, in any order; None: all N.
+            mask: bool (V, V) attention mask, True if the query (row) attends to the key (column); None: all pairs. A
+                class token is the first row and column.
             return_cls: return the class token too.
 
         Returns:
-            Patch tokens (B, V, D); with ``return_cls`` the pair of them and the class token (B, D).
+            Patch tokens (B, V, D); with ``return_cls`` also the class token (B, D).
 
         Raises:
             ValueError: the clips are of another shape, dtype or range, see `vmae_zoo.models.check_input`.
@@ -146,7 +123,7 @@ class Encoder(BlockStack, VideoEncoder):
         weight = self.patch_embed.proj.weight
         check_input(video_BCTHW, self.grid, weight.shape[1], weight.dtype, values)
         if return_cls and self.cls_token is None:
-            raise ValueError("this encoder has no class token: take the mean of its patch tokens (pool: mean)")
+            raise ValueError("this encoder has no class token: pool its patch tokens instead (pool: mean)")
         if self.attention == "divided" and visible is not None:
             check_tubes(visible, self.grid)
         tokens_BVD = self.positions.add_to(self.patch_embed(video_BCTHW, visible), visible)
@@ -174,10 +151,10 @@ class Encoder(BlockStack, VideoEncoder):
 
 
 def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
-    """The same encoder for clips of another size, rectangular ones too, by the policy of `vmae_zoo.models.positions`.
+    """A copy of the encoder for clips of another size, also rectangular ones, see `vmae_zoo.models.positions`.
 
     Args:
-        encoder: what to copy.
+        encoder: encoder to copy.
         frames: of a clip.
         height: rows in pixels.
         width: columns in pixels.

@@ -153,11 +153,24 @@ def _encoder(
     )
 
 
+CONSTANTS = {"init_values": 0.0, "channels": 3, "eps": 1e-6}  # settings in records of version 0.1
+
+
 def describe(encoder: Encoder) -> dict[str, Any]:
-    """What it takes to build this encoder again with `rebuild`, in plain values; the preprocessing is kept apart."""
+    """Arguments of `rebuild` for this encoder, as plain values; its preprocessing is not included."""
     return {"clip": encoder.grid.pixels, "cube": encoder.grid.cube, **encoder.settings}
 
 
 def rebuild(clip: tuple[int, int, int], cube: tuple[int, int, int], **settings: Any) -> Encoder:
-    """An encoder from what `describe` returned, with random weights and default preprocessing."""
+    """An encoder with random weights and default preprocessing; ``ValueError`` if it is not supported.
+
+    Args:
+        clip: frames, rows and columns of a clip.
+        cube: frames, rows and columns of a cube.
+        **settings: see `describe`.
+    """
+    for name, constant in CONSTANTS.items():
+        value = settings.pop(name, constant)
+        if value != constant:
+            raise ValueError(f"{name} = {value} is not supported: it must be {constant}")
     return Encoder(TokenGrid.of_clip(*clip, cube), **settings)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
-from vmae_zoo.models.blocks import Block, BlockStack, init_truncated, scale_residual_branches
+from vmae_zoo.models.blocks import Block, BlockStack, init_truncated, layer_norm, scale_residual_branches
 from vmae_zoo.models.positions import Trained, build_pos_embed
 
 
@@ -30,7 +30,6 @@ class Predictor(BlockStack):
         position: see `vmae_zoo.models.positions.build_pos_embed`.
         rope_frequencies: see `vmae_zoo.models.rotary`.
         mlp_ratio: hidden width of each MLP over D.
-        eps: epsilon of the layer norms.
         trained: see `vmae_zoo.models.encoder.Encoder`.
         scale_residuals: divide the residual branches of block i by sqrt(2 i) at initialization (V-JEPA 2).
     """
@@ -48,7 +47,6 @@ class Predictor(BlockStack):
         position: str = "rope",
         rope_frequencies: str = "paired",
         mlp_ratio: float = 4.0,
-        eps: float = 1e-6,
         trained: Trained = (None, None),
         scale_residuals: bool = True,
     ):
@@ -56,8 +54,8 @@ class Predictor(BlockStack):
         self.embed = nn.Linear(encoder_width, width)
         self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens))
         self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
-        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv", eps=eps) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv") for _ in range(depth))
+        self.norm = layer_norm(width)
         self.proj = nn.Linear(width, target_width)
         self.apply(init_truncated)
         if scale_residuals:

@@ -105,7 +105,7 @@ def build_encoder(spec: ModelSpec, source: str) -> VideoEncoder:
             encoder = rebuild(**spec.encoder)
         else:
             encoder = FAMILIES[METHODS[CLASS_NAMES[spec.method]].encoder](**spec.hparams)
-    except (TypeError, ArithmeticError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{source} describes an encoder that this version cannot build: {error}") from None
     if spec.preprocessing:
         set_preprocessing(encoder, spec.preprocessing)
