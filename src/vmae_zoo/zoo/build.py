@@ -17,6 +17,7 @@ from vmae_zoo.models.load_report import LoadReport, part_names
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.zoo.convert.spec import ModelSpec
+from vmae_zoo.zoo.resolve import check_task
 
 if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
@@ -64,7 +65,7 @@ def build(
         ValueError: the file is of another kind than the task, or a tensor is missing, unexpected or of another shape.
     """
     source = origin["source"]
-    check_task(spec, task, source)
+    check_task(source, "encoder" if spec.encoder_only else spec.task, task)
     prefix = f"{spec.encoder_name}." if task == "encoder" else ""
     model: VideoEncoder | Method
     with nullcontext() if allow_missing else SkipInit():
@@ -143,20 +144,8 @@ def set_preprocessing(encoder: VideoEncoder, settings: Mapping[str, Any]) -> Non
         encoder.normalizer = Normalize(encoder.preprocessing)
 
 
-def check_task(spec: ModelSpec, task: str, source: str) -> None:
-    """Refuse a task that the file does not hold the weights of."""
-    if task == "encoder":
-        return
-    if task == "pretrain" and spec.encoder_only:
-        raise ValueError(f"{source} is an encoder alone, without a decoder: load it with task='encoder'")
-    if task == "pretrain" and spec.task == "classify":
-        raise ValueError(f"{source} is a fine-tuned classifier, without a decoder: load it with task='classify'")
-    if task == "classify" and (spec.encoder_only or spec.task != "classify"):
-        raise ValueError(f"{source} has no classification head: load it with task='encoder' and train one on top")
-
-
 def check_tensors(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str, method: str) -> None:
-    """Refuse tensors of another shape or kind than the model's, and values that are not finite."""
+    """``ValueError`` if tensors have another shape or kind than the model's, or values that are not finite."""
     for name in given.keys() & expected.keys():
         tensor, own = given[name], expected[name]
         if tensor.shape != own.shape:

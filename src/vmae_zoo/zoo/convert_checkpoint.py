@@ -96,7 +96,7 @@ def check_class(model: Any, to: str, source: str) -> None:
 
 
 def check_position(model: Any, to: str) -> None:
-    """Refuse positions that programs of this layout would not compute: they would read the weights wrongly."""
+    """``ValueError`` if programs of this layout compute other positions, and so would read the weights wrongly."""
     known = POSITIONS.get((to, type(model).__name__), POSITIONS.get((to, None)))
     if to == "transformers" and model.hparams.get("pool") == "attentive":
         known = ("rope",)

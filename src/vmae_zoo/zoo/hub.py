@@ -8,8 +8,8 @@ detected within seconds.
 import re
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -30,15 +30,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order of preferen
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
-class HubFile:
-    """A downloaded file of weights, with its side files in the same folder.
-
-    Args:
-        path: of the weights, in the cache.
-        commit: full sha of the revision.
-        sha256: of the weights.
-    """
+class HubFile(NamedTuple):
+    """A downloaded file of weights, its commit (full sha) and its sha256; side files are in the same folder."""
 
     path: Path
     commit: str

@@ -50,7 +50,7 @@ def find_source(name_or_path: str | Path, task: str = "encoder") -> Path | Entry
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise ValueError(f"{text}: no such file")
     entry = registry.find(text)
-    check_task(entry, task)
+    check_task(entry.name, entry.task, task)  # before anything is downloaded
     return entry
 
 
@@ -87,12 +87,16 @@ def find_weights(path: Path) -> Path:
     raise ValueError(f"{path} contains none of {', '.join(IN_FOLDER)}: name the file")
 
 
-def check_task(entry: Entry, task: str) -> None:
-    """Refuse a task that an entry cannot be loaded for, before anything is downloaded."""
-    if task in ("encoder", entry.task):
-        return
-    kinds = {"pretrain": "pre-training weights", "classify": "a fine-tuned classifier", "encoder": "an encoder alone"}
-    raise ValueError(f"{entry.name} is {kinds[entry.task]}: load it with task='{entry.task}' or task='encoder'")
+def check_task(name: str, kind: str, task: str) -> None:
+    """``ValueError`` unless weights of a kind ("pretrain", "classify" or "encoder") can be loaded for a task."""
+    kinds = {
+        "pretrain": "pre-training weights, with no classification head",
+        "classify": "a fine-tuned classifier, without a decoder",
+        "encoder": "an encoder alone, without a decoder",
+    }
+    if task not in ("encoder", kind):
+        tasks = " or ".join(f"task={each!r}" for each in dict.fromkeys((kind, "encoder")))
+        raise ValueError(f"{name} is {kinds[kind]}: load it with {tasks}")
 
 
 def resolve_entry(entry: Entry, *, endpoint: str | None = None, revision: str | None = None) -> ResolvedFile:

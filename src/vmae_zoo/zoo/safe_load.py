@@ -61,7 +61,7 @@ def read_weights(path: Path) -> CheckpointData:
 
 
 def check_link(path: Path) -> None:
-    """Refuse a link out of its folder; in the cache of the Hub, links lead to ``blobs``."""
+    """``ValueError`` if a file is missing or a link out of its folder; in the Hub's cache, links lead to ``blobs``."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file" if not path.is_symlink() else f"{path} is a broken link")
     folder, target = path.parent.resolve(), path.resolve()
