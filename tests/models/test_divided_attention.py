@@ -123,7 +123,7 @@ def test_masks_that_are_not_tubes_are_refused():
     hidden = torch.ones(1, method.grid.tokens, dtype=torch.bool)
     hidden[0, torch.arange(8) * 16 + torch.tensor([0, 1, 2, 3, 4, 5, 6, 7])] = False  # one place a slice, not the same
     video = torch.randn(1, 3, 16, 64, 64)
-    with pytest.raises(ValueError, match="not the same places of every time slice"):
+    with pytest.raises(ValueError, match="not the same positions in every time slice"):
         method(video, TokenSplit.from_masks(hidden))
     hidden[0, 0] = True
     with pytest.raises(ValueError, match="divided attention needs a tube mask or none"):
