@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import timm.data.mixup as timm_mixup
 import torch
-from timm.loss import SoftTargetCrossEntropy
 
 from vmae_zoo.training.mixup import (
     cutmix_box,
@@ -12,19 +11,17 @@ from vmae_zoo.training.mixup import (
     random_beta,
     random_erasing,
     random_normal,
-    soft_cross_entropy,
     soft_targets,
 )
 
 KEYS = torch.arange(1, 4001)
 
 
-def test_soft_targets_and_their_loss_equal_timm():
-    label, logits = torch.tensor([3, 0, 2, 4]), torch.randn(4, 5)
+def test_soft_targets_equal_those_of_timm():
+    label = torch.tensor([3, 0, 2, 4])
     target = soft_targets(label, 5, 0.1)
     mixed = 0.7 * target + 0.3 * target.flip(0)
     torch.testing.assert_close(mixed, timm_mixup.mixup_target(label, 5, lam=0.7, smoothing=0.1))
-    torch.testing.assert_close(soft_cross_entropy(logits, mixed), SoftTargetCrossEntropy()(logits, mixed))
 
 
 @pytest.mark.parametrize(

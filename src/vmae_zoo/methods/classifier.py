@@ -26,7 +26,7 @@ from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.pooler import AttentivePooler, pooler_heads
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
-from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_cross_entropy, soft_targets
+from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_targets
 from vmae_zoo.training.predictions import PredictionWriter
 from vmae_zoo.training.schedules import RunLength, Schedule, multistep
 
@@ -239,7 +239,7 @@ class Classifier(Method):
         target_BK = soft_targets(batch["label"], settings["num_classes"], settings["label_smoothing"])
         video = random_erasing(self.normalize(batch["video"]), batch["key"], settings["erase"])
         video, target_BK = mixup_cutmix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
-        loss = soft_cross_entropy(self(video), target_BK)
+        loss = nn.functional.cross_entropy(self(video).float(), target_BK)
         self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
         return loss
 

@@ -24,11 +24,6 @@ def soft_targets(label_B: Tensor, classes: int, smoothing: float = 0.0) -> Tenso
     return zero_BK.scatter(1, label_B[:, None], 1 - smoothing) + smoothing / classes
 
 
-def soft_cross_entropy(logits_BK: Tensor, target_BK: Tensor) -> Tensor:
-    """Cross-entropy with soft targets, averaged over the batch, in float32."""
-    return -(target_BK * logits_BK.float().log_softmax(1)).sum(1).mean()
-
-
 def mixup_cutmix(
     video_BCTHW: Tensor,
     target_BK: Tensor,
