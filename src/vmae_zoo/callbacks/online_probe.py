@@ -14,7 +14,6 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.interfaces import data_of
@@ -28,7 +27,9 @@ from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.probe import evaluate, select
 from vmae_zoo.methods.base import Method
+from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.training.fsdp2 import unsharded
 from vmae_zoo.training.metrics import ClassificationMetrics
 
 
@@ -122,7 +123,7 @@ def stratified_sample(records: Sequence[ClipRecord], count: int) -> list[ClipRec
 def encode_clips(trainer: Trainer, method: Method, records: Sequence[ClipRecord]) -> Features:
     """Pooled features of the encoder for evaluation, the same in every process, without unreadable clips."""
     encoder = method.encoder_for_evaluation()
-    preprocessing: Preprocessing = encoder.preprocessing
+    preprocessing = encoder.preprocessing
     world, data = trainer.world_size, data_of(trainer)
     share = -(-len(records) // world)  # the same in every process: sharded weights need all of them in each pass
     own = [records[(trainer.global_rank + world * index) % len(records)] for index in range(share)]
@@ -138,21 +139,13 @@ def encode_clips(trainer: Trainer, method: Method, records: Sequence[ClipRecord]
         generator=torch.Generator(),  # by default, a loader advances the global random state
     )
     normalizer = Normalize(preprocessing).to(method.device)
-    modes = {module: module.training for module in method.modules()}
-    method.eval()
-    if isinstance(method, FSDPModule):  # FSDP2: parameters outside of blocks are a unit of the method
-        method.unshard()
     values, readable = [], []
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
+    with eval_mode(method), unsharded(method), torch.no_grad(), trainer.precision_plugin.forward_context():
         for batch in loader:
             batch = data.retry_batch(batch, dataset, collate) if "unavailable" in batch else batch
             tokens_BND = encoder(normalizer(batch["video"].to(method.device)))
             values.append(encoder.pool(tokens_BND).float())
             readable.append(batch["readable"].to(method.device))
-    if isinstance(method, FSDPModule):
-        method.reshard()
-    for module, mode in modes.items():
-        module.training = mode
     value_RD, readable_R = (_gather(trainer, torch.cat(own))[: len(records)] for own in (values, readable))
     ids = readable_R.nonzero().flatten().tolist()
     return Features([records[i] for i in ids], list(value_RD[ids][:, None].numpy()), [], len(ids))

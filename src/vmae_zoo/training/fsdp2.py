@@ -5,7 +5,8 @@ tensor-parallel group, which gets the same clips. Here all processes are data-pa
 file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
@@ -46,6 +47,18 @@ def shard(module: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh) -> None:
         return
     for part in (*blocks, module):
         fully_shard(part, mesh=mesh["data_parallel"])
+
+
+@contextmanager
+def unsharded(module: nn.Module) -> Iterator[None]:
+    """Gather the parameters outside of blocks, which belong to ``module``, to run one of its submodules."""
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(module, FSDPModule):
+        module.unshard()
+    yield
+    if isinstance(module, FSDPModule):
+        module.reshard()
 
 
 def unwrapped_type(module: nn.Module) -> type[nn.Module]:
