@@ -1,4 +1,4 @@
-"""Base class of all methods: sizes, training and validation steps, checkpoints.
+"""Base class of all methods: training and validation steps, execution, the evaluated encoder, checkpoints.
 
 A method defines ``forward``, the arithmetic of its paper, and ``prepare_inputs``; see also
 `vmae_zoo.methods.masked.MaskedMethod`. Nothing here distinguishes one method from another.
@@ -111,37 +111,13 @@ class Method(OptimizedModule, ClipConsumer):
         self.own_arguments = frozenset(arguments[-1])
         self.save_hyperparameters({name: value for level in arguments for name, value in level.items()})
 
-    def normalize(self, video_BCTHW: Tensor) -> Tensor:
-        """uint8 clips as input of the encoder."""
-        return self.encoder.normalizer(video_BCTHW)
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Which frames the encoder takes, and how they are normalized."""
-        return self.encoder_for_evaluation().preprocessing
-
-    def preprocess(self, frames: Source | Sequence[Source]) -> Tensor:
-        """Normalized clips of a path or of uint8 frames, see `VideoEncoder.preprocess`."""
-        return self.encoder_for_evaluation().preprocess(frames)
-
-    def windows(self, path: str | PathLike[str], hop: int | None = None) -> Iterator[VideoWindow]:
-        """Windows that cover a video of any length, see `VideoEncoder.windows`."""
-        return self.encoder_for_evaluation().windows(path, hop)
-
-    def encoder_for_evaluation(self) -> Encoder:
-        """The encoder that is probed, loaded by `vmae_zoo.load_pretrained` and exported."""
-        return self.encoder
-
-    def momentum_branch(self) -> Encoder | None:
-        """The moving average of the encoder that computes targets; None if the method has none."""
-        return None
-
-    def weights_loaded(self, names: Collection[str]) -> None:
-        """Called after weights with these names were loaded to start training from."""
-
     def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:
         """The arguments of ``forward`` for a batch."""
         raise NotImplementedError
+
+    def normalize(self, video_BCTHW: Tensor) -> Tensor:
+        """uint8 clips as input of the encoder."""
+        return self.encoder.normalizer(video_BCTHW)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Forward pass of a batch; logs "loss/train"."""
@@ -166,7 +142,7 @@ class Method(OptimizedModule, ClipConsumer):
         self.log(name, value, prog_bar=prog_bar, batch_size=clips * processes, sync_dist=True)
 
     def null_losses(self, out: Any, *inputs: Any) -> dict[str, Tensor]:
-        """Losses of predictions that need no learning, by name; none by default.
+        """Losses of null predictions by name, see `vmae_zoo.training.nulls`; none by default.
 
         Args:
             out: what ``forward`` returned.
@@ -174,9 +150,12 @@ class Method(OptimizedModule, ClipConsumer):
         """
         return {}
 
+    def weights_loaded(self, names: Collection[str]) -> None:
+        """Called after weights with these names were loaded to start training from."""
+
     def on_fit_start(self) -> None:
-        """Save with the encoder how the data samples clips: it is evaluated in the same way."""
-        self.export_config()  # raises before training if a checkpoint cannot hold it
+        """Store in the encoder how the data samples clips, so that it is evaluated on clips of the same kind."""
+        self.export_config()  # raises an error before training if a checkpoint cannot hold the hyperparameters
         clip = data_of(self.trainer).clip
         if clip is not None:
             for encoder in {self.encoder, self.encoder_for_evaluation()}:
@@ -208,9 +187,46 @@ class Method(OptimizedModule, ClipConsumer):
         """Transformer blocks of encoder and decoder, which are compiled and sharded one by one."""
         return [block for module in self.modules() if isinstance(module, BlockStack) for block in module.blocks]
 
+    def encoder_for_evaluation(self) -> Encoder:
+        """The encoder that is probed, loaded by `vmae_zoo.load_pretrained` and exported."""
+        return self.encoder
+
+    def momentum_branch(self) -> Encoder | None:
+        """The moving average of the encoder that computes targets; None if the method has none."""
+        return None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Which frames the encoder takes, and how they are normalized."""
+        return self.encoder_for_evaluation().preprocessing
+
+    def preprocess(self, frames: Source | Sequence[Source]) -> Tensor:
+        """Normalized clips of a path or of uint8 frames, see `VideoEncoder.preprocess`."""
+        return self.encoder_for_evaluation().preprocess(frames)
+
+    def windows(self, path: str | PathLike[str], hop: int | None = None) -> Iterator[VideoWindow]:
+        """Windows that cover a video of any length, see `VideoEncoder.windows`."""
+        return self.encoder_for_evaluation().windows(path, hop)
+
     def export_config(self) -> dict[str, Any]:
         """Plain values from which this model is built again; they are saved with its weights."""
         return make_record(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add `export_config`."""
+        checkpoint["vmae_zoo"] = self.export_config()
+        checkpoint["hyper_parameters"] = checkpoint["vmae_zoo"]["hparams"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore hyperparameters that are set after construction."""
+        rename_callback_states(checkpoint)
+        self.restore_settings(checkpoint.get("vmae_zoo", {}).get("hparams", {}))
+
+    def restore_settings(self, hparams: dict[str, Any]) -> None:
+        """Apply the hyperparameters of a record that are set after construction."""
+        image_size, frames = hparams.get("trained_image_size"), hparams.get("trained_frames")
+        if image_size or frames:
+            self.resize_positions(image_size, frames)
 
     def resize_positions(self, trained_image_size: int | None, trained_frames: int | None = None) -> None:
         """Resize fixed positions from those of clips of this size, now and whenever the model is built again."""
@@ -221,19 +237,3 @@ class Method(OptimizedModule, ClipConsumer):
                 module.resize_from(trained_shape(module.grid, trained))
             elif isinstance(module, Encoder):
                 module.settings["trained"] = trained
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add `export_config`."""
-        checkpoint["vmae_zoo"] = self.export_config()
-        checkpoint["hyper_parameters"] = checkpoint["vmae_zoo"]["hparams"]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the settings that a recipe does not state."""
-        rename_callback_states(checkpoint)
-        self.restore_settings(checkpoint.get("vmae_zoo", {}).get("hparams", {}))
-
-    def restore_settings(self, hparams: dict[str, Any]) -> None:
-        """Apply the hyperparameters of a record that are set after construction."""
-        image_size, frames = hparams.get("trained_image_size"), hparams.get("trained_frames")
-        if image_size or frames:
-            self.resize_positions(image_size, frames)
