@@ -68,10 +68,10 @@ class Encoder(BlockStack, VideoEncoder):
         cls_token: bool = False,
         trained: Trained = (None, None),
     ):
-        settings = locals()
+        arguments = dict(locals())
         super().__init__()
-        left_out = ("self", "grid", "drop_path", "preprocessing", "__class__")
-        self.settings: dict[str, Any] = {name: value for name, value in settings.items() if name not in left_out}
+        others = ("self", "__class__", "grid", "drop_path", "preprocessing")
+        self.settings: dict[str, Any] = {name: value for name, value in arguments.items() if name not in others}
         if attention not in ("joint", "divided"):
             raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
         if position == "rope" and (attention == "divided" or cls_token):
