@@ -21,9 +21,10 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 
 from vmae_zoo.methods.base import Method
+from vmae_zoo.models.eval_mode import eval_mode
+from vmae_zoo.training.fsdp2 import unsharded
 
 COLLAPSED_STD = 0.1  # of the largest deviation until the end of the warm-up
 COLLAPSED_RANK = 0.05  # of the width
@@ -81,18 +82,16 @@ class CollapseMeter(Callback):
     @torch.no_grad()
     def _measure(self, trainer: Trainer, method: Method, video_BCTHW: Tensor) -> tuple[float, float, float, int]:
         online, target = method.encoder, method.momentum_branch() or method.encoder
-        modes = [(module, module.training) for part in (online, target) for module in part.modules()]
-        online.eval(), target.eval()
-        if isinstance(method, FSDPModule):
-            method.unshard()
-        with trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
+        with (
+            eval_mode(online),
+            eval_mode(target),
+            unsharded(method),
+            trainer.precision_plugin.forward_context(),
+            torch.compiler.set_stance("force_eager"),
+        ):
             video = method.normalize(video_BCTHW)
             tokens_BND = target(video).float()
             ours_BD = online(video).float().mean(1) if online is not target else tokens_BND.mean(1)
-        if isinstance(method, FSDPModule):
-            method.reshard()
-        for module, mode in modes:
-            module.training = mode
         alignment = F.cosine_similarity(ours_BD, tokens_BND.mean(1), dim=-1).mean()
         tokens_BND = F.layer_norm(tokens_BND, tokens_BND.shape[-1:])
         deviation = tokens_BND.flatten(0, 1).std(0).mean()
