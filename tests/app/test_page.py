@@ -4,7 +4,6 @@ import http.client
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def server(tmp_path_factory):
             assert process.poll() is None, "the server ended"
         time.sleep(0.5)
     yield port, folder
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     process.wait(60)
     assert not list(folder.glob("vmae_zoo_app_*")), "files are left"
 

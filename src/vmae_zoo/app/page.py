@@ -1,6 +1,8 @@
 """The page in Gradio."""
 
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -85,7 +87,7 @@ def build(checkpoints: Mapping[str, str], folder: Path, limits: Limits) -> Any:
                     gr.Markdown(f"## {name}")
                     outputs.append(gr.HTML(elem_id=name.lower(), elem_classes="picture"))
         inputs = [upload, sample, method, ratio, seed, checkpoint]
-        triggers = [upload.change, sample.change, method.change, ratio.release, seed.submit, checkpoint.change]
+        triggers = [upload.change, sample.change, method.change, ratio.change, seed.submit, checkpoint.change]
         gr.on(
             [*triggers, button.click, page.load],
             show,
@@ -112,11 +114,12 @@ def serve(checkpoints: Mapping[str, str], limits: Limits | None = None, **launch
         limits: of uploads.
         **launch: arguments of `gradio.Blocks.launch`, such as ``server_name`` and ``server_port``.
     """
-    import gradio as gr
-
     limits = limits or Limits()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl-C, so that the temporary folder is removed
     with tempfile.TemporaryDirectory(prefix="vmae_zoo_app_") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
+        import gradio as gr  # reads the variable
+
         embedded = Path(folder) / "embedded"
         embedded.mkdir()
         page = build(checkpoints, embedded, limits)

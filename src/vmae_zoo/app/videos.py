@@ -1,13 +1,20 @@
 """The videos of the page: embedded ones, drawn at start, and uploads within limits."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vmae_zoo.datasets.synthetic.encode import encode
+from vmae_zoo.datasets.synthetic.glyphs import GLYPHS
+from vmae_zoo.datasets.synthetic.moving_glyphs import make_clip
 from vmae_zoo.datasets.synthetic.scene import frames_of
 from vmae_zoo.video.decode import VideoError, open_video, probe
 
-EMBEDDED = {"moving to the right": "move_right", "turning": "turn_clockwise", "shaking": "shake_slow"}  # name -> class
+EMBEDDED = {  # name -> clip; the bundled weights were trained on glyphs
+    "a glyph that moves": partial(make_clip, GLYPHS[0], "right", "medium", 1),
+    "moving to the right": partial(frames_of, "move_right", 0),
+    "turning": partial(frames_of, "turn_clockwise", 1),
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +34,9 @@ class Limits:
 
 def write_embedded(folder: Path) -> dict[str, Path]:
     """Draw the embedded videos into a folder: name -> file."""
-    files = {}
-    for key, (name, label) in enumerate(EMBEDDED.items()):
-        files[name] = folder / f"{label}.mp4"
-        encode(files[name], frames_of(label, key))
+    files = {name: folder / f"{name.replace(' ', '_')}.mp4" for name in EMBEDDED}
+    for name, file in files.items():
+        encode(file, EMBEDDED[name]())
     return files
 
 
