@@ -25,7 +25,8 @@ def check_input(video_BCTHW: Tensor, grid: TokenGrid, channels: int, dtype: torc
             f"the input has the shape {shape} and the encoder takes (clips, {', '.join(map(str, expected))}): "
             f"{_cure(shape, expected, size)}"
         )
-    mixed = torch.is_autocast_enabled(video_BCTHW.device.type)
+    device = video_BCTHW.device.type  # "meta" if only FLOPs are counted, which has no autocast
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     if not video_BCTHW.is_floating_point() or (video_BCTHW.dtype != dtype and dtype.is_floating_point and not mixed):
         raise ValueError(
             f"the input is {_name(video_BCTHW.dtype)} and the weights are {_name(dtype)}: make it with "
