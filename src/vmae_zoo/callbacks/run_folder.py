@@ -1,66 +1,79 @@
-"""The folder of a run and its ``summary.json``."""
+"""The folder of a run: its recipe, its ``summary.json``, and the place of other callbacks' files."""
 
-import json
 import math
 import os
 import platform
-import shutil
 import time
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 import vmae_zoo
-from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.data.interfaces import VideoDataModule, data_of
 from vmae_zoo.lightning_internals import set_default_root_dir
+from vmae_zoo.run_record import LAST, read_summary, write_recipe, write_summary
+from vmae_zoo.training.optimizer_settings import apply_settings, optimizer_settings
 
 PACKAGES = ("torch", "lightning", "torchvision", "timm", "av")
 
 
 class RunFolder(Callback):
-    """Sets the run folder, the same in every process, and writes ``summary.json`` into it.
+    """Sets the run folder, the same in every process, and writes ``recipe.yaml`` and ``summary.json`` into it.
 
-    ``trainer.default_root_dir`` and ``trainer.log_dir`` are the run folder from ``setup`` on.
+    ``trainer.default_root_dir`` is the run folder from ``setup`` on, whatever the loggers are. A resumed run takes
+    learning rate, weight decay and other settings of the optimizer from its recipe, not from the checkpoint.
 
     Args:
         folder: the run folder; that of the first process is used by all.
         recipe: name of the recipe.
-        new: whether the folder was created for this run; it is removed if training does not start.
+        settings: YAML of every setting, written when training starts.
+        explain: the sentence about an exception that ``summary.json`` gives as reason.
     """
 
-    def __init__(self, folder: Path, recipe: str, new: bool = True):
+    def __init__(self, folder: Path, recipe: str, settings: str = "", explain: Callable[[BaseException], str] = str):
         self.folder = folder
         self.recipe = recipe
-        self.new = new
+        self.settings = settings
+        self.explain = explain
         self.training = False
         self._started = self._resumed = time.time()
         self._seconds_before = 0.0
+        self._optimizers: list[list[dict[str, Any]]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Use the folder of the first process."""
+        """Use the folder of the first process; a `ModelCheckpoint` without a folder writes there too."""
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         set_default_root_dir(trainer, str(self.folder))
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.folder / "checkpoints")
 
-    @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print recipe, batch, model, device and folder."""
-        print("\n".join(self.opening(trainer, pl_module)), flush=True)
+        """Print recipe, batch, model, device and folder; keep the optimizer's settings before a checkpoint is read."""
+        self._optimizers = optimizer_settings(trainer)
+        if trainer.is_global_zero:
+            print("\n".join(self.opening(trainer, pl_module)), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the time, and add that before a resumption."""
+        """Write recipe and summary; measure the time, and add that before a resumption."""
         self.training, self._resumed = True, time.time()
-        before = read_summary(self.folder) if trainer.global_step else {}
-        self._seconds_before = before.get("seconds", 0.0)
+        before = read_summary(self.folder)
+        if trainer.global_step:
+            apply_settings(trainer, self._optimizers)
+            self._seconds_before = before.get("seconds") or 0.0
+            if trainer.is_global_zero:
+                print(f"resumed: after step {trainer.global_step}, in epoch {trainer.current_epoch + 1}", flush=True)
         if "started" in before:
             self._started = datetime.fromisoformat(before["started"]).timestamp()
-        if trainer.global_step and trainer.is_global_zero:
-            print(f"resumed: after step {trainer.global_step}, in epoch {trainer.current_epoch + 1}", flush=True)
+        if trainer.is_global_zero and self.settings:
+            write_recipe(self.folder, self.settings, trainer.global_step)
         self.write(trainer, "running")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -74,13 +87,13 @@ class RunFolder(Callback):
         self.write(trainer, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write the summary of an interrupted or failed run; remove the folder of one that did not start."""
+        """Write the summary of an interrupted or failed run."""
         if self.training:
             self.training = False
-            stopped = isinstance(exception, (KeyboardInterrupt, SystemExit))
-            self.write(trainer, "interrupted" if stopped else "failed")
-        elif self.new and trainer.is_global_zero:
-            remove(self.folder)
+            if isinstance(exception, (KeyboardInterrupt, SystemExit)):
+                self.write(trainer, "interrupted")
+            else:
+                self.write(trainer, "failed", self.explain(exception))
 
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
         """Lines that are printed before training starts."""
@@ -88,20 +101,23 @@ class RunFolder(Callback):
         data = data_of(trainer)
         if data.global_batch:
             lines.append(f"batch:  {batch_arithmetic(data, trainer)}")
+        lines += shorter_by_epochs(trainer, data)
         lines.append(f"model:  {parameters(pl_module)}")
         lines.append(f"device: {device_name(trainer)}, precision {trainer.precision}")
         return [*lines, f"folder: {self.folder}"]
 
     @rank_zero_only
-    def write(self, trainer: Trainer, state: str) -> None:
+    def write(self, trainer: Trainer, state: str, reason: str | None = None) -> None:
         """Write ``summary.json``."""
         global_batch = data_of(trainer).global_batch
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        last = self.folder / "checkpoints" / "last.ckpt"
+        last = self.folder / LAST
         summary: dict[str, Any] = {
             "recipe": self.recipe,
             "state": state,
-            "started": datetime.fromtimestamp(self._started).isoformat(timespec="seconds"),
+            "reason": reason,
+            "number": read_summary(self.folder).get("number"),
+            "started": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             "seconds": round(self._seconds_before + time.time() - self._resumed, 1),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
@@ -114,27 +130,21 @@ class RunFolder(Callback):
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "versions": versions(),
         }
-        file = self.folder / "summary.json"
         try:
-            with atomic_write(file) as partial:
-                partial.write_text(json.dumps(summary, indent=2) + "\n")
+            write_summary(self.folder, summary)
         except OSError as error:  # a full disk does not end the run
-            rank_zero_warn(f"{file} is not up to date: {error.strerror}")
+            rank_zero_warn(f"summary.json of {self.folder} is not up to date: {error.strerror}")
 
 
-def remove(folder: Path) -> None:
-    """Remove a run folder, and its parents ``runs/<recipe>`` and ``runs`` if they are empty then."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        if any(parent.iterdir()):
-            return
-        parent.rmdir()
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Content of ``summary.json`` of a run folder; empty if there is none."""
-    file = folder / "summary.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+def shorter_by_epochs(trainer: Trainer, data: VideoDataModule) -> list[str]:
+    """A line if ``max_epochs`` ends the run before ``max_steps``."""
+    epochs, steps = trainer.max_epochs or -1, data.steps_per_epoch or 0
+    if not 0 < epochs * steps < trainer.max_steps:
+        return []
+    return [
+        f"length: trainer.max_epochs = {epochs} ends the run after {epochs * steps} steps, before trainer.max_steps = "
+        f"{trainer.max_steps}; --trainer.max_epochs -1 leaves the length to max_steps"
+    ]
 
 
 def batch_arithmetic(data: VideoDataModule, trainer: Trainer) -> str:

@@ -1,50 +1,65 @@
 """Hints for errors of PyTorch and Lightning that a user can fix."""
 
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from vmae_zoo.cli.compose import settings_of
-from vmae_zoo.cli.run_folders import RECIPE, run_of
+from vmae_zoo.cli.errors import one_line
+from vmae_zoo.cli.resumed_settings import Change
+from vmae_zoo.run_record import RECIPE, run_of
+
+LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "ProcessGroup", "NCCL", "gloo")
 
 
-def hint_for(error: BaseException, settings: Mapping[str, Any], checkpoint: Path | None) -> str | None:
+def hint_for(
+    error: BaseException, settings: Mapping[str, Any], checkpoint: Path | None, changed: Sequence[Change] = ()
+) -> str | None:
     """What to do about an error that ended a training command; None if a user cannot fix it.
 
     Args:
         error: what was raised.
         settings: of the subcommand: those of "data", "model" and "trainer".
         checkpoint: what was loaded.
+        changed: settings that differ from the recipe of the resumed run.
     """
+    text = str(error)
     if is_oom(error):
         return memory_hint(settings, "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory")
-    if checkpoint and isinstance(error, (UnpicklingError, KeyError)) and raised_while_reading(error):
-        return (
-            f"{checkpoint} is not a checkpoint of a run, or cannot be loaded safely: to start from a file of weights, "
-            "use --model.init_from"
-        )
-    if checkpoint and "loading state_dict" in str(error):
-        first = str(error).splitlines()[1].strip()
+    if checkpoint and ("loading state_dict" in text or "loaded state dict" in text):
+        differ = ", ".join(str(change) for change in changed if change.name.startswith(("model.", "data.")))
         run = run_of(checkpoint)
         recipe = f": it was trained with -c {run / RECIPE}" if run else ""
-        return f"{checkpoint} does not fit this model ({first}){recipe}"
+        return f"{checkpoint} does not fit this model ({differ or text.splitlines()[-1].strip()}){recipe}"
+    if "killed by signal" in text or "exited unexpectedly" in text or "unable to write to file </torch_" in text:
+        return worker_hint(text)
+    if settings["trainer"]["devices"] != 1 and any(word in text for word in LOST_PROCESS):
+        return (
+            f"another process of this run ended or cannot be reached ({one_line(error)[:160]}): its own message is "
+            "above, or it was killed; resume with --ckpt_path last"
+        )
     return None
+
+
+def worker_hint(text: str) -> str:
+    """What to do about a data worker that died."""
+    if "Bus error" in text or "unable to write to file" in text:
+        return (
+            "a data worker found no room in shared memory, /dev/shm: start the container with --shm-size 8g (or "
+            "--ipc=host), or decode in the main process by --data.workers 0; resume with --ckpt_path last"
+        )
+    return (
+        f"a data worker was killed ({text.splitlines()[0].strip().rstrip('.')}); SIGKILL often comes from a "
+        "system that ran out of memory: lower --data.workers or --data.prefetch, and resume with --ckpt_path last"
+    )
 
 
 def is_oom(error: BaseException) -> bool:
     """Whether a device or the host ran out of memory."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
-
-
-def raised_while_reading(error: BaseException) -> bool:
-    """Whether an error comes out of opening a checkpoint."""
-    names = (frame.name for frame in traceback.extract_tb(error.__traceback__))
-    return any(name in ("load_checkpoint", "_get_version") for name in names)
 
 
 def memory_hint(settings: Mapping[str, Any], place: str) -> str:

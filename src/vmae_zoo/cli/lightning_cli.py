@@ -15,7 +15,6 @@ from vmae_zoo.cli.compose import compose, files_of
 from vmae_zoo.cli.errors import UsageError
 from vmae_zoo.cli.parse_errors import short_message, unwrap_message
 from vmae_zoo.cli.recipe_arguments import options_of, recipes_of, with_recipes
-from vmae_zoo.cli.run_folders import RECIPE
 from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS
 from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.data.module import ClipDataModule
@@ -100,7 +99,7 @@ class SettingsCLI(LightningCLI):
                 "version": f"vmae-zoo {vmae_zoo.__version__}",
                 **{name: {**strict, "dump_header": header} for name in subcommands},
             },
-            save_config_kwargs={"config_filename": RECIPE, "overwrite": True},
+            save_config_callback=None,  # see `vmae_zoo.callbacks.run_folder`
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

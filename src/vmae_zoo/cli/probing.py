@@ -148,7 +148,7 @@ def run_report(
         train_views: of the training videos, if they differ.
     """
     import vmae_zoo
-    from vmae_zoo.cli.run_folders import new_run
+    from vmae_zoo.cli.run_folders import new_folder
     from vmae_zoo.evaluation.features import Views
     from vmae_zoo.evaluation.probe_runs import ENCODER, run_probe
     from vmae_zoo.evaluation.report import write_report
@@ -194,7 +194,7 @@ def run_report(
         "left_out": found.left_out,
         "version": vmae_zoo.__version__,
     }
-    folder = args.out or new_run(Path.cwd() / "runs", subcommand)
+    folder = args.out or new_folder(Path.cwd() / "runs", subcommand)
     write_report(folder, result, found.confusion, first.classes)
     write_json(args.json, result)
     if found.unreadable:

@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
@@ -15,27 +19,29 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from vmae_zoo.callbacks.line_progress import LineProgress
-from vmae_zoo.callbacks.run_folder import RunFolder, read_summary, remove
+from vmae_zoo.callbacks.run_folder import RunFolder
 from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
 from vmae_zoo.cli.error_hints import hint_for
+from vmae_zoo.cli.errors import one_line
 from vmae_zoo.cli.lightning_cli import SettingsCLI
 from vmae_zoo.cli.recipe_arguments import recipes_of
-from vmae_zoo.cli.run_folders import (
-    LAST,
-    check_same_data,
-    new_run,
-    newest_checkpoint,
-    recipe_name,
-    requeued_run,
-    run_of,
-)
-from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO
+from vmae_zoo.cli.resumed_settings import Change, changes, check_changes, read_recipe, steps_left
+from vmae_zoo.cli.run_folders import find_checkpoint, new_run, recipe_name, requeued_run, unwritable
+from vmae_zoo.run_lock import RunLock
+from vmae_zoo.run_record import LAST, RECIPE, read_summary, run_of
+from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
 
 
 class RunCLI(SettingsCLI):
     """Lightning's command line with a run folder, and errors on one line."""
 
     folder: Path | None = None
+    callback: RunFolder | None = None
+    changed: Sequence[Change] = ()
+
+    def __init__(self, arguments: list[str]):
+        with ExitStack() as self.held:  # the lock of the run folder, and the folder of a run that does not begin
+            super().__init__(arguments)
 
     def _parse_ckpt_path(self) -> None:
         """Find the checkpoint and the run folder. Hyperparameters come from the recipe, not from the checkpoint."""
@@ -44,29 +50,46 @@ class RunCLI(SettingsCLI):
             return
         settings = self.config[subcommand]
         wanted, settings["ckpt_path"] = settings["ckpt_path"], None  # the saved recipe starts a new run
-        self.checkpoint: Path | None = None
         if settings["weights_only"] is None:
             settings["weights_only"] = True
         recipes = recipes_of(self.arguments)
-        self.recipe = recipe_name(recipes[0]) if recipes else settings["model"]["class_path"].rpartition(".")[2].lower()
+        own = recipes[0] if recipes else None
+        self.recipe = recipe_name(own) if own else settings["model"]["class_path"].rpartition(".")[2].lower()
         self.root = Path(settings["trainer"]["default_root_dir"] or "").absolute() / "runs"
         self.is_fit = subcommand == "fit" and not settings["trainer"]["fast_dev_run"]
-        if not self.is_fit:
-            self.save_config_callback = None
-        if wanted == "last":
-            self.checkpoint = newest_checkpoint(self.root, self.recipe, recipes[0] if recipes else None)
-        elif wanted and not Path(wanted).exists():
-            raise ValueError(f"--ckpt_path {wanted}: there is no such file")
-        elif wanted:
-            self.checkpoint = Path(wanted)
+        self.checkpoint = find_checkpoint(wanted, self.root, self.recipe, own) if wanted else None
         if self.is_fit and self.checkpoint:
             self.folder = run_of(self.checkpoint)
-            if self.folder:
-                check_same_data(self.folder, settings["data"].as_dict())
         elif self.is_fit and (requeued := requeued_run(self.root, self.recipe)):
             self.folder = requeued  # Lightning looks there for the checkpoint that it saved when it requeued the job
-            own = (requeued / LAST).exists() and not any(requeued.glob("hpc_ckpt_*"))
-            self.checkpoint = requeued / LAST if own else None
+            own_last = (requeued / LAST).exists() and not any(requeued.glob("hpc_ckpt_*"))
+            self.checkpoint = requeued / LAST if own_last else None
+
+    def before_instantiate_classes(self) -> None:
+        """Lock the run folder, verify the checkpoint, and compare the settings of a resumed run with its recipe."""
+        if not self.subcommand:
+            return
+        settings = self.config[self.subcommand]
+        if self.is_fit and self.folder:
+            self._lock(self.folder)
+        checkpoint = read_checkpoint(self.checkpoint, settings["weights_only"]) if self.checkpoint else None
+        if not self.is_fit or checkpoint is None:
+            return
+        trainer = settings["trainer"].as_dict()
+        if not steps_left(self.folder, checkpoint, trainer):
+            _print(
+                f"finished: {self.folder or self.checkpoint} has trained all its {checkpoint['global_step']} steps; "
+                "nothing was changed. A larger trainer.max_steps or trainer.max_epochs continues it"
+            )
+            self._print_folder()
+            raise SystemExit(0)
+        if self.folder:
+            if not (before := read_recipe(self.folder)):
+                _print(f"warning: {self.folder / RECIPE} cannot be read: the settings were not compared with it")
+            self.changed = changes(before, yaml.safe_load(self._settings_text()))
+            check_changes(self.folder, self.changed)
+            for change in self.changed:
+                _print(f"changed: {change}")
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """A trainer that writes into the run folder; nothing is written unless it trains."""
@@ -78,9 +101,9 @@ class RunCLI(SettingsCLI):
         if self.subcommand and given["logger"] is None:
             settings["logger"] = False
         if self.subcommand and self.is_fit:
-            new = self.folder is None
-            self.folder = self.folder or _new_run(self.root, self.recipe) or self.root / self.recipe / "another process"
-            callbacks += [RunFolder(self.folder, self.recipe, new)]
+            self.folder = self.folder or self._new_run() or self.root / self.recipe / "another process"
+            self.callback = RunFolder(self.folder, self.recipe, self._settings_text(), self._explain)
+            callbacks += [self.callback]
             settings["default_root_dir"] = str(self.folder)
             if given["logger"] in (None, True):
                 settings["logger"] = TolerantTensorBoardLogger(
@@ -97,12 +120,43 @@ class RunCLI(SettingsCLI):
         try:
             trainer = super().instantiate_trainer(**settings)
         except Exception as error:
-            if self.folder and not any(self.folder.glob("*")):
-                remove(self.folder)
             raise ValueError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
+
+    @rank_zero_only
+    def _lock(self, folder: Path) -> None:
+        lock = RunLock(folder)
+        self.held.callback(lock.release)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise ValueError(unwritable(folder, error)) from error
+
+    @rank_zero_only
+    def _new_run(self) -> Path:
+        folder = new_run(self.root, self.recipe)
+        self.held.callback(self._remove_unless_trained, folder)
+        self._lock(folder)
+        return folder
+
+    def _remove_unless_trained(self, folder: Path) -> None:
+        """Remove the folder of a run that did not begin, and its parents ``runs/<recipe>`` and ``runs`` if empty."""
+        if (folder / RECIPE).exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # not empty
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+
+    def _settings_text(self) -> str:
+        """YAML of every setting of the subcommand."""
+        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+
+    def _explain(self, error: BaseException) -> str:
+        settings = self.config[self.subcommand].as_dict()
+        return hint_for(error, settings, self.checkpoint, self.changed) or one_line(error)
 
     def _load_init_weights(self) -> None:
         """Load the weights that the recipe starts from, unless a checkpoint replaces them anyway."""
@@ -143,7 +197,7 @@ class RunCLI(SettingsCLI):
                 raise KeyboardInterrupt from None
             raise
         except Exception as error:
-            hint = hint_for(error, settings.as_dict(), self.checkpoint)
+            hint = hint_for(error, settings.as_dict(), self.checkpoint, self.changed)
             if hint is None:
                 raise
             raise ValueError(hint) from error
@@ -158,11 +212,6 @@ class RunCLI(SettingsCLI):
             _print(f"checkpoint: {self.folder / LAST}")
         if self.folder and self.folder.is_dir():
             _print(str(self.folder))
-
-
-@rank_zero_only
-def _new_run(root: Path, recipe: str) -> Path:
-    return new_run(root, recipe)
 
 
 @rank_zero_only

@@ -1,17 +1,22 @@
 """Run folders: ``runs/<recipe>/<YYYYmmdd-HHMMSS>/`` below the current folder, and finding one again."""
 
-import json
 import os
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from vmae_zoo.cli.compose import settings_of
-
-RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
+from vmae_zoo.run_record import (
+    LAST,
+    RECIPE,
+    SUMMARY,
+    in_order,
+    is_run,
+    next_number,
+    read_summary,
+    write_summary,
+)
+from vmae_zoo.training.checkpoint_io import read_checkpoint
 
 
 def recipe_name(recipe: Path) -> str:
@@ -20,77 +25,98 @@ def recipe_name(recipe: Path) -> str:
     return recipe.resolve().parents[1].name if saved else recipe.stem
 
 
-def new_run(root: Path, recipe: str) -> Path:
-    """A run folder named for this second, or for the next one that no other run has taken; it is created."""
+def new_folder(root: Path, name: str) -> Path:
+    """A folder below ``root/name`` named for this second, or for the next one that is not taken; it is created."""
     moment = datetime.now()
     while True:
-        folder = root / recipe / f"{moment:%Y%m%d-%H%M%S}"
+        folder = root / name / f"{moment:%Y%m%d-%H%M%S}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             moment += timedelta(seconds=1)
+        except OSError as error:
+            raise ValueError(unwritable(folder, error)) from error
         else:
             return folder
 
 
-def newest_checkpoint(root: Path, recipe: str, own: Path | None = None) -> Path:
-    """``last.ckpt`` of the newest run of this recipe that has one; ``ValueError`` when none has.
+def new_run(root: Path, recipe: str) -> Path:
+    """A new run folder with the first record of the run.
+
+    Raises:
+        ValueError: it cannot be written, for example on a full or read-only disk.
+    """
+    folder = new_folder(root, recipe)
+    started, job = datetime.now(UTC).isoformat(timespec="seconds"), os.environ.get("SLURM_JOB_ID")
+    record = {"recipe": recipe, "state": "starting", "number": next_number(root), "started": started}
+    try:
+        write_summary(folder, {**record, "slurm_job": job})
+    except OSError as error:
+        raise ValueError(unwritable(folder, error)) from error
+    return folder
+
+
+def unwritable(folder: Path, error: OSError) -> str:
+    """The message for a run folder that cannot be written."""
+    reason = error.strerror or str(error)
+    return f"the run folder {folder} cannot be written ({reason}): choose another place by --trainer.default_root_dir"
+
+
+def find_checkpoint(wanted: str, root: Path, recipe: str, own: Path | None = None) -> Path:
+    """The file that ``--ckpt_path`` names.
 
     Args:
+        wanted: "last" or "best" of the newest run of this recipe, a run folder, or a file.
         root: folder of all runs.
         recipe: name of the recipe, see `recipe_name`.
         own: file of the recipe; for the ``recipe.yaml`` of a run, that run is taken.
+
+    Raises:
+        ValueError: there is no such file.
     """
+    if wanted == "last":
+        return newest_checkpoint(root, recipe, own)
+    if wanted == "best":
+        return best_checkpoint(newest_checkpoint(root, recipe, own, "best"))
+    path = Path(wanted)
+    if not path.exists():
+        raise ValueError(f"--ckpt_path {wanted}: there is no such file or run folder")
+    if path.is_dir():
+        if not (path / LAST).exists():
+            raise ValueError(f"--ckpt_path {wanted}: this folder has no {LAST}: name a run folder or a checkpoint")
+        return path / LAST
+    return path
+
+
+def newest_checkpoint(root: Path, recipe: str, own: Path | None = None, wanted: str = "last") -> Path:
+    """``last.ckpt`` of the newest run of this recipe that has one; ``ValueError`` if none has."""
     if own and own.name == RECIPE and (own.resolve().parent / LAST).exists():
         return own.resolve().parent / LAST
-    found = sorted((root / recipe).glob(f"*/{LAST}"))
+    found = in_order(file.parent.parent for file in (root / recipe).glob(f"*/{LAST}"))
     if not found:
         raise ValueError(
-            f"--ckpt_path last: no run of {recipe} below {root} has a {LAST}: leave --ckpt_path out to start one"
+            f"--ckpt_path {wanted}: no run of {recipe} below {root} has a {LAST}: leave --ckpt_path out to start one"
         )
-    return found[-1]
+    return found[-1] / LAST
+
+
+def best_checkpoint(last: Path) -> Path:
+    """The file that the `ModelCheckpoint` of a run considers the best, as its ``last.ckpt`` states."""
+    states: Mapping[str, Any] = read_checkpoint(last).get("callbacks", {})
+    names = [state["best_model_path"] for key, state in states.items() if key.startswith("ModelCheckpoint")]
+    files = [last.parent / Path(name).name for name in names if name]  # the run may have been moved
+    found = [file for file in files if file.exists()]
+    if not found:
+        raise ValueError(
+            f"--ckpt_path best: {last.parent.parent} keeps no best checkpoint: train with "
+            "--trainer.callbacks+=ModelCheckpoint --trainer.callbacks.monitor=loss/val, or take last"
+        )
+    return found[0]
 
 
 def requeued_run(root: Path, recipe: str) -> Path | None:
     """The run of this SLURM job before it was requeued; None outside SLURM and when the job starts the first time."""
     if int(os.environ.get("SLURM_RESTART_COUNT", "0")) == 0:
         return None
-    summaries = sorted((root / recipe).glob(f"*/{SUMMARY}"), reverse=True)
-    same_job = (file for file in summaries if json.loads(file.read_text())["slurm_job"] == os.environ["SLURM_JOB_ID"])
-    return next((file.parent for file in same_job), None)
-
-
-def check_same_data(run: Path, data: Mapping[str, Any]) -> None:
-    """Refuse to resume a run on the embedded clips if it was trained on other videos.
-
-    Args:
-        run: its folder.
-        data: settings of the data to train on now.
-
-    Raises:
-        ValueError: the run has a root, sources, or a data module of its own, and ``data`` has none.
-    """
-    saved = yaml.safe_load((run / RECIPE).read_text()).get("data") or {}
-    before, now = settings_of(saved), settings_of(data)
-    named = {
-        f"--data {saved.get('class_path')}": "class_path" in saved and "class_path" not in data,
-        f"--data.root {before.get('root')}": before.get("root") and not (now.get("root") or now.get("sources")),
-        "its data.sources": before.get("sources") and not (now.get("root") or now.get("sources")),
-    }
-    for what, is_missing in named.items():
-        if is_missing:
-            raise ValueError(
-                f"{run} was trained on videos that this command does not name: add {what}, or give all its "
-                f"settings by -c {run / RECIPE}"
-            )
-
-
-def run_of(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint lies in; None for a file from elsewhere."""
-    folder = checkpoint.resolve().parent.parent
-    return folder if checkpoint.resolve().parent.name == "checkpoints" and is_run(folder) else None
-
-
-def is_run(folder: Path) -> bool:
-    """Whether this is a run folder."""
-    return (folder / RECIPE).is_file()
+    runs = reversed(in_order(file.parent for file in (root / recipe).glob(f"*/{SUMMARY}")))
+    return next((run for run in runs if read_summary(run).get("slurm_job") == os.environ["SLURM_JOB_ID"]), None)

@@ -1,12 +1,12 @@
 """``vmae-zoo runs``: the runs below a folder with their state, newest last."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
-from vmae_zoo.cli.run_folders import LAST, SUMMARY
+from vmae_zoo.run_lock import read_writer
+from vmae_zoo.run_record import LAST, SUMMARY, in_order, read_summary
 
 MOST_SETTINGS = 8  # shown of each run
 
@@ -20,15 +20,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each run."""
-    rows = [read(summary) for summary in sorted(args.folder.glob(f"*/*/{SUMMARY}"), key=lambda file: file.parent.name)]
+    rows = [read(run) for run in in_order(summary.parent for summary in args.folder.glob(f"*/*/{SUMMARY}"))]
     if not rows:
         raise ValueError(f"no run below {args.folder}: give the folder that `fit` wrote its runs to")
     add_differences(rows)
     width = max(len(row["run"]) for row in rows)
     for row in rows:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
-        kept = "" if row["checkpoint"] else "  no checkpoint"
-        print(f"{row['run']:<{width}}  {row['state'] or '?':<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
+        kept = f"  {row['reason']}" if row["reason"] else ""
+        kept += "" if row["checkpoint"] else "  no checkpoint"
+        print(f"{row['run']:<{width}}  {row['state']:<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
         for line in details(row):
             print(f"    {line}")
     write_json(args.json, rows)
@@ -63,16 +64,25 @@ def details(row: dict[str, Any]) -> list[str]:
     return [line for line in (*named, ", ".join([*settings[:MOST_SETTINGS], *more]), *row["probes"]) if line]
 
 
-def read(summary: Path) -> dict[str, Any]:
+def read(run: Path) -> dict[str, Any]:
     """State, steps, losses and checkpoint of a run, from its summary."""
-    keys = json.loads(summary.read_text())
-    losses = {name: value for name, value in keys.get("metrics", {}).items() if name.startswith("loss/")}
-    checkpoint = summary.parent / LAST
+    keys = read_summary(run)
+    metrics = keys.get("metrics") or {}
+    checkpoint = run / LAST
     return {
-        "run": str(summary.parent),
-        "state": keys.get("state"),
+        "run": str(run),
+        "state": state(run, keys.get("state")),
+        "reason": keys.get("reason"),
         "steps": keys.get("steps"),
         "seconds": keys.get("seconds"),
-        "losses": losses,
+        "losses": {name: value for name, value in metrics.items() if name.startswith("loss/") and value is not None},
         "checkpoint": str(checkpoint) if checkpoint.exists() else None,
     }
+
+
+def state(run: Path, written: str | None) -> str:
+    """The state of a run: what its summary states, or "dead" if the process that should change it is gone."""
+    writer = read_writer(run)
+    if written in ("starting", "running") and not (writer and writer.is_alive):
+        return "dead"
+    return written or "damaged"

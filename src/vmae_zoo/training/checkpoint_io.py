@@ -1,14 +1,18 @@
-"""Atomic writing of checkpoints, and training that continues on a full disk.
+"""Checkpoints that are written atomically and verified when read, and training that continues on a full disk.
 
 Lightning writes to the temporary folder and moves the file, which is not atomic across file systems, and ends the run
-if a checkpoint cannot be saved.
+if a checkpoint cannot be saved. The checksums are those of the zip archive that ``torch.save`` writes: one for each
+tensor, which ``torch.load`` does not verify.
 """
 
 import errno
+import io
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -26,8 +30,58 @@ class NotSavedError(OSError):
     """A checkpoint could not be written."""
 
 
+def damage_of(file: Path) -> str:
+    """What is damaged in a file of ``torch.save``; empty if all its checksums are right."""
+    if not file.stat().st_size:
+        return "it is empty"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        return f"it is truncated or overwritten: {error}"
+    return f"the checksum of {member} is wrong" if member else ""
+
+
+def verify_checkpoint(file: Path) -> None:
+    """``ValueError`` if a checkpoint is damaged; it names another one of the folder that is not."""
+    if damage := damage_of(file):
+        others = sorted(file.parent.glob("*.ckpt"), key=lambda other: other.stat().st_mtime, reverse=True)
+        intact = next((other for other in others if other != file and not damage_of(other)), None)
+        cure = f"take --ckpt_path {intact}" if intact else "its folder has no other checkpoint: start a new run"
+        raise ValueError(f"{file} is damaged, {damage}: {cure}")
+
+
+def read_checkpoint(file: Path, weights_only: bool = True) -> dict[str, Any]:
+    """Contents of a checkpoint whose checksums were verified; tensors are mapped into memory, not read.
+
+    Raises:
+        ValueError: it is damaged, no checkpoint of a run, or holds what cannot be loaded safely.
+    """
+    verify_checkpoint(file)
+    try:
+        found = torch.load(file, map_location="cpu", mmap=True, weights_only=weights_only)
+    except UnpicklingError as error:
+        unsafe = " ".join(str(error).split()).partition("WeightsUnpickler error: ")[2].partition(". ")[0]
+        raise ValueError(
+            f"{file} holds what cannot be loaded safely ({unsafe or 'objects of a class'}): --weights_only false loads "
+            "it and runs code from it"
+        ) from error
+    except Exception as error:  # a header that is damaged outside of the checksums
+        raise ValueError(f"{file} is damaged: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(found, dict) or "global_step" not in found:
+        raise ValueError(f"{file} is not a checkpoint of a run: to start from a file of weights, use --model.init_from")
+    return found
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint beside its target and renames it, see `vmae_zoo.atomic_write`."""
+    """Writes each checkpoint beside its target and renames it, see `vmae_zoo.atomic_write`.
+
+    The first one is read back, and a warning names what a resumed run could not load.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read_back = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Save to ``path``; a remote URL such as ``s3://...`` is left to Lightning.
@@ -40,14 +94,44 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return super().save_checkpoint(checkpoint, path, storage_options)
         target = Path(path)
         try:
-            with atomic_write(target) as partial, partial.open("wb") as file:
-                torch.save(checkpoint, file)
+            with atomic_write(target) as partial:
+                with partial.open("wb") as file:
+                    torch.save(checkpoint, file)
+                if not self._read_back:
+                    self._read_back = True
+                    _check_loadable(partial, checkpoint)
         except (OSError, RuntimeError) as error:
             cause = error if isinstance(error, OSError) else error.__context__  # torch replaces the file's OSError
             if not isinstance(cause, OSError):
                 raise
             reason = _describe_error(cause, target.parent, checkpoint)
             raise NotSavedError(f"{target} could not be written: {reason}") from error
+
+
+def _check_loadable(file: Path, checkpoint: dict[str, Any]) -> None:
+    """Warn if a checkpoint cannot be loaded safely again."""
+    try:
+        torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except UnpicklingError:
+        rank_zero_warn(
+            f"a resumed run could not load {', '.join(_unsafe_parts(checkpoint))}: what state_dict() and "
+            "save_hyperparameters() keep has to be numbers, strings, tensors, lists and dicts; such a checkpoint is "
+            "resumed only with --weights_only false, which runs code from the file"
+        )
+
+
+def _unsafe_parts(checkpoint: dict[str, Any]) -> Iterator[str]:
+    parts = {f"the state of {name}": state for name, state in checkpoint.get("callbacks", {}).items()}
+    weights = ("state_dict", "optimizer_states", "current_model_state")
+    parts |= {f"'{name}'": part for name, part in checkpoint.items() if name not in ("callbacks", *weights)}
+    for name, part in parts.items():
+        buffer = io.BytesIO()
+        torch.save(part, buffer)
+        buffer.seek(0)
+        try:
+            torch.load(buffer, weights_only=True)
+        except UnpicklingError:
+            yield name
 
 
 def try_save(trainer: Trainer, save: Callable[[], None]) -> str:

@@ -1,0 +1,118 @@
+"""What a resumed run changes: settings that differ from its recipe act and are listed, or are refused."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vmae_zoo.cli.compose import compose
+from vmae_zoo.run_record import LAST, RECIPE, read_summary
+
+COMPARED = ("seed_everything", "model", "data", "trainer", "ema", "finite")  # groups that change what is computed
+NOT_COMPARED = {  # settings of these groups that do not
+    "trainer": (
+        "default_root_dir",
+        "enable_checkpointing",
+        "enable_model_summary",
+        "enable_progress_bar",
+        "log_every_n_steps",
+        "logger",
+        "num_sanity_val_steps",
+        "profiler",
+    ),
+    "data": ("memory_mb", "pin_memory", "prefetch", "seed", "wait_minutes", "workers"),
+}
+CLIPS = "ClipDataModule"  # the data module of recipes that name none
+AT_START = ("model.init_from", "model.trained_frames", "model.trained_image_size")  # act only on a run that begins
+
+
+class Change(NamedTuple):
+    """A setting that differs from the recipe of the run."""
+
+    name: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {_shown(self.before)} -> {_shown(self.now)}"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """The settings that differ and change what is computed; those that only one of two versions has are left out."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    return [Change(name, old[name], new[name]) for name in new if name in old and old[name] != new[name]]
+
+
+def read_recipe(run: Path) -> dict[str, Any]:
+    """The recipe of a run; empty if the file is damaged or missing."""
+    try:
+        return compose(run / RECIPE)
+    except (OSError, ValueError):
+        return {}
+
+
+def check_changes(run: Path, found: list[Change]) -> None:
+    """``ValueError`` for a setting that a run cannot change."""
+    for change in found:
+        name, cure = change.name, f"give the setting of the run, or all of them by -c {run / RECIPE}"
+        if name in ("model", "data"):
+            raise ValueError(f"{change}: a run cannot be resumed with another class: {cure}")
+        if name in ("data.root", "data.sources") and change.now is None:
+            raise ValueError(f"{change}: {run} was trained on videos that this command does not name: {cure}")
+        if name in AT_START:
+            raise ValueError(
+                f"{change}: acts only when a run starts, not on {run / LAST}: {cure}"
+            )
+
+
+def steps_left(run: Path | None, checkpoint: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
+    """Whether a resumed run has anything to train.
+
+    Raises:
+        ValueError: the length that is asked for is shorter than the run already is.
+    """
+    step, epoch = checkpoint["global_step"], _epochs_done(run, checkpoint)
+    max_steps, max_epochs = trainer.get("max_steps") or -1, trainer.get("max_epochs") or -1
+    for name, limit, done in (("max_steps", max_steps, step), ("max_epochs", max_epochs, epoch)):
+        if 0 < limit < done:
+            raise ValueError(
+                f"trainer.{name} = {limit} is less than the {done} that {run or 'the checkpoint'} has trained: raise it"
+            )
+    return not (max_steps == step or max_epochs == epoch)
+
+
+def _epochs_done(run: Path | None, checkpoint: Mapping[str, Any]) -> int:
+    position = checkpoint.get("ClipDataModule") or {}
+    summary = read_summary(run) if run else {}
+    if "epoch" in position:
+        return position["epoch"]
+    finished = summary.get("state") == "finished" and summary.get("steps") == checkpoint["global_step"]
+    return summary["epochs"] if finished else checkpoint["epoch"]
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for group in COMPARED:
+        hidden = NOT_COMPARED.get(group, ())
+        if group == "data" and "class_path" not in (settings.get(group) or {}):
+            yield group, CLIPS
+        for name, value in _leaves(group, settings.get(group)):
+            if name.removeprefix(f"{group}.").partition(".")[0] not in hidden:
+                yield name, value
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield name, list(value) if isinstance(value, tuple) else value
+        return
+    for key, inner in value.items():
+        if key == "class_path":
+            yield name, CLIPS if str(inner).endswith(f".{CLIPS}") else inner
+        else:
+            yield from _leaves(name if key == "init_args" else f"{name}.{key}", inner)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("class_path", value)).rpartition(".")[2]
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return "null" if value is None else str(value)

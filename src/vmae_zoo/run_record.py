@@ -1,0 +1,77 @@
+"""The record of a run in its folder: the names of its files, ``summary.json``, and the order of runs.
+
+Nothing here imports torch. A damaged ``summary.json`` reads as an empty one: the checkpoint beside it is what counts.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vmae_zoo.atomic_write import atomic_write
+
+RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Content of ``summary.json`` of a run folder; empty if there is none or if it is damaged."""
+    try:
+        found = json.loads((folder / SUMMARY).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Replace ``summary.json`` of a run folder."""
+    with atomic_write(folder / SUMMARY) as partial:
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def write_recipe(folder: Path, recipe: str, steps: int) -> None:
+    """Replace ``recipe.yaml`` of a run folder; one with other settings is kept as ``recipe.until-step-N.yaml``.
+
+    Args:
+        folder: the run folder.
+        recipe: YAML of every setting.
+        steps: optimizer steps that were made with the recipe that is replaced.
+    """
+    file = folder / RECIPE
+    before = file.read_bytes() if file.is_file() else b""
+    if before and _without_comments(before) != _without_comments(recipe.encode()):
+        names = (f"recipe.until-step-{steps}{f'.{copy}' if copy else ''}.yaml" for copy in range(1000))
+        file.replace(next(folder / name for name in names if not (folder / name).exists()))
+    with atomic_write(file) as partial:
+        partial.write_text(recipe)
+
+
+def _without_comments(recipe: bytes) -> list[bytes]:
+    return [line for line in recipe.splitlines() if line.strip() and not line.startswith(b"#")]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is the folder of a run."""
+    return (folder / RECIPE).is_file() or (folder / SUMMARY).is_file()
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in; None for a file from elsewhere."""
+    folder = checkpoint.resolve().parent.parent
+    return folder if checkpoint.resolve().parent.name == "checkpoints" and is_run(folder) else None
+
+
+def in_order(folders: Iterable[Path]) -> list[Path]:
+    """Run folders, oldest first: by the number in their summaries, which no clock affects.
+
+    Runs without a number (damaged summaries, versions before 0.2) come after the run that precedes them by name.
+    """
+    placed, number = [], 0
+    for folder in sorted(folders, key=lambda folder: folder.name):
+        number = read_summary(folder).get("number") or number
+        placed.append((number, folder.name, folder))
+    return [folder for *_, folder in sorted(placed)]
+
+
+def next_number(root: Path) -> int:
+    """A number above those of all runs below ``root``, the folder ``runs``."""
+    return 1 + max((read_summary(file.parent).get("number") or 0 for file in root.glob(f"*/*/{SUMMARY}")), default=0)
