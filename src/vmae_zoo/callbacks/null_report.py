@@ -1,26 +1,33 @@
 """Whether the validation loss beats what takes no learning: a notice on a plateau, and a line at the end."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.callbacks.line_progress import total_steps
+from vmae_zoo.methods.optimization import OptimizedModule
 
 PREFIX = "loss/val_over_"
 NULLS = ("zero", "clip_mean", "place_mean", "copy")
+WAIT_VALIDATIONS = 3  # above the best null in a row, without falling, before the warning
+DIVERGED = 1.02  # of the loss of the best null
 PLATEAU = 0.99  # of the loss of each clip's mean: nothing beyond a constant has been learned
 
 
 class NullReport(Callback):
     """Prints how the validation loss compares with the nulls of `vmae_zoo.training.nulls`.
 
-    A third through the run, it prints once if the loss is still on the plateau of predicting a constant; at the end,
-    the ratio to every null and whether the best one is beaten. Methods without nulls print neither.
+    A third through the run, it prints once if the loss is still on the plateau of predicting a constant; after the
+    warm-up, it warns once if the loss stays above that of the best null and does not fall; at the end, it prints the
+    ratio to every null and whether the best one is beaten. Methods without nulls print nothing.
     """
 
     def __init__(self) -> None:
         self._checked = False
+        self._above: list[float] = []  # ratios to the best null of validations in a row
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A run that is resumed after its first third was checked before."""
@@ -29,6 +36,8 @@ class NullReport(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the notice on the plateau, once, at the first validation after a third of the steps."""
+        if trainer.state.fn == "fit":
+            self._check_divergence(trainer, pl_module)
         total = total_steps(trainer) if trainer.state.fn == "fit" else None
         ratio = ratios(trainer.callback_metrics).get("clip_mean")
         if self._checked or total is None or ratio is None or trainer.global_step < total / 3:
@@ -42,6 +51,25 @@ class NullReport(Callback):
                 " batch. docs/measurements/study.md#plateaus has measurements.",
                 flush=True,
             )
+
+    def _check_divergence(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = ratios(trainer.callback_metrics)
+        warm = isinstance(pl_module, OptimizedModule) and trainer.global_step > pl_module.run_length().warmup_steps
+        if not found or not warm or len(self._above) > WAIT_VALIDATIONS:
+            return
+        best = max(found, key=lambda name: found[name])
+        self._above = [*self._above, found[best]] if not found[best] <= DIVERGED else []
+        if len(self._above) < WAIT_VALIDATIONS:
+            return
+        if self._above[-1] < self._above[0]:
+            self._above = self._above[1:]
+            return
+        self._above = [math.inf] * (WAIT_VALIDATIONS + 1)  # warned
+        rank_zero_warn(
+            f"diverged: up to step {trainer.global_step}, {WAIT_VALIDATIONS} validations in a row are above the "
+            f"loss of the best null ({best.replace('_', ' ')}), the last by a factor of {found[best]:.2f}: lower the "
+            "learning rate, lengthen the warm-up, or set trainer.gradient_clip_val"
+        )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the ratio to every null."""

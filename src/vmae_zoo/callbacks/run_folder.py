@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 import vmae_zoo
-from vmae_zoo.data.interfaces import VideoDataModule, data_of
+from vmae_zoo.data.interfaces import VideoDataModule, data_of, save_now
 from vmae_zoo.lightning_internals import set_default_root_dir
 from vmae_zoo.run_record import LAST, read_summary, write_recipe, write_summary
 from vmae_zoo.training.optimizer_settings import apply_settings, optimizer_settings
@@ -87,13 +88,14 @@ class RunFolder(Callback):
         self.write(trainer, "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write the summary of an interrupted or failed run."""
+        """Save the last complete step of a failed run of one process; write the summary."""
         if self.training:
             self.training = False
             if isinstance(exception, (KeyboardInterrupt, SystemExit)):
-                self.write(trainer, "interrupted")
-            else:
-                self.write(trainer, "failed", self.explain(exception))
+                return self.write(trainer, "interrupted")
+            with suppress(Exception):  # the error that ends the run is the one to report
+                save_now(trainer)
+            self.write(trainer, "failed", self.explain(exception))
 
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
         """Lines that are printed before training starts."""

@@ -28,10 +28,18 @@ def filter_logs() -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for pattern in WARNINGS:
         warnings.filterwarnings("ignore", pattern)
+    warnings.formatwarning = _one_line
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         for handler in logging.getLogger(name).handlers:
             if _is_useful not in handler.filters:
                 handler.addFilter(_is_useful)
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning without the place in the source, which tells a user nothing."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _is_useful(record: logging.LogRecord) -> bool:

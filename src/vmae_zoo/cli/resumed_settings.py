@@ -59,9 +59,7 @@ def check_changes(run: Path, found: list[Change]) -> None:
         if name in ("data.root", "data.sources") and change.now is None:
             raise ValueError(f"{change}: {run} was trained on videos that this command does not name: {cure}")
         if name in AT_START:
-            raise ValueError(
-                f"{change}: acts only when a run starts, not on {run / LAST}: {cure}"
-            )
+            raise ValueError(f"{change}: acts only when a run starts, not on {run / LAST}: {cure}")
 
 
 def steps_left(run: Path | None, checkpoint: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
@@ -106,7 +104,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     for key, inner in value.items():
         if key == "class_path":
             yield name, CLIPS if str(inner).endswith(f".{CLIPS}") else inner
-        else:
+        elif key != "init_args" or inner:
             yield from _leaves(name if key == "init_args" else f"{name}.{key}", inner)
 
 

@@ -13,12 +13,14 @@ import yaml
 from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from vmae_zoo.callbacks.line_progress import LineProgress
+from vmae_zoo.callbacks.metrics_csv import MetricsCSV
 from vmae_zoo.callbacks.run_folder import RunFolder
 from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
 from vmae_zoo.cli.error_hints import hint_for
@@ -95,6 +97,11 @@ class RunCLI(SettingsCLI):
         """A trainer that writes into the run folder; nothing is written unless it trains."""
         self._load_init_weights()
         given = self._get(self.config_init, "trainer")
+        if given["barebones"]:
+            raise ValueError(
+                "trainer.barebones = True leaves out checkpoints and progress, which every run has: to measure speed, "
+                "use `vmae-zoo bench train`"
+            )
         callbacks: list[Any] = []
         if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
             settings["strategy"] = "fsdp2"
@@ -105,10 +112,7 @@ class RunCLI(SettingsCLI):
             self.callback = RunFolder(self.folder, self.recipe, self._settings_text(), self._explain)
             callbacks += [self.callback]
             settings["default_root_dir"] = str(self.folder)
-            if given["logger"] in (None, True):
-                settings["logger"] = TolerantTensorBoardLogger(
-                    self.folder.parent, self.folder.name, "", default_hp_metric=False
-                )
+            settings["logger"] = self._loggers(given["logger"])
         if self.subcommand in ("test", "predict") and self.checkpoint:
             run = run_of(self.checkpoint)  # where results belong
             if run and os.access(run, os.W_OK):
@@ -124,6 +128,15 @@ class RunCLI(SettingsCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         return trainer
+
+    def _loggers(self, given: Any) -> list[Logger]:
+        """TensorBoard in the run folder, or the loggers of the recipe; ``metrics.csv`` unless there are none."""
+        assert self.folder is not None
+        if given is False:
+            return []
+        if given in (None, True):
+            given = TolerantTensorBoardLogger(self.folder.parent, self.folder.name, "", default_hp_metric=False)
+        return [*(given if isinstance(given, list) else [given]), MetricsCSV(self.folder)]
 
     @rank_zero_only
     def _lock(self, folder: Path) -> None:

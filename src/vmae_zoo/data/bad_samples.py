@@ -12,6 +12,8 @@ from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.video.decode import VideoError
 
+BAD_SAMPLES = "bad_samples.jsonl"  # in the run folder
+MAX_LINES = 50  # of the report
 MIN_TRIED = 100  # videos to read before the share of unreadable ones is checked
 
 
@@ -28,7 +30,8 @@ class BadSamples:
         self.max_share = max_share
         self.videos = videos
         self.tried = 0
-        self.unreadable: set[str] = set()
+        self.unreadable: dict[str, str] = {}  # path -> reason
+        self._reported = False
 
     def add(self, entries: Sequence[dict[str, Any]], read: int, file: Path) -> None:
         """Log the unreadable videos of a batch.
@@ -49,7 +52,7 @@ class BadSamples:
             replaced = f"{first['reason']}: replaced by {first['replacement']}"
             rank_zero_warn(f"{replaced}; unreadable videos are listed in {file}")
         before = len(self.unreadable)
-        self.unreadable |= {entry["path"] for entry in entries}
+        self.unreadable |= {entry["path"]: entry["reason"] for entry in entries}
         self.tried += len(self.unreadable) - before
         with suppress(OSError):  # a full disk does not end the run
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +68,20 @@ class BadSamples:
                 f"{bad} of {of} videos cannot be read, more than data.max_bad_share = {self.max_share}: the files and "
                 f"reasons are in {file}; `vmae-zoo index` finds them, and training then leaves them out"
             )
+
+    def report(self, file: Path) -> None:
+        """Print a line for each unreadable video, with its reason, and their number; once.
+
+        Args:
+            file: the log.
+        """
+        if not self.unreadable or self._reported:
+            return
+        self._reported = True
+        lines = [f"unreadable: {reason}" for reason in list(self.unreadable.values())[:MAX_LINES]]
+        more = f", the first {MAX_LINES} are above" if len(self.unreadable) > MAX_LINES else ""
+        lines.append(f"{len(self.unreadable)} of {self.tried} videos could not be read{more}; all are in {file}")
+        print("\n".join(lines), flush=True)
 
 
 def check_readable(records: Sequence[ClipRecord], root: Path, reader: VideoReader, tries: int = 8) -> None:

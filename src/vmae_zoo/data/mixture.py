@@ -1,5 +1,6 @@
 """The clips of a run, from one data set or several, and the indexes of their files."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +84,14 @@ class DatasetMixture:
     def validation_records(self) -> list[ClipRecord]:
         """Validation clips; those of the test split if there are none."""
         return self.catalog.of("val") or self.catalog.of("test")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of names, segments and labels of the training clips, in their order; folders may be moved."""
+        found = hashlib.sha256()
+        for record in self.records:
+            found.update(f"{record.id}\n{record.label} {record.start} {record.end}\n".encode(errors="surrogateescape"))
+        return found.hexdigest()[:12]
 
     @property
     def test_records(self) -> list[ClipRecord]:

@@ -9,7 +9,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
-from vmae_zoo.data.bad_samples import BadSamples
+from vmae_zoo.data.bad_samples import BAD_SAMPLES, BadSamples
 from vmae_zoo.data.clip_spec import Augmentation, ClipSpec, check_positive
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.decoded_videos import DecodedVideos, fits_memory
@@ -286,7 +286,7 @@ class ClipDataModule(VideoDataModule):
         per_video = self.repeats if trainer.training else self.test_clips * self.test_crops if testing else 1
         videos = -(-len(batch["key"]) // per_video) if batch else 0
         try:  # a test may have a batch of one unreadable video
-            self.bad_samples.add(bad, videos or int(testing), Path(trainer.default_root_dir) / "bad_samples.jsonl")
+            self.bad_samples.add(bad, videos or int(testing), Path(trainer.default_root_dir) / BAD_SAMPLES)
         except ValueError:
             save_now(trainer)
             raise
@@ -297,17 +297,32 @@ class ClipDataModule(VideoDataModule):
         save_now(self.trainer)
         return retry_batch(missed, dataset, collate, self.wait_minutes, partial(stop_if_signaled, self.trainer))
 
+    def teardown(self, stage: str) -> None:
+        """Print the unreadable videos."""
+        self.bad_samples.report(Path(self.trainer.default_root_dir) / BAD_SAMPLES)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Print the unreadable videos."""
+        self.bad_samples.report(Path(self.trainer.default_root_dir) / BAD_SAMPLES)
+
     def state_dict(self) -> dict[str, Any]:
-        """The position in the epoch, and the fingerprint of the index."""
+        """The position in the epoch, and fingerprints of the training clips and of the index."""
         if self._sampler is None:
             return {}
-        position: dict[str, Any] = get_position(self.trainer, self._sampler)
+        position = {**get_position(self.trainer, self._sampler), "clips": self.mixture.fingerprint}
         fingerprint = self.mixture.indexes.fingerprint
         return position if fingerprint is None else {**position, "index": fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a position when training starts."""
         self._position = state_dict
+        clips = self.mixture.fingerprint
+        if state_dict.get("clips", clips) != clips:
+            rank_zero_warn(
+                f"the training clips changed: the checkpoint was made with {state_dict['rows']} clips, fingerprint "
+                f"{state_dict['clips']}, this run has {len(self.records)}, fingerprint {clips}: it continues at the "
+                "same position of another order"
+            )
         before, now = state_dict.get("index"), self.mixture.indexes.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")

@@ -61,6 +61,7 @@ class LastCheckpoint(Checkpoint, RunControl):
         self._signals = Signals()
         self._reduce_max = AsyncMaxReduce(1)
         self._saved_step = self._seen_step = 0  # there is nothing to save before the first step
+        self._inside_step = False  # weights may be those of the next step
         self._due = False
         self._tried_at = time.monotonic()
 
@@ -81,10 +82,15 @@ class LastCheckpoint(Checkpoint, RunControl):
         skip_sigterm_broadcast(trainer)
         limit_progress_bar(trainer)
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        """From here to the end of the batch, nothing is saved."""
+        self._inside_step = True
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if a save is due; save and exit after a signal."""
+        self._inside_step = False
         stepped, self._seen_step = trainer.global_step != self._seen_step, trainer.global_step
         self._check_signal(trainer, scheduled=stepped and trainer.global_step % self.every_n_steps == 0)
         if self._due and stepped:
@@ -116,8 +122,8 @@ class LastCheckpoint(Checkpoint, RunControl):
             )
 
     def save_now(self, trainer: Trainer) -> None:
-        """Write ``last.ckpt``, unless it holds this step already or the step was skipped."""
-        if not _last_step_skipped(trainer):
+        """Write ``last.ckpt``, unless it holds this step already, the step was skipped, or one is being made."""
+        if not self._inside_step and not _last_step_skipped(trainer):
             self._save_last(trainer)
 
     def stop_if_signaled(self, trainer: Trainer) -> None:
