@@ -135,22 +135,27 @@ class FaultHarness:
         self._reference: dict[str, Any] | None = None
         self.seconds = 0.0  # from the first step to the end of the reference run
 
-    def start(self, name: str, *arguments: str, **changes: Any) -> RunProcess:
+    def start(self, name: str, *arguments: str, resume: bool = True, **changes: Any) -> RunProcess:
         """Start a run, or resume it if it has a checkpoint.
 
         Args:
             name: folder below ``work``.
             arguments: more arguments of the command line.
+            resume: False: start another run.
             changes: changed settings; "__" in a name stands for ".".
         """
         settings = {**self.settings, **{key.replace("__", "."): value for key, value in changes.items()}}
         given = ["fit", "-c", "recipes/videomae.yaml", *(f"--{key}={value}" for key, value in settings.items())]
-        resumed = ["--ckpt_path", "last"] if self.last(name) else []
+        resumed = ["--ckpt_path", "last"] if resume and self.last(name) else []
         return RunProcess(self.work / name, [*given, *arguments, *resumed])
 
     def last(self, name: str) -> Path | None:
         """The newest ``last.ckpt`` of a run."""
         return max((self.work / name).glob("runs/*/*/checkpoints/last.ckpt"), default=None)
+
+    def folder(self, name: str) -> Path:
+        """The newest run folder of a run."""
+        return max((self.work / name).glob("runs/*/*"))
 
     def written(self, name: str) -> int:
         """Modification time of the newest ``last.ckpt``; 0 if there is none."""

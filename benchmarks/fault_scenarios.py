@@ -4,16 +4,22 @@ All take the harness, the number of kills and a seed, and raise `FaultError` if 
 """
 
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_harness import STEPS, FaultError, FaultHarness
-from benchmarks.fault_injection import copy_demo_clips, damage_videos, fill_disk, small_disk
+from benchmarks.fault_harness import STEPS, TIMEOUT_SECONDS, FaultError, FaultHarness, differences
+from benchmarks.fault_injection import NotPossibleError, copy_demo_clips, damage_videos, fill_disk, small_disk
+from vmae_zoo.cli.runs import state
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
+from vmae_zoo.run_record import LAST, RECIPE, SUMMARY, read_summary
+from vmae_zoo.training.checkpoint_io import read_checkpoint
 
 
 def kill(harness: FaultHarness, count: int, seed: int) -> str:
@@ -36,7 +42,7 @@ def kill(harness: FaultHarness, count: int, seed: int) -> str:
             if run.kill() == 0:  # it had finished before
                 break
             killed += 1
-            during_save += any((harness.work / name).glob("runs/*/*/checkpoints/*.partial"))
+            during_save += any((harness.work / name).glob("runs/*/*/checkpoints/.last.ckpt.*.part"))
             step = harness.step(name)
             if step < before:
                 raise FaultError(f"{name} went back from step {before} to {step}")
@@ -78,7 +84,7 @@ def signal_in_save(harness: FaultHarness, count: int, seed: int) -> str:
         run.until_training()
 
         def saving() -> bool:
-            return any((harness.work / "signal-in-save").glob("runs/*/*/checkpoints/last.ckpt.partial"))
+            return any((harness.work / "signal-in-save").glob("runs/*/*/checkpoints/.last.ckpt.*.part"))
 
         run.until(saving, "checkpoint", every=0.0002)
         run.signal(signal.SIGTERM)
@@ -199,6 +205,122 @@ def full_disk(harness: FaultHarness, count: int, seed: int) -> str:
     return f"full after step {kept}: went on and saved later; full to the end: exit 1, step {last} kept, resumed"
 
 
+def two_writers(harness: FaultHarness, count: int, seed: int) -> str:
+    """A second process is refused, readers see whole files, and the lock of a killed process is taken over."""
+    harness.reference()
+    run = harness.start("shared")
+    run.until_training()
+    run.until(lambda: harness.step("shared") >= 3, "checkpoint")
+    reads = 20
+    for _ in range(reads):  # while the run writes
+        harness.checkpoint("shared")
+    run.signal(signal.SIGSTOP)  # it must not end before the second one has started
+    second = harness.start("shared")
+    second.end(1)
+    if f"is in use by process {run.process.pid} on " not in second.output():
+        raise FaultError(f"the second process ended with: {second.last_line()}")
+    run.kill()
+    folder = harness.folder("shared")
+    if (found := state(folder, read_summary(folder)["state"])) != "dead":
+        raise FaultError(f"`vmae-zoo runs` shows a killed run as {found}")
+    harness.start("shared").end(0)
+    harness.check_equal("shared")
+    return f"the second one was refused; {reads} reads, none torn; killed: shown as dead, resumed: equal"
+
+
+def records(harness: FaultHarness, count: int, seed: int) -> str:
+    """The clock was set back between two runs, and the records of both are torn: ``last`` is the second run."""
+    harness.start("clock", trainer__max_steps=4).end(0)
+    first = harness.folder("clock")
+    ahead = first.rename(first.with_name("29991231-235959"))  # as a clock that was ahead has named it
+    harness.start("clock", trainer__max_steps=6, resume=False).end(0)
+    (second,) = set(ahead.parent.iterdir()) - {ahead}
+    (ahead / SUMMARY).write_bytes((ahead / SUMMARY).read_bytes()[:60])
+    for file in (second / RECIPE, ahead / RECIPE):
+        file.write_bytes(file.read_bytes()[:400])
+    harness.start("clock").end(0)
+    steps = [read_checkpoint(run / LAST)["global_step"] for run in (ahead, second)]
+    if steps != [4, harness.steps]:
+        raise FaultError(f"of 4 and 6 steps, the two runs came to {steps}")
+    return "the run that was started last was resumed, beside torn summary.json and recipe.yaml"
+
+
+def flipped_bytes(harness: FaultHarness, count: int, seed: int) -> str:
+    """One byte of ``last.ckpt`` is another, twenty times: refused, or nothing that is loaded differs."""
+    reference = harness.reference()
+    file, refused = harness.work / "flipped" / "last.ckpt", 0
+    file.parent.mkdir()
+    content = (harness.folder("reference") / LAST).read_bytes()
+    for number in range(20):
+        rng = KeyedRNG(sample_key(seed, 0, hash_text("flip"), number), "place")
+        changed, place = bytearray(content), int(rng.uniform(0, len(content)))
+        changed[place] ^= 1 << int(rng.uniform(0, 8))
+        file.write_bytes(changed)
+        try:
+            found = list(differences(read_checkpoint(file), reference))
+        except ValueError as error:
+            _log(str(error))
+            refused += 1
+        else:
+            if found:
+                raise FaultError(f"byte {place} of {len(content)} was loaded: {', '.join(found[:3])}")
+    return f"20 times: {refused} refused, {20 - refused} in bytes that hold nothing"
+
+
+def worker_killed(harness: FaultHarness, count: int, seed: int) -> str:
+    """Kill -9 to a data worker: the run saves its last step, ends with one sentence, and is resumed."""
+    harness.reference()
+    run = harness.start("worker", checkpoint__every_n_steps=1000)
+    run.until_training()
+    run.until(run.has_stepped, "first step")
+    os.kill(children(run.process.pid)[0], signal.SIGKILL)
+    run.end(1)
+    summary = read_summary(harness.folder("worker"))
+    if "data worker" not in run.last_line() or "Traceback" in run.output():
+        raise FaultError(f"without its worker the run ended with: {run.last_line()}")
+    if summary["state"] != "failed" or summary["steps"] != harness.step("worker"):
+        raise FaultError(f"the checkpoint is of step {harness.step('worker')}, the summary is {summary}")
+    harness.start("worker").end(0)
+    harness.check_equal("worker")
+    return f"saved at step {summary['steps']}: {summary['reason'][:60]}...; resumed: equal"
+
+
+def rank_killed(harness: FaultHarness, count: int, seed: int) -> str:
+    """Kill -9 to one of two processes: the other ends with one sentence; the last checkpoint is resumed."""
+    two = {"trainer.devices": 2, "trainer.strategy": "ddp", "trainer.accelerator": "cpu", "data.batch_size": 4}
+    settings = {**harness.settings, **two}
+    command = [sys.executable, "-m", "vmae_zoo", "fit", "-c", "recipes/videomae.yaml"]
+    command += [f"--{key}={value}" for key, value in settings.items()]
+    folder, log = harness.work / "rank", harness.work / "rank.log"
+    folder.mkdir()
+    with log.open("w") as out:
+        run = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+    begin = time.monotonic()
+    while harness.last("rank") is None or harness.step("rank") < 3:
+        if run.poll() is not None or time.monotonic() - begin > TIMEOUT_SECONDS:
+            raise FaultError(f"no third step: {log.read_text()[-300:]}")
+        time.sleep(0.05)
+    (other,) = (pid for pid in children(run.pid) if "vmae_zoo" in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(other, signal.SIGKILL)
+    code = run.wait(TIMEOUT_SECONDS)
+    run_folder = harness.folder("rank")
+    shown, kept = state(run_folder, read_summary(run_folder)["state"]), harness.step("rank")
+    if code == 0 or shown not in ("failed", "dead") or "Traceback" in log.read_text():
+        raise FaultError(f"exit code {code}, state {shown}: {log.read_text()[-300:]}")
+    harness.start("rank", data__batch_size=4).end(0)
+    if harness.step("rank") != harness.steps:
+        raise FaultError(f"resumed from step {kept}, the run came to step {harness.step('rank')}")
+    return f"exit code {code}, state {shown}, step {kept} kept; resumed by one process"
+
+
+def children(pid: int | None) -> list[int]:
+    """The child processes of a process (Linux)."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError as error:
+        raise NotPossibleError(f"child processes cannot be listed: {error.strerror}") from error
+
+
 SCENARIOS: dict[str, Callable[[FaultHarness, int, int], str]] = {
     "kill": kill,
     "signals": signals,
@@ -207,6 +329,11 @@ SCENARIOS: dict[str, Callable[[FaultHarness, int, int], str]] = {
     "bad-files": bad_files,
     "data-gone": data_gone,
     "full-disk": full_disk,
+    "two-writers": two_writers,
+    "records": records,
+    "flipped-bytes": flipped_bytes,
+    "worker-killed": worker_killed,
+    "rank-killed": rank_killed,
 }
 
 

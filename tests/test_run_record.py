@@ -29,6 +29,8 @@ def test_runs_without_a_number_stand_where_their_names_put_them(tmp_path):
     (torn / "summary.json").write_text('{"number": 2, "sta')
     third = summary(tmp_path, "20260103-000000", number=3)
     assert run_record.in_order([third, torn, first, old]) == [old, first, torn, third]
+    (torn / "recipe.yaml").write_text("# run 4\nlr: 1\n")
+    assert run_record.in_order([third, torn, first, old]) == [old, first, third, torn], "the recipe has it too"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"state": "run', b"\0" * 40, b"[1]", b"\xff\xfe"])
@@ -39,11 +41,12 @@ def test_a_damaged_summary_reads_as_an_empty_one(tmp_path, content):
 
 def test_a_recipe_with_other_settings_is_kept(tmp_path):
     recipe = tmp_path / "recipe.yaml"
+    (tmp_path / "summary.json").write_text('{"number": 7}')
     run_record.write_recipe(tmp_path, "# one\nlr: 1\n", 0)
     run_record.write_recipe(tmp_path, "# two\nlr: 1\n", 5)
-    assert [file.name for file in tmp_path.iterdir()] == ["recipe.yaml"], "the header alone differs"
+    assert not list(tmp_path.glob("recipe.until*")), "the header alone differs"
     run_record.write_recipe(tmp_path, "lr: 2\n", 5)
     run_record.write_recipe(tmp_path, "lr: 3\n", 5)
-    assert recipe.read_text() == "lr: 3\n"
-    assert (tmp_path / "recipe.until-step-5.yaml").read_text() == "# two\nlr: 1\n"
-    assert (tmp_path / "recipe.until-step-5.1.yaml").read_text() == "lr: 2\n"
+    assert recipe.read_text() == "# run 7\nlr: 3\n"
+    assert (tmp_path / "recipe.until-step-5.yaml").read_text() == "# run 7\n# two\nlr: 1\n"
+    assert (tmp_path / "recipe.until-step-5.1.yaml").read_text() == "# run 7\nlr: 2\n"

@@ -4,6 +4,7 @@ Nothing here imports torch. A damaged ``summary.json`` reads as an empty one: th
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,20 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
 def write_recipe(folder: Path, recipe: str, steps: int) -> None:
     """Replace ``recipe.yaml`` of a run folder; one with other settings is kept as ``recipe.until-step-N.yaml``.
 
+    The first line has the number of the run.
+
     Args:
         folder: the run folder.
         recipe: YAML of every setting.
         steps: optimizer steps that were made with the recipe that is replaced.
     """
-    file = folder / RECIPE
+    file, number = folder / RECIPE, number_of(folder) or ""
     before = file.read_bytes() if file.is_file() else b""
     if before and _without_comments(before) != _without_comments(recipe.encode()):
         names = (f"recipe.until-step-{steps}{f'.{copy}' if copy else ''}.yaml" for copy in range(1000))
         file.replace(next(folder / name for name in names if not (folder / name).exists()))
     with atomic_write(file) as partial:
-        partial.write_text(recipe)
+        partial.write_text(f"# run {number}\n{recipe}")
 
 
 def _without_comments(recipe: bytes) -> list[bytes]:
@@ -60,18 +63,30 @@ def run_of(checkpoint: Path) -> Path | None:
     return folder if checkpoint.resolve().parent.name == "checkpoints" and is_run(folder) else None
 
 
-def in_order(folders: Iterable[Path]) -> list[Path]:
-    """Run folders, oldest first: by the number in their summaries, which no clock affects.
+def number_of(run: Path) -> int | None:
+    """The number of a run, by its summary or by the first line of its recipe; None if neither has it."""
+    if number := read_summary(run).get("number"):
+        return number
+    try:
+        with (run / RECIPE).open(errors="replace") as recipe:
+            found = re.match(r"# run (\d+)$", recipe.readline().strip())
+    except OSError:
+        return None
+    return int(found[1]) if found else None
 
-    Runs without a number (damaged summaries, versions before 0.2) come after the run that precedes them by name.
+
+def in_order(folders: Iterable[Path]) -> list[Path]:
+    """Run folders, oldest first: by their numbers, which no clock affects.
+
+    Runs without a number (of versions before 0.2) come after the run that precedes them by name.
     """
     placed, number = [], 0
     for folder in sorted(folders, key=lambda folder: folder.name):
-        number = read_summary(folder).get("number") or number
+        number = number_of(folder) or number
         placed.append((number, folder.name, folder))
     return [folder for *_, folder in sorted(placed)]
 
 
 def next_number(root: Path) -> int:
     """A number above those of all runs below ``root``, the folder ``runs``."""
-    return 1 + max((read_summary(file.parent).get("number") or 0 for file in root.glob(f"*/*/{SUMMARY}")), default=0)
+    return 1 + max((number_of(file.parent) or 0 for file in root.glob(f"*/*/{SUMMARY}")), default=0)

@@ -17,6 +17,16 @@ def test_a_kill_changes_nothing(tmp_path):
     assert fault_scenarios.kill(harness, 1, 0).startswith("1 kill")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="no fork server, no /proc")
+def test_writers_records_damage_and_killed_workers(tmp_path):
+    harness = FaultHarness(tmp_path, {"trainer.limit_val_batches": 0, "trainer.max_steps": 40})
+    assert "refused" in fault_scenarios.two_writers(harness, 1, 0)
+    assert "resumed" in fault_scenarios.records(harness, 1, 0)
+    assert "20 times" in fault_scenarios.flipped_bytes(harness, 1, 0)
+    assert "saved at step" in fault_scenarios.worker_killed(harness, 1, 0)
+
+
 def test_each_fault_has_a_row_and_a_broken_promise_an_exit_code(command, tmp_path, monkeypatch, capsys):
     def kept(harness, count, seed):
         return f"{count} kills"

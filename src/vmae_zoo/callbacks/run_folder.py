@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 import vmae_zoo
 from vmae_zoo.data.interfaces import VideoDataModule, data_of, save_now
 from vmae_zoo.lightning_internals import set_default_root_dir
-from vmae_zoo.run_record import LAST, read_summary, write_recipe, write_summary
+from vmae_zoo.run_record import LAST, number_of, read_summary, write_recipe, write_summary
 from vmae_zoo.training.optimizer_settings import apply_settings, optimizer_settings
 
 PACKAGES = ("torch", "lightning", "torchvision", "timm", "av")
@@ -118,7 +118,7 @@ class RunFolder(Callback):
             "recipe": self.recipe,
             "state": state,
             "reason": reason,
-            "number": read_summary(self.folder).get("number"),
+            "number": number_of(self.folder),
             "started": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             "seconds": round(self._seconds_before + time.time() - self._resumed, 1),
             "steps": trainer.global_step,
