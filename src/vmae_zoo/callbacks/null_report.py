@@ -54,8 +54,9 @@ class NullReport(Callback):
 
     def _check_divergence(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = ratios(trainer.callback_metrics)
-        warm = isinstance(pl_module, OptimizedModule) and trainer.global_step > pl_module.run_length().warmup_steps
-        if not found or not warm or len(self._above) > WAIT_VALIDATIONS:
+        if not found or not isinstance(pl_module, OptimizedModule) or len(self._above) > WAIT_VALIDATIONS:
+            return
+        if trainer.global_step <= pl_module.run_length().warmup_steps:
             return
         best = max(found, key=lambda name: found[name])
         self._above = [*self._above, found[best]] if not found[best] <= DIVERGED else []

@@ -45,9 +45,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
 def read_recipe(run: Path) -> dict[str, Any]:
     """The recipe of a run; empty if the file is damaged or missing."""
     try:
-        return compose(run / RECIPE)
+        found = compose(run / RECIPE)
     except (OSError, ValueError):
         return {}
+    return found if {"model", "data", "trainer"} <= found.keys() else {}
 
 
 def check_changes(run: Path, found: list[Change]) -> None:
