@@ -1,24 +1,14 @@
 """A resumed run does what its record states; damaged files are named; nothing changes in a run that has ended."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from lightning import Callback
 
 from vmae_zoo.run_record import LAST, RECIPE, SUMMARY
-
-
-class OddState(Callback):
-    """Keeps an object of its own class in checkpoints."""
-
-    def state_dict(self):
-        return {"place": Path("somewhere")}
-
-    def load_state_dict(self, state_dict):
-        pass
 
 
 @pytest.fixture
@@ -33,7 +23,14 @@ RESUME = ("fit", "-c", "toy.yaml", "--seed_everything", "5", "--ckpt_path", "las
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All but the event files of TensorBoard, which Lightning opens before it reads a checkpoint."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("events."))
+    return {path: path.read_bytes() for path in files}
+
+
+def metrics(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def load(run):
@@ -45,7 +42,7 @@ def test_a_changed_setting_acts_is_listed_and_recorded(vmae, run, capsys):
     assert vmae(*RESUME, "--trainer.max_epochs", "3", "--model.lr", "0.02") == 0
     lines = capsys.readouterr().out.splitlines()
     changed = [line for line in lines if line.startswith("changed: ")]
-    assert changed == ["changed: trainer.max_epochs 2 -> 3", "changed: model.lr 0.1 -> 0.02"]
+    assert changed == ["changed: model.lr 0.1 -> 0.02", "changed: trainer.max_epochs 2 -> 3"]
     checkpoint = load(run)
     assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == 0.02
     assert checkpoint["hyper_parameters"]["lr"] == 0.02
@@ -133,25 +130,21 @@ def test_another_logger_changes_nothing_and_every_name_of_a_checkpoint_works(vma
     assert {"recipe.yaml", "summary.json", "metrics.csv", "checkpoints"} <= {path.name for path in run.iterdir()}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     assert list(here.glob("elsewhere/**/metrics.csv"))
-    header, *rows = (run / "metrics.csv").read_text().splitlines()
-    assert "loss/val" in header
+    rows = metrics(run)
+    assert [float(row["loss/val"]) for row in rows] == sorted((float(row["loss/val"]) for row in rows), reverse=True)
     for name in ("last", "best", run):
         assert vmae("validate", "-c", "csv.yaml", "--ckpt_path", name) == 0
     assert vmae("fit", "-c", "csv.yaml", "--ckpt_path", "last", "--trainer.max_epochs", "3") == 0
     assert list((here / "runs" / "csv").iterdir()) == [run]
-    again = (run / "metrics.csv").read_text().splitlines()
-    assert again[: len(rows) + 1] == [header, *rows]
-    assert len(again) > len(rows) + 1
+    again = metrics(run)
+    assert [{name: row[name] for name in before} for row, before in zip(again, rows, strict=False)] == rows
+    assert len(again) > len(rows)
     capsys.readouterr()
     assert vmae("fit", "-c", "toy.yaml", "--ckpt_path", "best") == 1
     assert "no run of toy" in capsys.readouterr().err
 
 
-def test_a_callback_whose_state_cannot_be_read_back_is_named_when_it_is_saved(vmae, here, monkeypatch, recwarn):
-    monkeypatch.setattr("toys.OddState", OddState, raising=False)
-    import toys
-
-    OddState.__module__ = toys.__name__
+def test_a_callback_whose_state_cannot_be_read_back_is_named_when_it_is_saved(vmae, here, recwarn):
     assert vmae("fit", "-c", "toy.yaml", "--trainer.callbacks+=toys.OddState", "--checkpoint.every_n_steps", "2") == 0
     found = [str(warning.message) for warning in recwarn if "could not load" in str(warning.message)]
     assert len(found) == 1

@@ -3,6 +3,8 @@
 import json
 
 from vmae_zoo.cli.main import main
+from vmae_zoo.cli.runs import read
+from vmae_zoo.run_lock import RunLock
 
 
 def test_runs_are_listed_oldest_first_with_state_and_losses(tmp_path, capsys):
@@ -11,12 +13,17 @@ def test_runs_are_listed_oldest_first_with_state_and_losses(tmp_path, capsys):
         (folder / "checkpoints").mkdir(parents=True)
         keys = {"state": state, "steps": 30, "seconds": 1.5, "metrics": {"loss/val": 0.5, "gradient/norm": 9.0}}
         (folder / "summary.json").write_text(json.dumps(keys))
-    (tmp_path / "mae/20260102-000000/checkpoints/last.ckpt").touch()
+    running = tmp_path / "mae/20260102-000000"
+    (running / "checkpoints/last.ckpt").touch()
+    lock = RunLock(running)
+    lock.acquire()
     assert main(["runs", str(tmp_path), "--json", str(tmp_path / "list.json")]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert "videomae" in first
     assert first.split()[1:] == ["finished", "30", "steps", "loss/val", "0.5", "no", "checkpoint"]
     assert second.split()[1:] == ["running", "30", "steps", "loss/val", "0.5"]
+    lock.release()
+    assert read(running)["state"] == "dead", "no process writes to it"
     rows = json.loads((tmp_path / "list.json").read_text())
     assert rows[1]["checkpoint"].endswith("last.ckpt")
 

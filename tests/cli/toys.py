@@ -1,6 +1,9 @@
 """A method and a data module of a few numbers: guests, as users define them outside the package."""
 
+from pathlib import Path
+
 import torch
+from lightning import Callback
 from torch.utils.data import DataLoader, TensorDataset
 
 from vmae_zoo.data import VideoDataModule
@@ -32,6 +35,16 @@ class Toy(Method):
 
     def export_config(self):
         return {"method": "toys.Toy", "hparams": dict(self.hparams)}
+
+
+class OddState(Callback):
+    """Keeps an object of a class in checkpoints."""
+
+    def state_dict(self):
+        return {"place": Path("somewhere")}
+
+    def load_state_dict(self, state_dict):
+        pass
 
 
 class SmallToy(Toy):

@@ -18,6 +18,7 @@ LOG_LINES = (
 WARNINGS = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
+    ".*exists and is not empty.*",  # the folder of checkpoints of a resumed run
     ".*treespec, LeafSpec.*",
     ".*was deprecated in v4.*",  # jsonargparse of what Lightning calls
 )

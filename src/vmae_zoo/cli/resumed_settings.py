@@ -1,6 +1,6 @@
 """What a resumed run changes: settings that differ from its recipe act and are listed, or are refused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ def read_recipe(run: Path) -> dict[str, Any]:
     return found if {"model", "data", "trainer"} <= found.keys() else {}
 
 
-def check_changes(run: Path, found: list[Change]) -> None:
+def check_changes(run: Path, found: Iterable[Change]) -> None:
     """``ValueError`` for a setting that a run cannot change."""
     for change in found:
         name, cure = change.name, f"give the setting of the run, or all of them by -c {run / RECIPE}"

@@ -88,7 +88,7 @@ class RunCLI(SettingsCLI):
         if self.folder:
             if not (before := read_recipe(self.folder)):
                 _print(f"warning: {self.folder / RECIPE} cannot be read: the settings were not compared with it")
-            self.changed = changes(before, yaml.safe_load(self._settings_text()))
+            self.changed = changes(before, yaml.safe_load(self._settings_text())) if before else ()
             check_changes(self.folder, self.changed)
             for change in self.changed:
                 _print(f"changed: {change}")
