@@ -153,7 +153,11 @@ def test_a_callback_whose_state_cannot_be_read_back_is_named_when_it_is_saved(vm
     assert vmae("fit", "-c", "toy.yaml", "--ckpt_path", run, "--trainer.max_epochs", "3") == 1
 
 
-def test_barebones_is_refused(vmae, here, capsys):
+def test_choices_that_runs_do_not_support_are_refused(vmae, here, capsys):
     assert vmae("fit", "-c", "toy.yaml", "--trainer.barebones", "true") == 1
     assert "trainer.barebones" in capsys.readouterr().err
+    assert vmae("fit", "-c", "recipes/videomae.yaml", "--trainer.precision", "64-true") == 1
+    assert "trainer.precision = 64-true" in capsys.readouterr().err
+    assert vmae("fit", "-c", "toy.yaml", "--trainer.callbacks+=BackboneFinetuning") == 1
+    assert "`backbone`" in capsys.readouterr().err.splitlines()[-1]
     assert not (here / "runs").exists()

@@ -108,6 +108,9 @@ def test_a_requeued_slurm_job_finds_its_run(here, monkeypatch):
         folder = here / "toy" / name
         folder.mkdir(parents=True)
         (folder / "summary.json").write_text(json.dumps({"slurm_job": job}))
+    torn = here / "toy" / "20260103-000000" / "summary.json"
+    torn.parent.mkdir()
+    torn.write_text('{"slurm_job": "7", "st')
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert run_folders.requeued_run(here, "toy") is None, "not requeued yet"
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")

@@ -102,6 +102,8 @@ class RunCLI(SettingsCLI):
                 "trainer.barebones = True leaves out checkpoints and progress, which every run has: to measure speed, "
                 "use `vmae-zoo bench train`"
             )
+        if str(given["precision"]).startswith("64") and type(self.model).__module__.startswith("vmae_zoo."):
+            raise ValueError(f"trainer.precision = {given['precision']}: the networks take float32 pixels: use 32-true")
         callbacks: list[Any] = []
         if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
             settings["strategy"] = "fsdp2"
