@@ -41,11 +41,11 @@ def write_recipe(folder: Path, recipe: str, steps: int) -> None:
     """
     file, number = folder / RECIPE, number_of(folder) or ""
     before = file.read_bytes() if file.is_file() else b""
-    if before and _without_comments(before) != _without_comments(recipe.encode()):
-        names = (f"recipe.until-step-{steps}{f'.{copy}' if copy else ''}.yaml" for copy in range(1000))
-        file.replace(next(folder / name for name in names if not (folder / name).exists()))
     with atomic_write(file) as partial:
         partial.write_text(f"# run {number}\n{recipe}")
+        if before and _without_comments(before) != _without_comments(recipe.encode()):
+            names = (f"recipe.until-step-{steps}{f'.{copy}' if copy else ''}.yaml" for copy in range(1000))
+            file.replace(next(folder / name for name in names if not (folder / name).exists()))
 
 
 def _without_comments(recipe: bytes) -> list[bytes]:

@@ -123,6 +123,13 @@ def test_a_run_that_cannot_begin_leaves_no_folder(vmae, here, capsys):
     assert not (here / "runs").exists()
 
 
+def test_a_run_folder_that_cannot_be_written_is_one_sentence(vmae, here, capsys):
+    Path("runs").write_text("a file in the way")
+    assert vmae("fit", "-c", "toy.yaml") == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "cannot be written (Not a directory): choose another place by --trainer.default_root_dir" in error
+
+
 def test_fast_dev_run_writes_nothing(vmae, here):
     assert vmae("fit", "-c", "toy.yaml", "--trainer.fast_dev_run", "true") == 0
     assert [path.name for path in here.iterdir()] == ["toy.yaml"]

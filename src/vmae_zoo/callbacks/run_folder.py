@@ -36,6 +36,9 @@ class RunFolder(Callback):
         recipe: name of the recipe.
         settings: YAML of every setting, written when training starts.
         explain: the sentence about an exception that ``summary.json`` gives as reason.
+
+    Attributes:
+        began: whether training has started.
     """
 
     def __init__(self, folder: Path, recipe: str, settings: str = "", explain: Callable[[BaseException], str] = str):
@@ -43,7 +46,7 @@ class RunFolder(Callback):
         self.recipe = recipe
         self.settings = settings
         self.explain = explain
-        self.training = False
+        self.training = self.began = False
         self._started = self._resumed = time.time()
         self._seconds_before = 0.0
         self._optimizers: list[list[dict[str, Any]]] = []
@@ -64,7 +67,8 @@ class RunFolder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write recipe and summary; measure the time, and add that before a resumption."""
-        self.training, self._resumed = True, time.time()
+        self.training = self.began = True
+        self._resumed = time.time()
         before = read_summary(self.folder)
         if trainer.global_step:
             apply_settings(trainer, self._optimizers)
@@ -74,7 +78,10 @@ class RunFolder(Callback):
         if "started" in before:
             self._started = datetime.fromisoformat(before["started"]).timestamp()
         if trainer.is_global_zero and self.settings:
-            write_recipe(self.folder, self.settings, trainer.global_step)
+            try:
+                write_recipe(self.folder, self.settings, trainer.global_step)
+            except OSError as error:  # a full disk does not end the run
+                rank_zero_warn(f"recipe.yaml of {self.folder} is not up to date: {error.strerror}")
         self.write(trainer, "running")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -158,7 +158,7 @@ class RunCLI(SettingsCLI):
 
     def _remove_unless_trained(self, folder: Path) -> None:
         """Remove the folder of a run that did not begin, and its parents ``runs/<recipe>`` and ``runs`` if empty."""
-        if (folder / RECIPE).exists():
+        if self.callback and self.callback.began:
             return
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # not empty

@@ -52,6 +52,7 @@ def new_run(root: Path, recipe: str) -> Path:
     try:
         write_summary(folder, {**record, "slurm_job": job})
     except OSError as error:
+        folder.rmdir()
         raise ValueError(unwritable(folder, error)) from error
     return folder
 
