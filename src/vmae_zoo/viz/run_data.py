@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from vmae_zoo.run_record import RECIPE, is_run, read_summary
+
 Curve = list[tuple[int, float]]  # (step, value), ascending
 IGNORED = ("config", "json", "name", "tags", "trainer.default_root_dir", "trainer.logger")
 PLOTTED = ("loss/", "top1/", "probe/", "lr", "throughput/clips_per_s", "gradient/norm")
@@ -36,14 +38,13 @@ class RunData:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.summary = _json(folder / "summary.json")
+        self.summary = read_summary(folder)
         self.is_probe = not self.summary and (folder / "result.json").is_file()
-        if not self.summary and not self.is_probe:
+        if not self.is_probe and not is_run(folder):
             raise ValueError(
                 f"{folder} holds neither summary.json nor result.json: give the folder of a run or a probe"
             )
-        recipe = folder / "recipe.yaml"
-        keys = yaml.safe_load(recipe.read_text()) if recipe.is_file() else {}
+        keys = _recipe(folder)
         self.settings = flatten(keys or {})
         self.tags: list[str] = [tag.strip() for tag in ((keys or {}).get("tags") or "").split(",") if tag.strip()]
         place = folder.resolve()
@@ -83,6 +84,15 @@ class RunData:
         value = (self.summary.get("metrics") or {}).get(name)
         curve = () if value is not None else self.curves.get(name, ())
         return curve[-1][1] if curve else value
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    """The recipe of a run; empty if there is none or if it is damaged."""
+    try:
+        found = yaml.safe_load((folder / RECIPE).read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def flatten(keys: Any, prefix: str = "") -> dict[str, Any]:
