@@ -61,7 +61,7 @@ class LastCheckpoint(Checkpoint, RunControl):
         self._signals = Signals()
         self._reduce_max = AsyncMaxReduce(1)
         self._saved_step = self._seen_step = 0  # there is nothing to save before the first step
-        self._inside_step = False  # weights may be those of the next step
+        self._stepping_from = -1  # step whose weights are being replaced by those of the next one
         self._due = False
         self._tried_at = time.monotonic()
 
@@ -83,14 +83,13 @@ class LastCheckpoint(Checkpoint, RunControl):
         limit_progress_bar(trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        """From here to the end of the batch, nothing is saved."""
-        self._inside_step = True
+        """From here until the step is counted, nothing is saved."""
+        self._stepping_from = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if a save is due; save and exit after a signal."""
-        self._inside_step = False
         stepped, self._seen_step = trainer.global_step != self._seen_step, trainer.global_step
         self._check_signal(trainer, scheduled=stepped and trainer.global_step % self.every_n_steps == 0)
         if self._due and stepped:
@@ -123,7 +122,7 @@ class LastCheckpoint(Checkpoint, RunControl):
 
     def save_now(self, trainer: Trainer) -> None:
         """Write ``last.ckpt``, unless it holds this step already, the step was skipped, or one is being made."""
-        if not self._inside_step and not _last_step_skipped(trainer):
+        if trainer.global_step != self._stepping_from and not _last_step_skipped(trainer):
             self._save_last(trainer)
 
     def stop_if_signaled(self, trainer: Trainer) -> None:
