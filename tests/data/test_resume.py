@@ -159,4 +159,5 @@ def test_a_checkpoint_has_the_documented_keys(small_set, tmp_path):
     kill = Kill("on_train_batch_end", lambda t: t.global_step == 3, tmp_path / "c.ckpt")
     run(small_set, kill)
     position = torch.load(tmp_path / "c.ckpt", weights_only=True)["ClipDataModule"]
+    assert len(position.pop("clips")) == 12, "the fingerprint of the training clips"
     assert position == {"epoch": 0, "seen": 12, "rows": 22, "seed": 0, "draw": "all 22 x 1"}
