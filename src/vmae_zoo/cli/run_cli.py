@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import BackboneFinetuning, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
@@ -104,6 +104,12 @@ class RunCLI(SettingsCLI):
             )
         if str(given["precision"]).startswith("64") and type(self.model).__module__.startswith("vmae_zoo."):
             raise ValueError(f"trainer.precision = {given['precision']}: the networks take float32 pixels: use 32-true")
+        finetunes = any(isinstance(callback, BackboneFinetuning) for callback in given["callbacks"] or [])
+        if finetunes and "backbone" not in dict(self.model.named_children()):
+            raise ValueError(
+                f"trainer.callbacks: BackboneFinetuning needs a module `backbone`, which {type(self.model).__name__} does "
+                "not have: a Classifier trains its encoder with the lower rates of model.layer_decay"
+            )
         callbacks: list[Any] = []
         if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
             settings["strategy"] = "fsdp2"
