@@ -107,8 +107,8 @@ class RunCLI(SettingsCLI):
         finetunes = any(isinstance(callback, BackboneFinetuning) for callback in given["callbacks"] or [])
         if finetunes and "backbone" not in dict(self.model.named_children()):
             raise ValueError(
-                f"trainer.callbacks: BackboneFinetuning needs a module `backbone`, which {type(self.model).__name__} does "
-                "not have: a Classifier trains its encoder with the lower rates of model.layer_decay"
+                f"trainer.callbacks: BackboneFinetuning needs a module `backbone`, which {type(self.model).__name__} "
+                "lacks: a Classifier trains its encoder with the lower rates of model.layer_decay"
             )
         callbacks: list[Any] = []
         if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
