@@ -1,4 +1,4 @@
-"""Base class of methods that hide a part of each clip from the encoder and predict it."""
+"""Base class of methods that hide a part of each clip, see ``sample_mask``, from the encoder and predict it."""
 
 from collections.abc import Callable
 from functools import cache
