@@ -59,7 +59,7 @@ def test_uploads_beyond_the_limits_are_refused(videos, tmp_path, encode):
     file = next(iter(videos.values()))
     for limits, words in (
         (Limits(megabytes=0), "larger than 0 MB"),
-        (Limits(minutes=1 / 60), "minutes"),
+        (Limits(minutes=1 / 120), "minutes"),
         (Limits(pixels=100), "megapixels"),
     ):
         with pytest.raises(ValueError, match=words):
