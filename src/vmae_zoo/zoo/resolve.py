@@ -92,7 +92,7 @@ def check_task(name: str, kind: str, task: str) -> None:
     kinds = {
         "pretrain": "pre-training weights, with no classification head",
         "classify": "a fine-tuned classifier, without a decoder",
-        "encoder": "an encoder alone, without a decoder",
+        "encoder": "an encoder alone, without a decoder, with no classification head",
     }
     if task not in ("encoder", kind):
         tasks = " or ".join(f"task={each!r}" for each in dict.fromkeys((kind, "encoder")))
