@@ -55,7 +55,7 @@ def test_every_entry_builds_and_has_the_parameters_it_says(name):
 
 
 def test_the_names_of_the_methods_lead_to_all_their_public_weights():
-    assert len(vmae_zoo.list_pretrained("videomae_*")) == 19 + len(vmae_zoo.list_pretrained("videomae_v2_*"))
+    assert len(vmae_zoo.list_pretrained("videomae_*")) == 20 + len(vmae_zoo.list_pretrained("videomae_v2_*"))
     assert len(vmae_zoo.list_pretrained("mgmae_*")) == 8
     assert "videomae_base.k400-1600" in vmae_zoo.list_pretrained("*.k400-*")
     assert vmae_zoo.list_pretrained("no such*") == []
