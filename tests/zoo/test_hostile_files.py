@@ -190,12 +190,48 @@ def keys_that_hash_for_ever(folder, weights):
     return folder / "x.pth", "nests tuples"
 
 
+def settings_of_a_huge_model(folder, weights):
+    """A few hundred bytes that describe gigabytes."""
+    record = VideoMAE(**SMALL).export_config()
+    record["hparams"] |= {"width": 65536, "depth": 1, "num_heads": 1}
+    record["encoder"] |= {"width": 65536, "depth": 1, "num_heads": 1}
+    save_weights({"encoder.a": torch.zeros(1), "decoder.a": torch.zeros(1)}, record, folder / "x.safetensors")
+    return folder / "x.safetensors", "describes a model that its weights cannot belong to"
+
+
+def shapes_of_a_huge_model(folder, weights):
+    record = VideoMAE(**SMALL).export_config()
+    for settings in (record["hparams"], record["encoder"]):
+        settings |= {"width": 20000, "depth": 20, "num_heads": 1}
+    tensors = {f"encoder.{k}": torch.zeros(1) for k in range(20)} | {"encoder.norm.weight": torch.zeros(20000)}
+    save_weights({**tensors, "decoder.a": torch.zeros(1)}, record, folder / "x.safetensors")
+    return folder / "x.safetensors", "lacks "
+
+
+def nonsense_preprocessing(name, value):
+    def make(folder, weights):
+        model = VideoMAE(**SMALL)
+        record = model.export_config()
+        record["preprocessing"][name] = value
+        save_weights(dict(model.state_dict()), record, folder / "x.safetensors")
+        return folder / "x.safetensors", f"states a preprocessing that no encoder can have.*{name}"
+
+    make.__name__ = f"nonsense_{name}"
+    return make
+
+
 HOSTILE = [
     *(pickle_with_code, old_pickle_with_code, whole_module, zip_bomb, zip_that_leaves, truncated, truncated_pickle),
     *(header_of_two_gigabytes, link_out, folder_with_a_link_out, wrong_dtype, not_a_number, extra_keys, shape_lies),
     *(wrong_shape, another_architecture, empty, no_tensors, settings_that_would_fill_the_memory, another_kind_of_file),
     settings_too_deep_to_read,
     keys_that_hash_for_ever,
+    settings_of_a_huge_model,
+    shapes_of_a_huge_model,
+    nonsense_preprocessing("std", [0.0, 0.0, 0.0]),
+    nonsense_preprocessing("mean", ["a", 0.5, float("nan")]),
+    nonsense_preprocessing("frames", 10**9),
+    nonsense_preprocessing("sampling", "all"),
 ]
 
 

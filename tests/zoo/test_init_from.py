@@ -159,3 +159,15 @@ def test_a_classifier_of_other_classes_keeps_its_own_head(tmp_path):
     again = Classifier(**SIZE, num_classes=5)
     start_from(again, tmp_path / "x.ckpt")
     assert torch.equal(again.head.weight, old.head.weight)
+
+
+def test_what_no_shape_shows_is_compared(checkpoint, tmp_path):
+    with pytest.raises(ValueError, match=r"3 attention heads, this Classifier has 6: set model.num_heads=3"):
+        start_from(Classifier(**SIZE, num_classes=3, num_heads=6), checkpoint[0])
+    half = (0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match=r"normalized by mean \[0.485.*set model.mean="):
+        start_from(Classifier(**SIZE, num_classes=3, mean=half, std=half), checkpoint[0])
+    half_depth = VideoMAE(size="base", depth=6, frames=4, image_size=32).state_dict()
+    torch.save({"model": half_depth}, tmp_path / "half.pth")
+    loaded = load_pretrained(tmp_path / "half.pth", frames=4, image_size=32)
+    assert "6 blocks, where the published encoder of width 768 has 12" in loaded.loaded.line()

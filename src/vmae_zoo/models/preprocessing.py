@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.data.clip_spec import ClipSpec
+from vmae_zoo.data.clip_spec import SAMPLINGS, ClipSpec, check_choice
 from vmae_zoo.data.sampling import FPS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_LENGTH = 2**16  # of a clip, in frames or pixels
 SLOWFAST_MEAN, SLOWFAST_STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # of PySlowFast, TimeSformer
 
 
@@ -36,11 +37,27 @@ class Preprocessing:
     sampling: str = "dense"
     fps: float = FPS
 
+    def __post_init__(self) -> None:
+        for name, low, high in (("mean", 0.0, 1.0), ("std", 1e-3, 10.0)):
+            values = vars(self)[name]
+            if not isinstance(values, tuple) or not values or not all(_is_within(value, low, high) for value in values):
+                raise ValueError(f"{name} = {values!r}: a number from {low:g} to {high:g} for each channel")
+        for name in ("frames", "stride_frames", "size"):
+            if not isinstance(vars(self)[name], int) or not _is_within(vars(self)[name], 1, MAX_LENGTH):
+                raise ValueError(f"{name} = {vars(self)[name]!r}: an integer from 1 to {MAX_LENGTH}")
+        if not _is_within(self.fps, 1e-3, 1e6):
+            raise ValueError(f"fps = {self.fps!r}: a positive number")
+        check_choice("sampling", self.sampling, SAMPLINGS)
+
     @property
     def clip(self) -> ClipSpec:
         """Frames to read of a video, and their size."""
         rates = (self.fps,) if self.sampling == "span" else (FPS,)
         return ClipSpec(self.frames, self.stride_frames, self.size, self.sampling, rates)
+
+
+def _is_within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 class Normalize(nn.Module):

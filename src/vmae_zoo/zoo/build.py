@@ -15,6 +15,7 @@ from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.encoders import FAMILIES, rebuild
 from vmae_zoo.models.load_report import LoadReport, part_names
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.models.sizes import ENCODERS
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.zoo.convert.spec import ModelSpec
 from vmae_zoo.zoo.resolve import check_task
@@ -26,6 +27,7 @@ LOG = logging.getLogger("vmae_zoo")
 
 MAX_SIZE = 2**16  # of any dimension that settings beside weights state
 MAX_TOKENS = 2**17  # of a clip: limits what such settings can allocate
+MAX_TABLE = 2**28  # tokens x width: of a table of positions, 1 GB
 DEPTHS = ("depth", "decoder_depth", "predictor_depth")
 SIZES = (  # settings that determine how much memory a model takes
     *(*DEPTHS, "width", "decoder_width", "predictor_width", "projection_width", "projection_dim", "num_classes"),
@@ -68,15 +70,23 @@ def build(
     check_task(source, "encoder" if spec.encoder_only else spec.task, task)
     prefix = f"{spec.encoder_name}." if task == "encoder" else ""
     model: VideoEncoder | Method
-    with nullcontext() if allow_missing else SkipInit():
-        model = build_encoder(spec, source) if task == "encoder" else build_method(spec, source)
-    expected = {prefix + name: value for name, value in model.state_dict().items()}
+    make = build_encoder if task == "encoder" else build_method
     given = {name: value for name, value in spec.tensors.items() if name.startswith(prefix)}
-    missing = sorted(expected.keys() - given.keys())
-    unexpected = sorted(given.keys() - expected.keys())
-    _check_names(source, "lacks", missing, allow_missing, "allow_missing")
-    _check_names(source, "also holds", unexpected, allow_unexpected, "allow_unexpected")
-    check_tensors(given, expected, source, spec.method)
+
+    def compared(expected: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+        missing, unexpected = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+        _check_names(source, "lacks", missing, allow_missing, "allow_missing")
+        _check_names(source, "also holds", unexpected, allow_unexpected, "allow_unexpected")
+        check_tensors(given, expected, source, spec.method)
+        return missing, unexpected
+
+    if spec.method in CLASS_NAMES:  # names and shapes first, without memory for a model that the file may not hold
+        with torch.device("meta"):
+            compared({prefix + name: value for name, value in make(spec, source).state_dict().items()})
+    with nullcontext() if allow_missing else SkipInit():
+        model = make(spec, source)
+    expected = {prefix + name: value for name, value in model.state_dict().items()}
+    missing, unexpected = compared(expected)
     used = sorted(given.keys() & expected.keys())
     copy_tensors(given, expected, used)
     report = LoadReport(
@@ -88,7 +98,7 @@ def build(
         unexpected=tuple(unexpected),
         task=spec.task,
         encoder_name=spec.encoder_name,
-        note=spec.note,
+        note=", ".join(filter(None, (spec.note, _depth_note(spec, origin["layout"])))),
         **origin,
     )
     _log_report(report, spec.tensors)
@@ -109,7 +119,7 @@ def build_encoder(spec: ModelSpec, source: str) -> VideoEncoder:
     except (ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{source} describes an encoder that this version cannot build: {error}") from None
     if spec.preprocessing:
-        set_preprocessing(encoder, spec.preprocessing)
+        set_preprocessing(encoder, spec.preprocessing, source)
     if spec.method not in CLASS_NAMES and spec.method_class is None:
         LOG.warning("%s was trained by %s, which is not imported: its encoder alone is loaded", source, spec.method)
     return encoder
@@ -132,14 +142,17 @@ def build_method(spec: ModelSpec, source: str) -> "Method":
         raise ValueError(f"{source} describes a {spec.method} that cannot be built: {error}") from None
     if spec.preprocessing:
         for encoder in {model.encoder, model.encoder_for_evaluation()}:
-            set_preprocessing(encoder, spec.preprocessing)
+            set_preprocessing(encoder, spec.preprocessing, source)
     return model
 
 
-def set_preprocessing(encoder: VideoEncoder, settings: Mapping[str, Any]) -> None:
-    """Set what an encoder expects of its input."""
+def set_preprocessing(encoder: VideoEncoder, settings: Mapping[str, Any], source: str) -> None:
+    """Set what an encoder expects of its input; ``ValueError`` if no encoder can."""
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    encoder.preprocessing = Preprocessing(**{**vars(encoder.preprocessing), **changes})
+    try:
+        encoder.preprocessing = Preprocessing(**{**vars(encoder.preprocessing), **changes})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source} states a preprocessing that no encoder can have: {error}") from None
     if isinstance(encoder, Encoder):
         encoder.normalizer = Normalize(encoder.preprocessing)
 
@@ -155,7 +168,7 @@ def check_tensors(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], s
             )
         if tensor.is_floating_point() != own.is_floating_point():
             raise ValueError(f"{source}: {name} is {tensor.dtype}, weights are floating point: convert the file again")
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        if tensor.is_floating_point() and own.device.type != "meta" and not bool(tensor.isfinite().all()):
             raise ValueError(f"{source}: {name} holds NaN or infinite values: take an earlier checkpoint")
 
 
@@ -180,7 +193,9 @@ def _check_sizes(spec: ModelSpec, source: str) -> None:
             side = max(size["image_size"], size["trained_image_size"]) // max(size["patch"] or 1, 8)
             tokens = max(size["frames"], size["trained_frames"], 1) * side**2
             depth = max(size[name] for name in DEPTHS)
-            valid = tokens <= MAX_TOKENS and depth <= len(spec.tensors) and size["mlp_ratio"] < 64
+            known = {length for value in spec.tensors.values() if value.numel() for length in value.shape}
+            valid = size.get("width", 0) in {0, *known} and tokens * (size.get("width") or 1) <= MAX_TABLE
+            valid = valid and tokens <= MAX_TOKENS and depth <= len(spec.tensors) and size["mlp_ratio"] < 64
         if not valid:
             raise ValueError(f"{source} describes a model that its weights cannot belong to: {settings}")
 
@@ -195,8 +210,17 @@ def _check_names(source: str, problem: str, names: list[str], allowed: Sequence[
         )
 
 
+def _depth_note(spec: ModelSpec, layout: str) -> str:
+    """A note if a file of another program has fewer blocks than the published encoder of its width."""
+    width, depth = spec.hparams.get("width"), spec.hparams.get("depth")
+    published = {size.width: size.depth for name, size in ENCODERS.items() if name != "tiny"}.get(width or 0)
+    if layout == "vmae_zoo" or not published or not depth or depth >= published:
+        return ""
+    return f"{depth} blocks, where the published encoder of width {width} has {published}"
+
+
 def _log_report(report: LoadReport, tensors: Mapping[str, Tensor]) -> None:
-    log = LOG.warning if report.missing or report.unexpected else LOG.info
+    log = LOG.warning if report.missing or report.unexpected or " blocks, where " in report.note else LOG.info
     log(report.line())
     biases = [name for name in report.used if name.endswith(("attn.q_bias", "attn.v_bias"))]
     if report.layout != "vmae_zoo" and biases and not any(bool(tensors[name].any()) for name in biases):

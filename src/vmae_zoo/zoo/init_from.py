@@ -49,6 +49,7 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
         given = {f"encoder.{name.removeprefix(prefix)}": v for name, v in given.items() if name.startswith(prefix)}
     if before is not None:
         check_positions(before, model, source)
+        check_unseen(before, spec, model, source)
         given, positions = _adapt_positions(model, before, given)
         if model.encoder.attention == "divided":
             given = copy_space_to_time(given)
@@ -159,6 +160,33 @@ def check_positions(before: Encoder, model: Method, source: str) -> None:
             f"{source} was trained with rope_frequencies = {old.frequencies}, this {type(model).__name__} has "
             f"{new.frequencies}: set model.rope_frequencies={old.frequencies}"
         )
+
+
+def check_unseen(before: Encoder, spec: ModelSpec, model: Method, source: str) -> None:
+    """Compare what no shape shows: attention heads, normalization of the input, epsilon of the layer norms.
+
+    Raises:
+        ValueError: the model has others and can be given those of the file.
+    """
+    now, name = model.encoder, type(model).__name__
+    if before.settings["num_heads"] != now.settings["num_heads"]:
+        raise ValueError(
+            f"{source} was trained with {before.settings['num_heads']} attention heads, this {name} has "
+            f"{now.settings['num_heads']}: set model.num_heads={before.settings['num_heads']}"
+        )
+    stated = {**vars(before.preprocessing), **spec.preprocessing}
+    old, new = ([tuple(pre[key]) for key in ("mean", "std")] for pre in (stated, vars(now.preprocessing)))
+    if old != new and "mean" in model.hparams:
+        mean, std = (list(values) for values in old)
+        raise ValueError(
+            f"{source} was trained on pixels normalized by mean {mean} and std {std}, this {name} takes mean "
+            f"{list(new[0])} and std {list(new[1])}: set model.mean='{mean}' and model.std='{std}'"
+        )
+    if old != new:
+        line = "%s was trained on pixels normalized by mean %s and std %s; this %s takes %s and %s"
+        LOG.warning(line, source, *old, name, *new)
+    if (eps := before.settings["eps"]) != now.settings["eps"]:
+        LOG.warning("%s: eps = %g in its layer norms, %g in this %s", source, eps, now.settings["eps"], name)
 
 
 def copy_space_to_time(given: Mapping[str, Tensor]) -> dict[str, Tensor]:

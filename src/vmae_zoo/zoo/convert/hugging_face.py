@@ -116,6 +116,11 @@ def with_config(hints: LoadHints) -> LoadHints:
     """
     config = hints.config
     heads = config.get("num_attention_heads")
+    published = {size.width: size.num_heads for size in ENCODERS.values()}.get(config.get("hidden_size", 0))
+    if heads and hints.num_heads and hints.num_heads not in (heads, published):
+        raise ValueError(
+            f"{hints.where} has {heads} attention heads, and the model {hints.num_heads}: set num_heads={heads}"
+        )
     for size in ENCODERS.values():
         same = (size.width, size.depth) == (config.get("hidden_size"), config.get("num_hidden_layers"))
         if same and heads and hints.num_heads is None and heads != size.num_heads:
