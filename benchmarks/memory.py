@@ -108,7 +108,7 @@ def grow(
         video = videos[number % len(videos)]
         link = links / f"{number}{video.suffix}"
         link.symlink_to(video)
-        records.append(ClipRecord(link.name, link))
+        records.append(ClipRecord(link.name, str(link)))
     dataset = MemoryTrackedDataset(records, ClipSpec(size=size))
     refs = [[(number % len(records), number // len(records))] for number in range(clips)]
     loader: Iterable[dict[str, Any]] = DataLoader(dataset, batch_sampler=refs, num_workers=1, collate_fn=collate)

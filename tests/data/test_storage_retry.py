@@ -156,8 +156,8 @@ def test_required_dirs_are_the_root_and_the_common_folder_of_other_videos(tmp_pa
     (tmp_path / "far/a").mkdir(parents=True)
     (tmp_path / "far/b").mkdir()
     (tmp_path / "list.csv").write_text("")
-    below = ClipRecord("1", tmp_path / "set/1.mp4")
-    far = [ClipRecord("2", tmp_path / "far/a/2.mp4"), ClipRecord("3", tmp_path / "far/b/3.mp4")]
+    below = ClipRecord("1", str(tmp_path / "set/1.mp4"))
+    far = [ClipRecord("2", str(tmp_path / "far/a/2.mp4")), ClipRecord("3", str(tmp_path / "far/b/3.mp4"))]
     (tmp_path / "set").mkdir()
     assert required_dirs_of(tmp_path / "set", [below]) == (tmp_path / "set",)
     assert required_dirs_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")

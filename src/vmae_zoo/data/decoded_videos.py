@@ -51,4 +51,4 @@ def fits_memory(records: Sequence[ClipRecord], megabytes: int, reader: VideoRead
     except (VideoError, OSError):
         return False
     size = info.frames * info.height * info.width * 3
-    return size <= LARGEST_VIDEO and size * len({record.path for record in records}) <= megabytes << 20
+    return size <= LARGEST_VIDEO and size * len({record.file for record in records}) <= megabytes << 20

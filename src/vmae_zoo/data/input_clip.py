@@ -31,7 +31,7 @@ def input_clip(source: Source, clip: ClipSpec) -> np.ndarray:
     """
     if isinstance(source, str | PathLike):
         path = Path(source)
-        (view,) = ViewDataset([ClipRecord(path.name, path, split="test")], clip)[0]
+        (view,) = ViewDataset([ClipRecord(path.name, str(path), split="test")], clip)[0]
         if "bad" in view:
             raise ValueError(view["bad"][0]["reason"])
         return view["video"]

@@ -31,7 +31,8 @@ def required_dirs_of(root: Path, records: Iterable[ClipRecord]) -> tuple[Path, .
     """Folders without which no clip can be read: the root, and the common folder of videos outside it."""
     if is_remote(root):
         return ()
-    elsewhere = [record.path.parent for record in records if not record.path.is_relative_to(root)]
+    prefix = os.path.join(root, "")
+    elsewhere = {os.path.dirname(record.file) for record in records if not record.file.startswith(prefix)}
     common = [Path(os.path.commonpath(elsewhere))] if elsewhere else []
     return (root, *common) if root.is_dir() else tuple(common)
 

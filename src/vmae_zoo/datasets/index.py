@@ -16,6 +16,7 @@ from typing import Any
 
 from vmae_zoo.cache_folder import cache_folder
 from vmae_zoo.datasets.layouts import Catalog
+from vmae_zoo.datasets.layouts.base import relative_name
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
@@ -42,7 +43,7 @@ class Index:
         """Metadata and packet index of a file with this size and modification time; None if it is not indexed."""
         query = "SELECT info, timeline FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
         try:
-            found = self._query(query, key_of(self.root, Path(name)), size, mtime_ns)
+            found = self._query(query, key_of(self.root, name), size, mtime_ns)
         except sqlite3.Error:  # its disk is unavailable for a while
             self._connection = None
             return None
@@ -109,26 +110,28 @@ def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False
         refuse_corrupt: also leave out files with concealed frames.
     """
     verdicts, excluded = index.verdicts(), excluded_verdicts(refuse_corrupt)
-    paths = dict.fromkeys(record.path for record in catalog.records)
+    paths = dict.fromkeys(record.file for record in catalog.records)
     known = {path: verdicts[key] for path in paths if (key := key_of(index.root, path)) in verdicts}
     damaged = {path for path, (verdict, _, *state) in known.items() if verdict in excluded and unchanged(path, *state)}
     notes = [f"index {index.fingerprint}"]
     if damaged:
         first = min(damaged)
-        notes.append(f"{len(damaged)} damaged videos left out, for example {first.name}: {known[first][1]}")
+        notes.append(
+            f"{len(damaged)} damaged videos left out, for example {os.path.basename(first)}: {known[first][1]}"
+        )
     if len(known) < len(paths):
         notes.append(f"{len(paths) - len(known)} videos are not in the index (`vmae-zoo index` adds them)")
     checked = list(known.items())[:STATE_CHECKS]
     if changed := sum(not unchanged(path, *state) for path, (_, _, *state) in checked):
         notes.append(f"{changed} of {len(checked)} files changed since they were indexed (run `vmae-zoo index` again)")
-    records = [record for record in catalog.records if record.path not in damaged]
+    records = [record for record in catalog.records if record.file not in damaged]
     return replace(catalog, records=records, notes=(*catalog.notes, *notes))
 
 
-def key_of(root: Path, path: Path) -> str:
+def key_of(root: Path, file: str | Path) -> str:
     """Key of a file in the index: its path relative to the root, or its full path if it is elsewhere."""
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return os.fsencode(name).decode(errors="backslashreplace")  # SQLite stores no bytes that are not UTF-8
+    name = os.fsencode(relative_name(root, os.fspath(file)))
+    return name.decode(errors="backslashreplace")  # SQLite stores no bytes that are not UTF-8
 
 
 def folder_of(root: Path) -> Path:
@@ -136,10 +139,10 @@ def folder_of(root: Path) -> Path:
     return root if root.is_dir() else root.parent
 
 
-def unchanged(path: Path, size: int, mtime_ns: int) -> bool:
+def unchanged(path: str | Path, size: int, mtime_ns: int) -> bool:
     """Whether a file exists with this size and modification time."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (size, mtime_ns)

@@ -83,7 +83,7 @@ class VideoEncoder(nn.Module):
             ValueError: the video cannot be read.
         """
         file = Path(path)
-        windows = Windows(ClipRecord(file.name, file, split="test"), self.preprocessing.clip, hop)
+        windows = Windows(ClipRecord(file.name, str(file), split="test"), self.preprocessing.clip, hop)
         frames = (rearrange(windows[index], "c t h w -> 1 t h w c").numpy() for index in range(len(windows)))
         return (VideoWindow(start, self._normalized(clip)) for start, clip in zip(windows.starts, frames, strict=True))
 

@@ -24,7 +24,7 @@ def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[st
         ValueError: a file is missing or is not a video.
     """
     dataset = ClipDataset(
-        [ClipRecord(video.name, video, -1, "test") for video in videos],
+        [ClipRecord(video.name, str(video), -1, "test") for video in videos],
         method.encoder.preprocessing.clip,
         request=method.clip_request,
         train=False,

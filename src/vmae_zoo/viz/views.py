@@ -26,7 +26,7 @@ def read_views(method: MoCoV3, augmentation: Augmentation, video: Path, seed: in
         ValueError: the file is not a video.
     """
     dataset = ClipDataset(
-        [ClipRecord(video.name, video, -1, "train")],
+        [ClipRecord(video.name, str(video), -1, "train")],
         method.encoder.preprocessing.clip,
         augmentation,
         method.clip_request,

@@ -95,8 +95,8 @@ def _detect(root: Path) -> Layout | None:
 
 def _repeated_note(catalog: Catalog) -> list[str]:
     """A note about clips that are in the training split and in another one."""
-    training = {record.id for record in catalog.of("train")}
-    both = [record.id for record in catalog.records if record.split != "train" and record.id in training]
+    others = {record.id for record in catalog.records if record.split != "train"}
+    both = [record.id for record in catalog.of("train") if record.id in others] if others else []
     return [f"{len(both)} clips of the training split are in another split too, for example {both[0]}"] if both else []
 
 

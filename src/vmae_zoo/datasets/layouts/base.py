@@ -18,14 +18,14 @@ SPLITS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipRecord:
     """One clip of a data set.
 
     Args:
         id: path relative to the root with forward slashes, plus the segment; the same on every machine, and the seed of
             the clip's random keys.
-        path: the video file.
+        file: the video file; text, because lists hold millions of them.
         label: index of the class; -1 if unknown.
         split: "train", "val" or "test".
         start: start of the segment in seconds; None: start of the video.
@@ -36,7 +36,7 @@ class ClipRecord:
     """
 
     id: str
-    path: Path
+    file: str
     label: int = -1
     split: str = "train"
     start: float | None = None
@@ -44,11 +44,16 @@ class ClipRecord:
     group: str = ""
     stride_frames: int | None = None
 
+    @property
+    def path(self) -> Path:
+        """The video file."""
+        return Path(self.file)
+
     @classmethod
     def below(
         cls,
-        root: Path,
-        path: Path,
+        root: str | Path,
+        file: str | Path,
         label: int = -1,
         split: str = "train",
         start: float | None = None,
@@ -56,10 +61,11 @@ class ClipRecord:
         group: str = "",
     ) -> "ClipRecord":
         """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        file = os.fspath(file)
+        name = relative_name(root, file)
         if start is not None or end is not None:
             name += f"#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
-        return cls(name, path, label, split, start, end, group)
+        return cls(name, file, label, split, start, end, group)
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,18 @@ def format_classes(classes: Sequence[str], most: int = 4) -> str:
     return f"{len(classes)} classes ({', '.join(shown)})"
 
 
+def join(folder: str, name: str) -> str:
+    """``str(Path(folder, name))``, without the time that `Path` takes for names that are normal already."""
+    if os.sep != "/" or "//" in name or "./" in name or name.endswith(("/", "/.")):
+        return str(Path(folder, name))
+    return os.path.join(folder, name)
+
+
+def relative_name(root: str | Path, file: str) -> str:
+    """A file's path relative to the root with forward slashes, or its full path if it is elsewhere."""
+    return file.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
+
+
 def is_video(path: Path | str) -> bool:
     """Whether a file has the extension of a video."""
     return os.path.splitext(path)[1].lower() in EXTENSIONS
@@ -202,16 +220,18 @@ def without_missing(catalog: Catalog) -> Catalog:
 
     Each folder is listed once, which takes less time than a query for each file.
     """
-    folders = {folder: set(_names(folder)) for folder in {record.path.parent for record in catalog.records}}
-    paths = dict.fromkeys(record.path for record in catalog.records)
-    gone = {path for path in paths if path.name not in folders[path.parent] and not os.path.lexists(path)}
-    missing = [record.id for record in catalog.records if record.path in gone]
-    records = [record for record in catalog.records if record.path not in gone]
+    split = {os.fspath(file): os.path.split(file) for file in dict.fromkeys(record.file for record in catalog.records)}
+    folders = {folder: set(_names(folder)) for folder in {folder for folder, _ in split.values()}}
+    gone = {file for file, (folder, name) in split.items() if name not in folders[folder] and not os.path.lexists(file)}
+    if not gone:
+        return catalog
+    missing = [record.id for record in catalog.records if record.file in gone]
+    records = [record for record in catalog.records if record.file not in gone]
     notes = (*catalog.notes, *missing_note(missing, len(catalog.records), catalog.root))
     return replace(catalog, records=records, notes=notes, missing=tuple(missing))
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except (OSError, ValueError):  # a list may name anything

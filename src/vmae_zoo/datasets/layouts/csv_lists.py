@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout, without_missing
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout, join, without_missing
 from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_lines, read_table, whole_number
 
 _VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
@@ -55,20 +55,25 @@ def read_csv(root: Path, split: int | None, label_column: str | None = None) -> 
         raise ValueError(
             f"label_column = {label_column!r}, but {file} has no such column: choose one of {', '.join(columns)}"
         )
-    rows = [row for row in rows if row.values["path"]]
-    labels, classes = _number_labels(row.values.get(wanted, "") for row in rows)
+    at = {name: place for place, name in enumerate(columns)}
+    path, label = at["path"], at.get(wanted)
+    rows = [row for row in rows if row.values[path]]
+    labels, classes = _number_labels("" if label is None else row.values[label] for row in rows)
     default = SPLITS.get(file.stem.lower(), "train") if root.is_dir() else "train"
-    records = []
+    folder, records = str(file.parent), []
     for line, values in rows:
-        kind = SPLITS.get((values.get(column) or default).lower())
+        split_name, start_text, end_text, group = (
+            values[place] if (place := at.get(name)) is not None else "" for name in (column, "start", "end", "group")
+        )
+        kind = SPLITS.get((split_name or default).lower())
         if kind is None:
-            raise ValueError(f"{file}, line {line}: {column} = {values[column]!r} must be train, val or test")
-        start, end = (parse_seconds(file, line, name, values.get(name, "")) for name in ("start", "end"))
+            raise ValueError(f"{file}, line {line}: {column} = {split_name!r} must be train, val or test")
+        start, end = parse_seconds(file, line, "start", start_text), parse_seconds(file, line, "end", end_text)
         if end is not None and end <= (start or 0):
             raise ValueError(f"{file}, line {line}: end = {end:g} must be after start = {start or 0:g}")
-        label = labels[values.get(wanted, "")]
-        path = file.parent / values["path"]
-        records.append(ClipRecord.below(file.parent, path, label, kind, start, end, values.get("group", "")))
+        number = labels["" if label is None else values[label]]
+        video = join(folder, values[path])
+        records.append(ClipRecord.below(folder, video, number, kind, start, end, group))
     return without_missing(Catalog(root, "csv", classes, records, split))
 
 
@@ -127,15 +132,15 @@ def _first_lines(file: Path) -> list[str]:
 def _read_lists(root: Path, split: int | None) -> Catalog:
     found = []
     for kind, file in _lists(root).items():
-        first = True
+        folder, first = str(file.parent), True
         for number, line in enumerate(read_lines(file, "surrogateescape"), 1):
             if not line or (line.startswith("#") and not _LINE.match(line)):
                 continue
             if not (first and re.split(r"[\s,;]+", line)[0].strip("\"'").lower() in _HEADER_WORDS):
                 entry = _parse(file, number, line)
-                found.append((file.parent / entry.path, entry.label, kind))
+                found.append((join(folder, entry.path), entry.label, kind))
             first = False
-    base = root.parent if root.is_file() else root
+    base = str(root.parent if root.is_file() else root)
     labels, classes = _list_labels({label for _, label, _ in found})
     records = [ClipRecord.below(base, path, labels[label], kind) for path, label, kind in found]
     return without_missing(Catalog(root, "list", classes, records))

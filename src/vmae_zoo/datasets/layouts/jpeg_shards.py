@@ -50,7 +50,7 @@ def _read(root: Path, split: int | None) -> Catalog:
 def _record(root: Path, fields: dict[str, Any], classes: int, shard: str, offset: int, length: int) -> ClipRecord:
     if not _SHARD.fullmatch(shard) or not 0 <= int(offset) < _MAX_BYTES or not 0 <= int(length) < _MAX_BYTES:
         raise ValueError
-    record = ClipRecord(path=root / shard / f"{int(offset)}+{int(length)}", **fields)  # as `ShardEntry.path`
+    record = ClipRecord(file=f"{root}/{shard}/{int(offset)}+{int(length)}", **fields)  # as `ShardEntry.path`
     times = [seconds for seconds in (record.start, record.end) if seconds is not None]
     if (
         not isinstance(record.id, str)

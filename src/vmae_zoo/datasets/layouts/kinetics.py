@@ -31,7 +31,9 @@ def _found(root: Path) -> bool:
 def _read(root: Path, split: int | None) -> Catalog:
     entries = []
     for file in _tables(root):
-        for line, entry in read_table(file)[1]:
+        columns, rows = read_table(file)
+        for line, values in rows:
+            entry = dict(zip(columns, values, strict=True))
             split_name = entry.get("split") or file.stem
             kind = SPLITS.get(split_name.lower())
             if kind is None:

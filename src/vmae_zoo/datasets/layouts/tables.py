@@ -11,10 +11,10 @@ _DELIMITERS = ",;\t"
 
 
 class Row(NamedTuple):
-    """A row of a table: its line in the file, and its values by column, stripped."""
+    """A row of a table: its line in the file, and its values in the order of the columns, stripped."""
 
     line: int
-    values: dict[str, str]
+    values: list[str]
 
 
 def read_lines(file: Path, errors: str = "strict") -> list[str]:
@@ -67,13 +67,18 @@ def read_table(file: Path) -> tuple[list[str], list[Row]]:
     columns, delimiter = _columns(kept[0][1]), _delimiter(kept[0][1])
     rows = []
     for number, line in kept[1:]:
-        values = [value.strip() for value in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
+        split = _quoted(line, delimiter) if '"' in line else line.split(delimiter)
+        values = [value.strip() for value in split]
         if any(values[len(columns) :]):
             raise ValueError(f"{file}, line {number}: {len(values)} values, but the header has {len(columns)} columns")
         values += [""] * (len(columns) - len(values))
         if any(values):
-            rows.append(Row(number, dict(zip(columns, values, strict=False))))
+            rows.append(Row(number, values[: len(columns)]))
     return columns, rows
+
+
+def _quoted(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
 
 
 def parse_seconds(file: Path, line: int, name: str, text: str, empty: bool = True) -> float | None:
