@@ -109,6 +109,22 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
     assert torch.equal(resumed.online.weight, whole.online.weight)
 
 
+def test_loading_a_sharded_optimizer_state_does_not_move_it():
+    """PyTorch then makes a step at rate 0 with gradients of 0, to create the state."""
+    from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+
+    model = Followed()
+    optimizer = model.configure_optimizers()
+    nn.init.zeros_(model.average.weight)
+    optimizer_state = {"state": {}, "param_groups": [{**optimizer.param_groups[0], "params": []}]}
+    for name, parameter in model.online.named_parameters():
+        moments = {"exp_avg": torch.ones_like(parameter), "exp_avg_sq": torch.ones_like(parameter)}
+        optimizer_state["state"][f"online.{name}"] = {"step": torch.tensor(3.0), **moments}
+        optimizer_state["param_groups"][0]["params"].append(f"online.{name}")
+    set_optimizer_state_dict(model, optimizer, optimizer_state)
+    assert torch.equal(model.average.weight, torch.zeros_like(model.average.weight))
+
+
 def test_reset_copies_the_weights():
     model = Followed()
     nn.init.ones_(model.online.weight)

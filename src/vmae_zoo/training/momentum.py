@@ -71,6 +71,8 @@ class MomentumEncoder:
             )
 
         def update_after(stepped: Optimizer, *_: Any) -> None:
+            if all(group["lr"] == 0 for group in stepped.param_groups):
+                return  # loading a sharded optimizer state makes a step at rate 0, which is none of training
             if any(parameter.grad is not None for group in stepped.param_groups for parameter in group["params"]):
                 self.update(momentum(), getattr(stepped, "found_inf", None))  # PyTorch sets it if a step was skipped
 
