@@ -39,9 +39,10 @@ MATRICES = {"rotated": (0, 1 << 16, -1 << 16, 0), "flipped": (1 << 16, 0, 0, -1 
 def write(path: Path, codec: str, kind: str) -> None:
     """Write a file of a kind; `FFmpegError`, `ValueError` or `OSError` if the container cannot hold it."""
     with av.open(str(path), "w") as container:
-        streams = []
+        streams: list[av.VideoStream] = []
         for scale in (2, 1) if kind == "second stream is the default" else (1,):
             stream = container.add_stream(codec, rate=25)
+            assert isinstance(stream, av.VideoStream)
             stream.height, stream.width, stream.pix_fmt = HEIGHT // scale // 2 * 2, WIDTH // scale, "yuv420p"
             stream.codec_context.time_base = Fraction(1, 1000)
             streams.append(stream)

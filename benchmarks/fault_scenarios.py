@@ -130,7 +130,7 @@ def bad_files(harness: FaultHarness, count: int, seed: int) -> str:
     """5 % damaged files are replaced and listed; 60 % stop the run with a message."""
     data = copy_demo_clips(harness.work / "few-damaged")
     damaged = damage_videos(data, 0.05)
-    changes = {"data__root": data}
+    changes: dict[str, Any] = {"data__root": data}
     harness.start("damaged", **changes).end(0)
     run = harness.start("damaged-killed", **changes)
     run.until_training()

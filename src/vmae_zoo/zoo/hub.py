@@ -170,8 +170,9 @@ def _receive(url: str, partial: Path, size: int) -> None:
             start = file.tell()
             headers = build_hf_headers() | {"Accept-Encoding": "identity", "Range": f"bytes={start}-"}
             try:
-                options = {"headers": headers, "follow_redirects": True, "timeout": STALL_SECONDS}
-                with get_session().stream("GET", url, **options) as answer:
+                with get_session().stream(
+                    "GET", url, headers=headers, follow_redirects=True, timeout=STALL_SECONDS
+                ) as answer:
                     hf_raise_for_status(answer)
                     if answer.status_code != 206:  # the server sends the whole file
                         file.truncate(0)
