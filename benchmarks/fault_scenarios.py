@@ -300,7 +300,7 @@ def rank_killed(harness: FaultHarness, count: int, seed: int) -> str:
         if run.poll() is not None or time.monotonic() - begin > TIMEOUT_SECONDS:
             raise FaultError(f"no third step: {log.read_text()[-300:]}")
         time.sleep(0.05)
-    (other,) = (pid for pid in children(run.pid) if "vmae_zoo" in Path(f"/proc/{pid}/cmdline").read_text())
+    (other,) = (pid for pid in children(run.pid) if b"LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_bytes())
     os.kill(other, signal.SIGKILL)
     code = run.wait(TIMEOUT_SECONDS)
     run_folder = harness.folder("rank")

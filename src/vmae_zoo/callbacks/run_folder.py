@@ -100,8 +100,10 @@ class RunFolder(Callback):
             self.training = False
             if isinstance(exception, (KeyboardInterrupt, SystemExit)):
                 return self.write(trainer, "interrupted")
-            with suppress(Exception):  # the error that ends the run is the one to report
-                save_now(trainer)
+            for _ in range(2):  # PyTorch's signal handler for dead data workers may raise within the first attempt
+                with suppress(Exception):  # the error that ends the run is the one to report
+                    save_now(trainer)
+                    break
             self.write(trainer, "failed", self.explain(exception))
 
     def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:

@@ -1,5 +1,6 @@
 """Hints for errors of PyTorch and Lightning that a user can fix."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def hint_for(
         run = run_of(checkpoint)
         recipe = f": it was trained with -c {run / RECIPE}" if run else ""
         return f"{checkpoint} does not fit this model ({differ or text.splitlines()[-1].strip()}){recipe}"
+    if isinstance(error, (EOFError, ConnectionError)) and _raised_in_loader(error):
+        return worker_hint("its connection was closed")  # a worker that died while it sent a batch
     if "killed by signal" in text or "exited unexpectedly" in text or "unable to write to file </torch_" in text:
         return worker_hint(text)
     if settings["trainer"]["devices"] != 1 and any(word in text for word in LOST_PROCESS):
@@ -41,6 +44,10 @@ def hint_for(
             "above, or it was killed; resume with --ckpt_path last"
         )
     return None
+
+
+def _raised_in_loader(error: BaseException) -> bool:
+    return any(Path(frame.filename).name == "dataloader.py" for frame in traceback.extract_tb(error.__traceback__))
 
 
 def worker_hint(text: str) -> str:
