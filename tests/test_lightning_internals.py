@@ -1,6 +1,8 @@
 """Each function of `vmae_zoo.lightning_internals` does what it promises with the installed Lightning."""
 
 import inspect
+import subprocess
+import sys
 
 import lightning
 import pytest
@@ -77,6 +79,17 @@ def test_a_slurm_job_that_requeues_is_recognized(monkeypatch, requeue):
     for name, value in {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS": "1"}.items():
         monkeypatch.setenv(name, value)
     assert internals.requeues_under_slurm(trainer(plugins=[SLURMEnvironment(auto_requeue=requeue)])) is requeue
+
+
+def test_a_lost_process_is_reported_before_the_others_are_killed(monkeypatch):
+    done = []
+    monkeypatch.setattr(internals, "_TERMINATE_ALL", lambda observer: done.append("terminated"))
+    monkeypatch.setattr(internals._OBSERVER, "_terminate_all", None)
+    internals.report_lost_process(lambda pid, code: done.append((pid, code)))
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    ended.wait()
+    assert internals._OBSERVER(0, [ended])._run()
+    assert done == [(ended.pid, 3), "terminated"]
 
 
 class Falling(BoringModel):

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lightning import LightningModule, Trainer
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.loop import _Loop
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _LOOP: Any = _Loop
+_OBSERVER: Any = _ChildProcessObserver
+_TERMINATE_ALL = _OBSERVER._terminate_all
 
 
 def constructor_arguments(frame: FrameType | None) -> list[dict[str, Any]]:
@@ -118,6 +121,20 @@ def set_position(trainer: Trainer, epoch: int, micro_batches: int) -> None:
     if trainer.lightning_module.automatic_optimization:
         loop._batches_that_stepped = trainer.global_step - inside  # the restart counts the step it is inside of
     _LOOP.restarting.fset(fit, inside)  # FitLoop's own setter takes every run with max_steps as unfinished
+
+
+def report_lost_process(report: Callable[[int, int], None]) -> None:
+    """Call ``report(pid, code)`` before Lightning kills all processes of a run because one of them has died.
+
+    Lightning logs only a line in the middle of others, and then kills the main process too.
+    """
+
+    def terminate(observer: Any) -> None:
+        lost = next(process for process in observer._child_processes if process.returncode)
+        report(lost.pid, lost.returncode)
+        _TERMINATE_ALL(observer)
+
+    _OBSERVER._terminate_all = terminate
 
 
 def open_writer(logger: TensorBoardLogger) -> "SummaryWriter | None":

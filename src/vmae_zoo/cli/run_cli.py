@@ -24,13 +24,14 @@ from vmae_zoo.callbacks.metrics_csv import MetricsCSV
 from vmae_zoo.callbacks.run_folder import RunFolder
 from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
 from vmae_zoo.cli.error_hints import hint_for
-from vmae_zoo.cli.errors import one_line
+from vmae_zoo.cli.errors import one_line, print_error
 from vmae_zoo.cli.lightning_cli import SettingsCLI
 from vmae_zoo.cli.recipe_arguments import recipes_of
 from vmae_zoo.cli.resumed_settings import Change, changes, check_changes, read_recipe, steps_left
 from vmae_zoo.cli.run_folders import find_checkpoint, new_run, recipe_name, requeued_run, unwritable
+from vmae_zoo.lightning_internals import report_lost_process
 from vmae_zoo.run_lock import RunLock
-from vmae_zoo.run_record import LAST, RECIPE, read_summary, run_of
+from vmae_zoo.run_record import LAST, RECIPE, read_summary, run_of, write_summary
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
 
 
@@ -119,6 +120,7 @@ class RunCLI(SettingsCLI):
             self.folder = self.folder or self._new_run() or self.root / self.recipe / "another process"
             self.callback = RunFolder(self.folder, self.recipe, self._settings_text(), self._explain)
             callbacks += [self.callback]
+            report_lost_process(self._report_lost)
             settings["default_root_dir"] = str(self.folder)
             settings["logger"] = self._loggers(given["logger"])
         if self.subcommand in ("test", "predict") and self.checkpoint:
@@ -174,6 +176,16 @@ class RunCLI(SettingsCLI):
     def _settings_text(self) -> str:
         """YAML of every setting of the subcommand."""
         return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+
+    def _report_lost(self, pid: int, code: int) -> None:
+        """Print and record that another process of the run has died, before Lightning kills this one."""
+        ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        reason = f"process {pid} of this run {ended}: resume with --ckpt_path last"
+        print_error(reason)
+        if self.callback and self.callback.began:
+            with suppress(OSError):
+                summary = read_summary(self.callback.folder)
+                write_summary(self.callback.folder, {**summary, "state": "failed", "reason": reason})
 
     def _explain(self, error: BaseException) -> str:
         settings = self.config[self.subcommand].as_dict()
