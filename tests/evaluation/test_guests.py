@@ -61,6 +61,6 @@ def test_its_masks_are_drawn(place, checkpoint, tmp_path):
 
 
 def test_without_pixels_it_has_no_reconstruction(place, checkpoint, tmp_path, capsys):
-    video = ["--video", "data/val/fine/0.mp4", "--out", str(tmp_path), "--device", "cpu"]
+    video = ["--video", "data/val/fine/0.mp4", "--out", str(tmp_path / "a.png"), "--device", "cpu"]
     assert main(["reconstruct", *checkpoint, *video]) == 1
     assert "MyMAE" in capsys.readouterr().err

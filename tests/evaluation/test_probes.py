@@ -268,7 +268,7 @@ def test_clips_of_one_source_are_held_back_together():
     assert [sum(rows[place].label == label for place in held) for label in range(2)] == [8, 8]
     assert not {rows[i].group for i in kept} & {rows[i].group for i in held}
     giants = [ClipRecord(f"{i}", Path("x"), i % 2, group=f"{i % 2}") for i in range(80)]
-    with pytest.raises(ValueError, match="too few sources"):
+    with pytest.raises(ValueError, match="of one source"):
         hold_out(giants, 0.2)
 
 

@@ -80,5 +80,5 @@ def test_parameter_counts_follow_from_the_published_sizes(size, millions):
 
 def test_a_clip_of_several_frames_is_refused():
     method = MAE(**SIZE)
-    with pytest.raises(ValueError, match=r"\(2, 64, 64\)"):
+    with pytest.raises(ValueError, match=r"\(1, 3, 2, 64, 64\)"):
         method(torch.randn(1, 3, 2, 64, 64), method.sample_mask({"key": torch.tensor([3])}))

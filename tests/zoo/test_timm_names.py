@@ -28,7 +28,7 @@ mae = MAE(**settings, decoder_width=16, decoder_num_heads=2)
 report = start_from(mae, name)
 print(report.line())
 video = Classifier(**settings, frames=4, num_classes=3, attention="divided", pool="cls", position="separable",
-                   bias="qkv", cube_frames=1)
+                   bias="qkv", cube_frames=1, mean=[0.5] * 3, std=[0.25] * 3)
 start_from(video, name)
 encoder = load_pretrained(name)
 torch.save({"mae": mae.state_dict(), "video": video.state_dict(), "encoder": encoder.state_dict(),

@@ -38,7 +38,7 @@ def hint_for(
         return worker_hint("its connection was closed")  # a worker that died while it sent a batch
     if "killed by signal" in text or "exited unexpectedly" in text or "unable to write to file </torch_" in text:
         return worker_hint(text)
-    if settings["trainer"]["devices"] != 1 and any(word in text for word in LOST_PROCESS):
+    if settings["trainer"].get("devices") != 1 and any(word in text for word in LOST_PROCESS):
         return (
             f"another process of this run ended or cannot be reached ({one_line(error)[:160]}): its own message is "
             "above, or it was killed; resume with --ckpt_path last"

@@ -6,18 +6,18 @@ Shapes: B clips, C channels, T frames, H rows, W columns; N tokens, D = width.
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vmae_zoo.data.input_clip import Source, input_clip, sources_of
-from vmae_zoo.data.windows import Windows
-from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+
+if TYPE_CHECKING:
+    from vmae_zoo.data.input_clip import Source
 
 
 class VideoWindow(NamedTuple):
@@ -50,7 +50,7 @@ class VideoEncoder(nn.Module):
         """Frames, rows and columns of a clip."""
         return self.preprocessing.frames, self.preprocessing.size, self.preprocessing.size
 
-    def preprocess(self, frames: Source | Sequence[Source]) -> Tensor:
+    def preprocess(self, frames: Union["Source", Sequence["Source"]]) -> Tensor:
         """The input of the encoder, made as every evaluation makes it.
 
         Args:
@@ -64,6 +64,8 @@ class VideoEncoder(nn.Module):
         Raises:
             ValueError: a video cannot be read, or frames are of another dtype or shape.
         """
+        from vmae_zoo.data.input_clip import input_clip, sources_of  # the decoder, which loading needs not
+
         clip, (_, rows, columns) = self.preprocessing.clip, self.clip_shape
         if rows != columns:
             raise ValueError(
@@ -82,6 +84,9 @@ class VideoEncoder(nn.Module):
         Raises:
             ValueError: the video cannot be read.
         """
+        from vmae_zoo.data.windows import Windows
+        from vmae_zoo.datasets.layouts import ClipRecord
+
         file = Path(path)
         windows = Windows(ClipRecord(file.name, str(file), split="test"), self.preprocessing.clip, hop)
         frames = (rearrange(windows[index], "c t h w -> 1 t h w c").numpy() for index in range(len(windows)))

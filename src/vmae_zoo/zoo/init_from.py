@@ -163,7 +163,7 @@ def check_positions(before: Encoder, model: Method, source: str) -> None:
 
 
 def check_unseen(before: Encoder, spec: ModelSpec, model: Method, source: str) -> None:
-    """Compare what no shape shows: attention heads, normalization of the input, epsilon of the layer norms.
+    """Compare what no shape shows: attention heads and normalization of the input.
 
     Raises:
         ValueError: the model has others and can be given those of the file.
@@ -185,8 +185,6 @@ def check_unseen(before: Encoder, spec: ModelSpec, model: Method, source: str) -
     if old != new:
         line = "%s was trained on pixels normalized by mean %s and std %s; this %s takes %s and %s"
         LOG.warning(line, source, *old, name, *new)
-    if (eps := before.settings["eps"]) != now.settings["eps"]:
-        LOG.warning("%s: eps = %g in its layer norms, %g in this %s", source, eps, now.settings["eps"], name)
 
 
 def copy_space_to_time(given: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from vmae_zoo.zoo.card import model_card
 from vmae_zoo.zoo.hub_errors import friendly_errors
 from vmae_zoo.zoo.load import load_full
 from vmae_zoo.zoo.package import Package, package
-from vmae_zoo.zoo.publish import SUMMARY, numbers, publishable
+from vmae_zoo.zoo.publishable import SUMMARY, numbers, publishable
 from vmae_zoo.zoo.resolve import resolve
 
 RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
