@@ -8,8 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from vmae_zoo import load_pretrained
 from vmae_zoo.masking import TokenSplit
+from vmae_zoo.methods import VideoMAE
 from vmae_zoo.models.sincos import sincos_2d
 from vmae_zoo.zoo.convert import hugging_face
+from vmae_zoo.zoo.convert_checkpoint import convert
 
 transformers = pytest.importorskip("transformers")
 
@@ -166,3 +168,27 @@ def test_a_classifier_of_the_first_token_is_refused(tmp_path):
     transformers.VideoMAEForVideoClassification(config).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="classifies the first token alone"):
         load_pretrained(tmp_path, task="classify")
+
+
+PRETRAIN_SIZE = {"size": "tiny", "depth": 1, "frames": 4, "image_size": 32, "mask_ratio": 0.75}
+
+
+def save_model(model, path):
+    state = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(state)
+    torch.save(state, path)
+
+
+def test_a_model_that_the_layout_cannot_hold_is_not_written(tmp_path):
+    """Positions that were resized from other clips: readers of the layout compute those of its own clips."""
+    model = VideoMAE(**{**PRETRAIN_SIZE, "trained_image_size": 64})
+    save_model(model, tmp_path / "x.ckpt")
+    with pytest.raises(ValueError, match=r"read back, its output for a random clip differs by .* %"):
+        convert(tmp_path / "x.ckpt", tmp_path / "folder", "transformers")
+    assert not (tmp_path / "folder").exists()
+    convert(tmp_path / "x.ckpt", tmp_path / "native", "vmae_zoo")
+    model = VideoMAE(**PRETRAIN_SIZE)
+    save_model(model, tmp_path / "y.ckpt")
+    convert(tmp_path / "y.ckpt", tmp_path / "folder", "transformers")
+    processor = json.loads((tmp_path / "folder/preprocessor_config.json").read_text())
+    assert (processor["size"], processor["crop_size"]) == ({"shortest_edge": 32}, {"height": 32, "width": 32})

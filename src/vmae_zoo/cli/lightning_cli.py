@@ -11,7 +11,9 @@ from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import vmae_zoo
+from vmae_zoo.cli.auto_trainer import resolve_auto, with_auto_trainer
 from vmae_zoo.cli.compose import compose, files_of
+from vmae_zoo.cli.encoder_of_weights import with_encoder_of_weights
 from vmae_zoo.cli.errors import UsageError
 from vmae_zoo.cli.parse_errors import short_message, unwrap_message
 from vmae_zoo.cli.recipe_arguments import options_of, recipes_of, with_recipes
@@ -38,14 +40,18 @@ class RecipeParser(LightningArgumentParser):
     Attributes:
         any_data_module: settings of the data are nested below ``class_path`` and ``init_args``.
         left_out: keys of a run's recipe that are not read.
+        accelerator: of the command line, which wins over recipes.
     """
 
     any_data_module = False
     left_out: tuple[str, ...] = ()
+    accelerator: str | None = None
 
     def parse_path(self, path: str | os.PathLike, *args: Any, **settings: Any) -> Namespace:
         """Parse a recipe."""
         keys = {key: value for key, value in compose(Path(path)).items() if key not in self.left_out}
+        if isinstance(keys.get("trainer"), dict):
+            keys["trainer"] = resolve_auto(keys["trainer"], self.accelerator)
         data = keys.get("data")
         if isinstance(data, str):
             keys["data"] = data = {"class_path": data}
@@ -67,15 +73,18 @@ class SettingsCLI(LightningCLI):
     """
 
     def __init__(self, arguments: list[str], run: bool = True):
-        self.arguments = with_recipes(arguments)
+        self.given = list(arguments)
+        self.arguments = with_encoder_of_weights(with_recipes(arguments))
+        accelerator = dict(options_of(self.arguments)).get("trainer.accelerator")
+        self.arguments = with_auto_trainer(self.arguments, accelerator)
         models, data_modules = classes_named(self.arguments)
         import_methods()
         for name in models:
             resolve_method(name)
         guests = [_data_module(name) for name in data_modules if not _is_ours(name)]
         self.any_data_module = bool(guests)
-        left_out = () if run else OF_SUBCOMMANDS
-        parser_class = type("Parser", (RecipeParser,), {"any_data_module": self.any_data_module, "left_out": left_out})
+        about = {"any_data_module": self.any_data_module, "accelerator": accelerator}
+        parser_class = type("Parser", (RecipeParser,), {**about, "left_out": () if run else OF_SUBCOMMANDS})
         subcommands = LightningCLI.subcommands()
         if arguments and arguments[0] in subcommands:  # parsers of the other three would take most of the start-up
             subcommands = {arguments[0]: subcommands[arguments[0]]}

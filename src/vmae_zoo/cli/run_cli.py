@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from vmae_zoo.callbacks.closing_lines import ClosingLines
 from vmae_zoo.callbacks.line_progress import LineProgress
 from vmae_zoo.callbacks.metrics_csv import MetricsCSV
 from vmae_zoo.callbacks.run_folder import RunFolder
@@ -119,7 +120,7 @@ class RunCLI(SettingsCLI):
         if self.subcommand and self.is_fit:
             self.folder = self.folder or self._new_run() or self.root / self.recipe / "another process"
             self.callback = RunFolder(self.folder, self.recipe, self._settings_text(), self._explain)
-            callbacks += [self.callback]
+            callbacks += [self.callback, ClosingLines(self.given)]
             report_lost_process(self._report_lost)
             settings["default_root_dir"] = str(self.folder)
             settings["logger"] = self._loggers(given["logger"])

@@ -10,11 +10,12 @@ import torch
 
 from vmae_zoo.methods.base import Method
 from vmae_zoo.methods.registry import CLASS_NAMES, import_path, resolve_method
+from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.load_report import LoadReport
 from vmae_zoo.zoo.build import build_method
 from vmae_zoo.zoo.convert import hugging_face, jepa, layout
 from vmae_zoo.zoo.convert.spec import LoadHints
-from vmae_zoo.zoo.load import load_full
+from vmae_zoo.zoo.load import load_full, load_pretrained
 from vmae_zoo.zoo.package import Package, package
 from vmae_zoo.zoo.upload import public_record
 
@@ -35,6 +36,7 @@ POSITIONS: dict[tuple[str, str | None], tuple[str, ...]] = {  # what programs of
     ("transformers", "MGMAE"): ("sincos_1d",),
     ("transformers", "Classifier"): ("sincos_1d", "separable"),
 }
+MAX_ERROR = 1e-3  # of the output of what was written, relative to its largest value
 FOLDERS = ("vmae_zoo", "transformers")  # layouts that are a folder
 
 
@@ -72,8 +74,48 @@ def convert(source: str | Path, target: Path, to: str, **hints: Any) -> LoadRepo
             Package(made.weights, public_record(made.record)).save(partial, model.loaded.licence)
         else:
             write_foreign(model, partial, to)
+        check_written(model, partial, to, hints)
         partial.rename(target)
     return model.loaded
+
+
+def check_written(model: Any, path: Path, to: str, hints: dict[str, Any]) -> None:
+    """Read what was written and compare its output for a random clip with the model's.
+
+    Args:
+        model: a method or encoder.
+        path: what was written.
+        to: its layout.
+        hints: of the caller, see `convert`.
+
+    Raises:
+        ValueError: they differ: the layout does not hold something that the model computes with.
+    """
+    encoder = model.encoder_for_evaluation() if isinstance(model, Method) else model
+    if type(encoder) is not Encoder:
+        return  # of a class outside this package, which other programs do not read
+    classify = isinstance(model, Method) and model.task == "classify" and model.head is not None
+    stated: dict[str, Any] = {"method": type(model) if import_path(type(model)) not in CLASS_NAMES else None}
+    if to not in FOLDERS:
+        frames, side, _ = encoder.grid.pixels
+        stated |= {"num_heads": encoder.settings["num_heads"], "image_size": side}
+        stated |= {"frames": frames} if frames > 1 else {}
+        stated |= {
+            name: hints[name] for name in ("method", "decoder_num_heads", "predictor_num_heads") if name in hints
+        }
+    clip = torch.randn(1, 3, *encoder.grid.pixels, generator=torch.Generator().manual_seed(0))
+    other = load_pretrained(path, task="classify" if classify else "encoder", **stated).eval()
+    with torch.inference_mode():
+        before, after = (part.eval()(clip) for part in (model if classify else encoder, other))
+    if before.shape != after.shape:
+        raise ValueError(f"the {to} layout does not hold this {type(model).__name__}: convert it to vmae_zoo")
+    error = float((after - before).abs().max() / before.abs().max().clamp_min(1e-6))
+    if not error <= MAX_ERROR:
+        raise ValueError(
+            f"the {to} layout does not hold all that this {type(model).__name__} computes with: read back, its output "
+            f"for a random clip differs by {100 * error:.2g} % (were its positions resized from other clips?): convert "
+            "it to vmae_zoo"
+        )
 
 
 def check_class(model: Any, to: str, source: str) -> None:
@@ -112,11 +154,13 @@ def write_foreign(model: Any, path: Path, to: str) -> None:
     """Write a file, or a folder for transformers."""
     weights = {name: value.detach().contiguous().clone() for name, value in layout(to).write(model).items()}
     if to == "transformers":
-        expects = model.encoder.preprocessing
+        config, expects = hugging_face.config_of(model), model.encoder.preprocessing
         side = {"height": expects.size, "width": expects.size}
-        processor = {"image_mean": expects.mean, "image_std": expects.std, "do_normalize": True, "crop_size": side}
+        size = side if config.get("model_type") == "vit_mae" else {"shortest_edge": expects.size}
+        processor = {"image_mean": expects.mean, "image_std": expects.std, "do_normalize": True}
+        processor |= {"do_resize": True, "size": size, "do_center_crop": True, "crop_size": side}
         safetensors.torch.save_file(weights, path / "model.safetensors", {"format": "pt"})
-        (path / "config.json").write_text(json.dumps(hugging_face.config_of(model), indent=2) + "\n")
+        (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         (path / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
     elif path.suffix == ".safetensors":
         safetensors.torch.save_file(weights, path, {"format": "pt"})

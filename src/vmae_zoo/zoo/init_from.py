@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vmae_zoo.data.clip_spec import DEFAULT_CLIP
 from vmae_zoo.methods.base import Method
 from vmae_zoo.methods.registry import import_path
 from vmae_zoo.methods.vjepa import VJEPA
@@ -99,6 +100,27 @@ def _read(model: Method, name_or_path: str | Path, where: dict[str, Any]) -> tup
         spec, origin = read_source(name_or_path, hints.but(frames=encoder.grid.pixels[0]), **where)  # inflated to clips
         before = encoder_on_meta(spec, origin["source"])
     return spec, origin, before
+
+
+def encoder_arguments(name_or_path: str | Path) -> dict[str, Any]:
+    """The arguments of a `Classifier` with the encoder of these weights; {} if that is of a class of one's own."""
+    hints = LoadHints(str(name_or_path))
+    spec, origin = read_source(name_or_path, hints)
+    encoder = encoder_on_meta(spec, origin["source"])
+    if encoder is not None and encoder.grid.time == 1:  # of images, which are inflated to clips
+        spec, origin = read_source(name_or_path, hints.but(frames=DEFAULT_CLIP.frames))
+        encoder = encoder_on_meta(spec, origin["source"])
+    if encoder is None:
+        return {}
+    names = ("width", "depth", "num_heads", "mlp_ratio", "position", "rope_frequencies", "bias", "cls_token")
+    stated = {**vars(encoder.preprocessing), **spec.preprocessing}
+    return {
+        **{name: encoder.settings[name] for name in names},
+        "cube_frames": encoder.grid.cube[0],
+        "patch": encoder.grid.cube[1],
+        "mean": list(stated["mean"]),
+        "std": list(stated["std"]),
+    }
 
 
 def encoder_on_meta(spec: ModelSpec, source: str) -> Encoder | None:

@@ -1,0 +1,49 @@
+"""``precision: auto`` of `recipes/trainer/auto.yaml`: what this machine's device computes with."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vmae_zoo.recipe_yaml import read_recipe
+
+
+def resolve_auto(trainer: Mapping[str, Any], accelerator: str | None = None) -> dict[str, Any]:
+    """Settings of a trainer with "auto" replaced by bf16-mixed on a CUDA device that has it, else by 32-true.
+
+    With it, ``accelerator: auto`` is a CUDA device or the CPU: other devices (MPS) must be named.
+
+    Args:
+        trainer: settings; without ``precision: auto`` they are returned as they are.
+        accelerator: of the command line, which wins.
+    """
+    if trainer.get("precision") != "auto":
+        return dict(trainer)
+    import torch
+
+    wanted = accelerator or trainer.get("accelerator", "auto")
+    cuda = wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true"
+    return {
+        **trainer,
+        "accelerator": ("gpu" if cuda else "cpu") if wanted == "auto" else wanted,
+        "precision": precision,
+    }
+
+
+def with_auto_trainer(arguments: list[str], accelerator: str | None = None) -> list[str]:
+    """The arguments with the settings of a ``--trainer FILE`` that has ``precision: auto``, as options."""
+    found: list[str] = []
+    for place, argument in enumerate(arguments):
+        option, equals, name = argument.partition("=")
+        if not equals and place and arguments[place - 1] == "--trainer":
+            option, name = "--trainer", argument
+        if option == "--trainer" and name.endswith((".yaml", ".yml")):
+            keys = read_recipe(Path(name))
+            if keys.get("precision") == "auto":
+                found = found if equals else found[:-1]
+                given = resolve_auto(keys, accelerator)
+                found += [f"--trainer.{key}={json.dumps(value)}" for key, value in given.items()]
+                continue
+        found.append(argument)
+    return found

@@ -1,0 +1,38 @@
+"""``fit`` of a classifier from weights: the shape of its encoder is that of the weights, whatever the recipe states."""
+
+import json
+from typing import Any
+
+from vmae_zoo.cli.compose import compose, settings_of
+from vmae_zoo.cli.recipe_arguments import options_of, recipes_of
+
+CLASSIFIERS = ("Classifier", "vmae_zoo.methods.Classifier", "vmae_zoo.methods.classifier.Classifier")
+
+
+def with_encoder_of_weights(arguments: list[str]) -> list[str]:
+    """The arguments, with options for the shape of the encoder that ``model.init_from`` names.
+
+    Nothing changes for other methods and divided attention, when a run is resumed, and for settings that the command
+    line has already.
+    """
+    options = {name.replace("init_args.", ""): value for name, value in options_of(arguments)}
+    model: dict[str, Any] = {}
+    name = ""
+    for recipe in recipes_of(arguments):
+        group = compose(recipe).get("model")
+        if isinstance(group, dict):
+            name, model = group.get("class_path", name), {**model, **settings_of(group)}
+    weights = options.get("model.init_from", model.get("init_from"))
+    name = options.get("model.class_path", options.get("model", name))
+    divided = options.get("model.attention", model.get("attention", "joint")) != "joint"  # TimeSformer's own design
+    fits = arguments[:1] == ["fit"] and name in CLASSIFIERS and "ckpt_path" not in options
+    if divided or not fits or weights in (None, "", "null"):
+        return arguments
+    from vmae_zoo.zoo.init_from import encoder_arguments
+
+    shape = encoder_arguments(weights)
+    shape = {key: value for key, value in shape.items() if f"model.{key}" not in options and model.get(key) != value}
+    if not shape:
+        return arguments
+    print(f"model:  as in {weights}: " + ", ".join(f"{key} {value}" for key, value in shape.items()), flush=True)
+    return [*arguments, *(f"--model.{key}={json.dumps(value)}" for key, value in shape.items())]
