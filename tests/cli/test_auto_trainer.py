@@ -35,7 +35,7 @@ def test_a_part_on_the_command_line_becomes_options(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     (tmp_path / "auto.yaml").write_text("{accelerator: auto, precision: auto}")
     (tmp_path / "cpu.yaml").write_text("{accelerator: cpu, precision: 32-true}")
-    options = ['--trainer.accelerator="cpu"', '--trainer.precision="32-true"']
+    options = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
     auto, cpu = str(tmp_path / "auto.yaml"), str(tmp_path / "cpu.yaml")
     assert with_auto_trainer(["fit", "--trainer", auto, "--x", "1"]) == ["fit", *options, "--x", "1"]
     assert with_auto_trainer(["fit", f"--trainer={auto}"]) == ["fit", *options]

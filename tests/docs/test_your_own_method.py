@@ -40,5 +40,5 @@ def test_the_guide_runs_from_top_to_bottom_in_an_empty_folder(tmp_path):
     (run,) = (tmp_path / "runs" / "my_recipe").iterdir()
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert json.loads((run / "summary.json").read_text())["epochs"] == 6  # resumed in the same folder
-    for made in ("encoder.pt2", "masks.png", "pictures/numbers.json", "runs/linear-probe"):
+    for made in ("encoder.pt2", "masks.png", "reconstruction.png", "runs/linear-probe"):
         assert (tmp_path / made).exists()

@@ -53,10 +53,11 @@ def runs(tmp_path):
         "data": "/data/videos",
         "classes": ["walk", "run & jump"],
         "scores": SCORES,
+        "confusion": [[7, 3], [2, 8]],
         "baselines": {"single frame": {"top1": 12.0, "top1_low": 6.0, "top1_high": 22.0}},
         "runs": [],
     }
-    write_report(tmp_path / "runs" / "knn" / "20260103-000000", result, [[7, 3], [2, 8]], result["classes"])
+    write_report(tmp_path / "runs" / "knn" / "20260103-000000", result, result["confusion"], result["classes"])
     return first, second
 
 

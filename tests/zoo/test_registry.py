@@ -31,7 +31,8 @@ MCG_NJU = [
 def parameters(model, architecture, encoder):
     """Counted on the meta device, which holds no numbers; once for entries with the same architecture."""
     with torch.device("meta"):
-        stand_ins = {str(number): None for number in range(999)}
+        width = torch.empty(json.loads(architecture).get("width") or 1)
+        stand_ins = dict.fromkeys(map(str, range(999)), width)
         method = build_method(ModelSpec(model, json.loads(architecture), stand_ins), model)
     part = method.encoder if encoder else method
     return sum(parameter.numel() for parameter in part.parameters())

@@ -43,7 +43,8 @@ def with_auto_trainer(arguments: list[str], accelerator: str | None = None) -> l
             if keys.get("precision") == "auto":
                 found = found if equals else found[:-1]
                 given = resolve_auto(keys, accelerator)
-                found += [f"--trainer.{key}={json.dumps(value)}" for key, value in given.items()]
+                texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+                found += [f"--trainer.{key}={text}" for key, text in texts.items()]
                 continue
         found.append(argument)
     return found

@@ -35,4 +35,8 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     if not shape:
         return arguments
     print(f"model:  as in {weights}: " + ", ".join(f"{key} {value}" for key, value in shape.items()), flush=True)
-    return [*arguments, *(f"--model.{key}={json.dumps(value)}" for key, value in shape.items())]
+    return [*arguments, *(f"--model.{key}={_text(value)}" for key, value in shape.items())]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

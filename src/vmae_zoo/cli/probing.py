@@ -189,6 +189,7 @@ def run_report(
         "seed": args.seed,
         "unreadable": found.unreadable,
         "scores": found.scores,
+        "confusion": found.confusion,
         "baselines": found.baselines,
         "runs": found.runs,
         "left_out": found.left_out,

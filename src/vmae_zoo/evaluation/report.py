@@ -25,7 +25,7 @@ def write_report(
         classes: names of the classes, or empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps({**result, "confusion": confusion}, indent=2) + "\n")
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "plot.svg").write_text(plot_svg(result, confusion, classes))
     with SummaryWriter(str(folder)) as board:
         for name, value in result["scores"].items():

@@ -14,7 +14,7 @@ from vmae_zoo.models.preprocessing import Normalize
 
 
 class UInt8Clips(Tensor):
-    """A float32 tensor (B, C, T, H, W) of normalized clips whose values are computed when they are read.
+    """A float tensor (B, C, T, H, W) of normalized clips whose values are computed when they are read.
 
     `vmae_zoo.models.patchify.patchify` cuts the uint8 clips and normalizes the cubes; frames are selected without
     normalization; every other operation gets the normalized values.
@@ -29,7 +29,8 @@ class UInt8Clips(Tensor):
 
     @staticmethod
     def __new__(cls, pixels: Tensor, normalizer: Normalize) -> "UInt8Clips":  # noqa: D102
-        clips = Tensor._make_wrapper_subclass(cls, pixels.shape, dtype=torch.float32, device=pixels.device)
+        dtype = torch.get_default_dtype()  # bfloat16 with bf16-true
+        clips = Tensor._make_wrapper_subclass(cls, pixels.shape, dtype=dtype, device=pixels.device)
         clips.pixels, clips.normalizer = pixels, normalizer
         return clips
 
