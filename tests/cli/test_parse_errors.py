@@ -31,6 +31,7 @@ TYPOS = [  # recipe, options, parts of the message
     ("", ["recipes/videomae.yaml"], ["'recipes/videomae.yaml' belongs to no option", "-c recipes/videomae.yaml"]),
     ("", ["videos"], ["'videos' belongs to no option", "--data.root videos"]),
     ("", ["--trainer.gpus", "1"], ["'trainer.gpus'", "'trainer.devices'"]),
+    ("", ["--trainer.logger", "CSVLogger"], ["error: --trainer.logger: ", "--trainer.logger.save_dir FOLDER"]),
     ("", ["--data.bach_size=3"], ["'data.bach_size'", "'data.batch_size'"]),
     ("", ["--trainer.max_step", "3"], ["'trainer.max_step'", "'trainer.max_steps'"]),
     ("", ["--max_epochs", "3"], ["'max_epochs'", "'trainer.max_epochs'"]),

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from vmae_zoo.bench.readers import ours, readers
 from vmae_zoo.data.sampling import dense_ids, dense_start
@@ -44,8 +44,7 @@ Times = dict[str, dict[str, list[float]]]  # reader -> video -> milliseconds of 
 def copies_of(paths: Sequence[Path], folder: Path, short_side: int, quality: int) -> dict[str, dict[Path, Path]]:
     """Paths of re-encoded and cached copies, by original; videos that cannot be copied are left out."""
     copies: dict[str, dict[Path, Path]] = {"re-encoded": {}, "cached": {}}
-    for number, path in enumerate(paths):
-        print(f"\rcopy {number + 1} of {len(paths)}", end="", file=sys.stderr, flush=True)
+    for number, path in enumerate(tqdm(paths, "copies", unit="video", disable=None)):
         copy = folder / f"{number}.mp4"
         if not reencode_file(path, copy, short_side):
             copies["re-encoded"][path] = copy
@@ -75,8 +74,8 @@ def measure(
     milliseconds: Times = {name: {} for name in [*readers(), *copies]}
     failed: list[str] = []
     codecs: dict[str, str] = {}
-    for number, path in enumerate(paths):
-        print(f"\rvideo {number + 1} of {len(paths)}", end="", file=sys.stderr, flush=True)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # one of the readers prints what it cannot decode
+    for path in tqdm(paths, "reading", unit="video", disable=None, leave=False):
         try:
             info = probe(path)
             read_clip(path, [0], short_side)
@@ -102,7 +101,6 @@ def measure(
                     continue
                 spent = 1000 * (time.process_time() - start)
                 milliseconds[name].setdefault(video, []).append(spent)
-    print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
     return {"milliseconds": milliseconds, "codecs": codecs, "failed": failed}
 
 

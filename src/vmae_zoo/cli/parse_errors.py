@@ -45,6 +45,8 @@ def _type(text: str) -> str:
     """``expected int, got 'abc'``."""
     if match := _TYPE.search(text):
         return f"expected {_plain(match[1])}, got {match[2]}"
+    if "loggers" in text and "save_dir=None" in text:
+        return "the logger needs a folder: add --trainer.logger.save_dir FOLDER (metrics.csv is written in any case)"
     if match := _UNION.search(text):
         return f"{match[2]} is none of {_plain(match[1])}"
     return text.removesuffix(".")
