@@ -16,6 +16,8 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     line has already.
     """
     options = {name.replace("init_args.", ""): value for name, value in options_of(arguments)}
+    if arguments[:1] != ["fit"] or "ckpt_path" in options:
+        return arguments
     model: dict[str, Any] = {}
     name = ""
     for recipe in recipes_of(arguments):
@@ -25,8 +27,7 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     weights = options.get("model.init_from", model.get("init_from"))
     name = options.get("model.class_path", options.get("model", name))
     divided = options.get("model.attention", model.get("attention", "joint")) != "joint"  # TimeSformer's own design
-    fits = arguments[:1] == ["fit"] and name in CLASSIFIERS and "ckpt_path" not in options
-    if divided or not fits or weights in (None, "", "null"):
+    if divided or name not in CLASSIFIERS or weights in (None, "", "null"):
         return arguments
     from vmae_zoo.zoo.init_from import encoder_arguments
 

@@ -20,8 +20,7 @@ def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None)
     """Cubes of the tokens with these ids: (B, V, C, p, q, r); only they are copied.
 
     Args:
-        video_BCTHW: clips of the size of the grid in pixels; any dtype. `UInt8Clips` are cut before they are
-            normalized.
+        video_BCTHW: clips of the size of the grid in pixels; any dtype.
         grid: tokens of a clip.
         ids_BV: int64 (B, V) token ids in any order; None for all N, in order.
 
@@ -32,8 +31,6 @@ def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None)
         raise ValueError(
             f"the clips have {tuple(video_BCTHW.shape[2:])} frames, rows and columns: this model takes {grid.pixels}"
         )
-    if isinstance(video_BCTHW, UInt8Clips):
-        return video_BCTHW.normalizer(patchify(video_BCTHW.pixels, grid, ids_BV), channel_dim=2)
     p, q, r = grid.cube
     cubes = rearrange(video_BCTHW, "b c (t p) (h q) (w r) -> b t h w c p q r", p=p, q=q, r=r)
     if ids_BV is None:

@@ -16,8 +16,8 @@ from vmae_zoo.models.preprocessing import Normalize
 class UInt8Clips(Tensor):
     """A float tensor (B, C, T, H, W) of normalized clips whose values are computed when they are read.
 
-    `vmae_zoo.models.patchify.patchify` cuts the uint8 clips and normalizes the cubes; frames are selected without
-    normalization; every other operation gets the normalized values.
+    The embedding of an encoder and the targets of a method cut cubes of ``pixels`` and normalize those; frames are
+    selected without normalization; every other operation gets the normalized values.
 
     Args:
         pixels: uint8 0..255 (B, C, T, H, W).

@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vmae_zoo.recipe_yaml import read_recipe
 from vmae_zoo.run_record import RECIPE, is_run, read_summary
 
 Curve = list[tuple[int, float]]  # (step, value), ascending
@@ -89,10 +88,9 @@ class RunData:
 def _recipe(folder: Path) -> dict[str, Any]:
     """The recipe of a run; empty if there is none or if it is damaged."""
     try:
-        found = yaml.safe_load((folder / RECIPE).read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        return read_recipe(folder / RECIPE)
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def flatten(keys: Any, prefix: str = "") -> dict[str, Any]:
