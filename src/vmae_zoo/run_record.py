@@ -5,7 +5,7 @@ Nothing here imports torch. A damaged ``summary.json`` reads as an empty one: th
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,24 @@ def write_recipe(folder: Path, recipe: str, steps: int) -> None:
 
 def _without_comments(recipe: bytes) -> list[bytes]:
     return [line for line in recipe.splitlines() if line.strip() and not line.startswith(b"#")]
+
+
+def flat_settings(value: Any, class_name: Callable[[str], str], name: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of nested settings; a class stands for its group, and ``init_args`` is left out of names.
+
+    Args:
+        value: settings of a recipe, or one value.
+        class_name: how a ``class_path`` is given.
+        name: of the settings, a prefix.
+    """
+    if not isinstance(value, Mapping) or not value:
+        yield name, value
+        return
+    for key, inner in value.items():
+        if key == "class_path":
+            yield name, class_name(str(inner))
+        elif key != "init_args" or inner:
+            yield from flat_settings(inner, class_name, name if key == "init_args" else f"{name}.{key}".lstrip("."))
 
 
 def is_run(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmae_zoo.cli.compose import compose
-from vmae_zoo.run_record import LAST, RECIPE, read_summary
+from vmae_zoo.run_record import LAST, RECIPE, flat_settings, read_summary
 
 COMPARED = ("seed_everything", "model", "data", "trainer", "ema", "finite")  # groups that change what is computed
 NOT_COMPARED = {  # settings of these groups that do not
@@ -93,20 +93,13 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         hidden = NOT_COMPARED.get(group, ())
         if group == "data" and "class_path" not in (settings.get(group) or {}):
             yield group, CLIPS
-        for name, value in _leaves(group, settings.get(group)):
+        for name, value in flat_settings(settings.get(group), _class_name, group):
             if name.removeprefix(f"{group}.").partition(".")[0] not in hidden:
-                yield name, value
+                yield name, list(value) if isinstance(value, tuple) else value
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping) or not value:
-        yield name, list(value) if isinstance(value, tuple) else value
-        return
-    for key, inner in value.items():
-        if key == "class_path":
-            yield name, CLIPS if str(inner).endswith(f".{CLIPS}") else inner
-        elif key != "init_args" or inner:
-            yield from _leaves(name if key == "init_args" else f"{name}.{key}", inner)
+def _class_name(path: str) -> str:
+    return CLIPS if path.endswith(f".{CLIPS}") else path
 
 
 def _shown(value: Any) -> str:

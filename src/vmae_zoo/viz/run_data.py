@@ -5,13 +5,13 @@ The settings are read without TensorBoard; only curves need it.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from vmae_zoo.recipe_yaml import read_recipe
-from vmae_zoo.run_record import RECIPE, is_run, read_summary
+from vmae_zoo.run_record import RECIPE, flat_settings, is_run, read_summary
 
 Curve = list[tuple[int, float]]  # (step, value), ascending
 IGNORED = ("config", "json", "name", "tags", "trainer.default_root_dir", "trainer.logger")
@@ -93,15 +93,9 @@ def _recipe(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def flatten(keys: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings as one mapping; ``class_path`` stands for its group and ``init_args`` is left out of names."""
-    if not isinstance(keys, dict) or not keys:
-        return {prefix: keys} if prefix else {}
-    flat: dict[str, Any] = {}
-    for key, value in keys.items():
-        name = {"class_path": prefix, "init_args": prefix}.get(key, f"{prefix}.{key}".lstrip("."))
-        flat |= flatten(value, name) if key != "class_path" else {name: str(value).rpartition(".")[2]}
-    return flat
+    return dict(flat_settings(keys, lambda path: path.rpartition(".")[2])) if keys else {}
 
 
 def differences(runs: Sequence[RunData]) -> dict[str, list[str]]:
