@@ -52,8 +52,7 @@ class Row:
         probes: subcommands that measure the encoder.
         labels: label columns that they measure.
         start: row of the weights that training starts from; None: random ones.
-        labeled: clips with labels, for a classifier; None: all.
-        tested: split that a classifier is tested on, "test" or "val" (held back from the training clips).
+        labeled: clips with labels, for a classifier; None: no classifier.
     """
 
     name: str
@@ -64,7 +63,6 @@ class Row:
     labels: Sequence[str] = LABELS
     start: str | None = None
     labeled: int | None = None
-    tested: str = "test"
 
 
 def rows() -> list[Row]:
@@ -83,24 +81,23 @@ def rows() -> list[Row]:
         for name, change in changes.items()
     ]
     return found + [
-        finetuning(start, label, labeled, steps, rate, seed, tested)
+        finetuning(start, label, labeled, steps, rate, seed)
         for seed in SEEDS
         for label in LABELS[:2]
         for labeled in LABELED
         for steps in STEPS
         for start in STARTS
         for rate in RATES
-        for tested in (("val", "test") if seed == SEEDS[0] else ("test",))
     ]
 
 
-def finetuning(start: str, label: str, labeled: int, steps: int, rate: float, seed: int, tested: str) -> Row:
-    """A classifier from a start; the first seed is tested on held-back clips too, which choose the rate for all."""
+def finetuning(start: str, label: str, labeled: int, steps: int, rate: float, seed: int) -> Row:
+    """A classifier from a start, validated once, at its end, on the clips that are held back."""
     settings = {"trainer.max_steps": steps, "trainer.max_epochs": -1, "model.init_args.lr": rate}
-    settings |= {"model.init_args.min_lr": 0.0, "trainer.check_val_every_n_epoch": 100_000}
-    name = f"finetune-{start}-{label}-{labeled}-{steps}-{rate:g}-{tested}-{seed}"
+    settings |= {"trainer.check_val_every_n_epoch": "null", "trainer.val_check_interval": steps}
+    name = f"finetune-{start}-{label}-{labeled}-{steps}-{rate:g}-{seed}"
     weights = None if start == "scratch" else f"pretrain-{start}-{seed}"
-    return Row(name, "recipes/classifier.yaml", seed, settings, (), (label,), weights, labeled, tested)
+    return Row(name, "recipes/classifier.yaml", seed, settings, (), (label,), weights, labeled)
 
 
 def run_row(row: Row, out: Path, data: str = "demo") -> dict[str, Any]:
@@ -164,7 +161,7 @@ def tested(settings: dict[str, Any], folder: Path) -> list[str]:
 
 
 def write_subset(file: Path, data: str, row: Row, held_back: int = HELD_BACK) -> str:
-    """A CSV file with ``row.labeled`` training clips, the same share of each class, and the clips that are tested.
+    """A CSV file: ``row.labeled`` training clips, as many of each class; those held back, for validation; those tested.
 
     Which clips are held back is the same for all rows; which have labels depends on the seed.
     """
@@ -182,12 +179,12 @@ def write_subset(file: Path, data: str, row: Row, held_back: int = HELD_BACK) ->
     assert row.labeled is not None
     share = row.labeled // len(by_class)
     chosen = [clip for members in by_class.values() for clip in members[:share]]
-    test = held if row.tested == "val" else [clip for clip in clips if clip["split"] == "test"]
-    lines_out = [{**clip, "split": "train"} for clip in chosen] + [{**clip, "split": "test"} for clip in test]
+    splits = {"train": chosen, "val": held, "test": [clip for clip in clips if clip["split"] == "test"]}
     with file.open("w", newline="") as target:
         writer = csv.DictWriter(target, list(clips[0]))
         writer.writeheader()
-        writer.writerows({**line, "path": str(root / line["path"])} for line in lines_out)
+        for split, members in splits.items():
+            writer.writerows({**clip, "split": split, "path": str(root / clip["path"])} for clip in members)
     return str(file)
 
 

@@ -17,11 +17,10 @@ def test_rows_have_names_of_their_own_and_pretraining_comes_before_finetuning():
         assert row.start is None or names.index(row.start) < names.index(row.name)
 
 
-@pytest.mark.parametrize("tested", ["val", "test"])
-def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_path, tested):
+def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_path):
     subsets = []
     for seed in (0, 1):
-        row = study.finetuning("scratch", "motion", 40, 500, 1e-3, seed, tested)
+        row = study.finetuning("scratch", "motion", 40, 500, 1e-3, seed)
         write_subset(tmp_path / f"{seed}.csv", "demo_small", row, held_back=60)
         with (tmp_path / f"{seed}.csv").open() as file:
             subsets.append(list(csv.DictReader(file)))
@@ -29,13 +28,16 @@ def test_a_subset_is_balanced_and_holds_the_same_clips_back_for_every_seed(tmp_p
         train = [clip["motion"] for clip in clips if clip["split"] == "train"]
         assert {train.count(motion) for motion in train} == {4}
         assert len(set(train)) == 10
-    paths = [
-        {split: {c["path"] for c in clips if c["split"] == split} for split in ("train", "test")} for clips in subsets
-    ]
-    assert paths[0]["test"] == paths[1]["test"]
-    assert paths[0]["train"] != paths[1]["train"]
-    assert not paths[0]["test"] & paths[0]["train"]
-    assert all(("test_" in path) == (tested == "test") for path in paths[0]["test"])
+    first, second = (
+        {split: {c["path"] for c in clips if c["split"] == split} for split in ("train", "val", "test")}
+        for clips in subsets
+    )
+    assert first["train"] != second["train"]
+    assert (first["val"], first["test"]) == (second["val"], second["test"])
+    assert len(first["val"]) == 60
+    assert not first["val"] & first["train"]
+    assert all("test_" in path for path in first["test"])
+    assert not any("test_" in path for path in first["val"] | first["train"])
 
 
 @pytest.mark.slow
