@@ -107,7 +107,7 @@ def test_pictures_follow_method_ratio_and_upload(page, clips):
     wait_for_change(page, "mask", before)
     page.wait_for_selector("#reconstruction [role=alert]")
     assert "does not reconstruct" in page.inner_text("#reconstruction")
-    assert not page.locator("#ratio").is_visible()
+    page.locator("#ratio").wait_for(state="hidden")  # another request than the pictures' one
 
 
 def test_a_rotated_video_is_upright(page, tmp_path, encode):

@@ -24,7 +24,18 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     with np.load(tmp_path / "features.npz") as matrix:
         assert len(set(matrix["video"])) == 40
     assert json.loads((tmp_path / "probe" / "result.json").read_text())["scores"]["videos"] == 16
-    assert (tmp_path / "report.html").stat().st_size > 10_000
+    report = (tmp_path / "report.html").read_text()
+    for heading in ("Runs", "Curves", "Probes", "Throughput", "Settings", "Versions"):
+        assert f"<h2>{heading}</h2>" in report
+    for part in (
+        "first-hour",
+        'aria-label="loss/train"',
+        "<polyline",
+        "turn_clockwise",
+        "single frame",
+        "max_steps: 20",
+    ):
+        assert part in report
 
 
 def test_the_notebook_is_saved_without_outputs():

@@ -25,8 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
     import vmae_zoo
+    from vmae_zoo.run_record import RECIPE
     from vmae_zoo.viz.curves import legend, line_chart
-    from vmae_zoo.viz.report import Section, page, table
+    from vmae_zoo.viz.report import Section, folded, page, table
     from vmae_zoo.viz.run_data import RunData, differences
 
     if args.out.suffix != ".html":
@@ -43,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
     }
     packages = dict.fromkeys(name for _, one in trained for name in one.summary.get("versions", {}))
     versions = {name: [one.summary.get("versions", {}).get(name, "-") for _, one in trained] for name in packages}
+    recipes = [(name, one.folder / RECIPE) for name, one in trained]
     sections = [
         Section(
             "Runs",
-            table(["state", "steps", "hours", "device", "precision", "tags", "folder"], dict(map(row, names, found))),
+            table(["state", "steps", "time", "device", "precision", "tags", "folder"], dict(map(row, names, found))),
         ),
         Section("Settings that differ", table(columns, differences([one for _, one in trained]))),
         Section("Curves", charts and f'{legend(names)}<div class="charts">{charts}</div>'),
@@ -54,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         Section("Masks", masks(trained, args.video, args.seed) if args.video else ""),
         Section("Probes", probes(names, found)),
         Section("Throughput", table(columns, throughput)),
+        Section("Settings", "\n".join(folded(name, file.read_text()) for name, file in recipes if file.is_file())),
         Section("Versions", table(columns, versions)),
     ]
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,10 +68,16 @@ def run(args: argparse.Namespace) -> int:
 def row(name: str, one: "RunData") -> tuple[str, list[str]]:
     """The line of a run in the first table."""
     summary = one.summary
-    hours = f"{summary['seconds'] / 3600:.2f}" if summary.get("seconds") is not None else "-"
-    cells = [summary.get("state") or "probe", str(summary.get("steps", "-")), hours]
+    cells = [summary.get("state") or "probe", str(summary.get("steps", "-")), duration(summary.get("seconds"))]
     cells += [summary.get("device") or "-", summary.get("precision") or "-", ", ".join(one.tags), str(one.folder)]
     return name, cells
+
+
+def duration(seconds: float | None) -> str:
+    """A time in hours, or in minutes if it is short."""
+    if seconds is None:
+        return "-"
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def number(value: float | None) -> str:

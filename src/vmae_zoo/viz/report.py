@@ -14,7 +14,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-bot
 table { border-collapse: collapse; display: block; overflow-x: auto } th, td { text-align: left; padding: .25rem .8rem }
 th, td { border-bottom: 1px solid #ddd; vertical-align: top } thead th { border-bottom: 2px solid #555 }
 img, svg { max-width: 100%; height: auto } figure { margin: 1rem 0 } figcaption { color: #555 }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem } pre { font-size: .85rem; overflow-x: auto }
 """
 
 
@@ -58,6 +58,11 @@ def table(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
         for name, cells in rows.items()
     ]
     return "\n".join([f"<table><thead><tr><th></th>{head}</tr></thead><tbody>", *body, "</tbody></table>"])
+
+
+def folded(title: str, text: str) -> str:
+    """A text that a click on its title shows."""
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 
 
 def figure(image: Image.Image, caption: str) -> str:
