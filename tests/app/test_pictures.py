@@ -46,7 +46,7 @@ def test_ratio_and_seed_change_the_mask(videos):
 
     np.testing.assert_array_equal(seen(0.9, 0), seen(0.9, 0))
     assert not np.array_equal(seen(0.9, 0), seen(0.9, 1))
-    assert seen(0.5, 0).mean() > seen(0.9, 0).mean()
+    assert seen(0.5, 0).mean() < seen(0.9, 0).mean()  # the clip is darker than what covers it
     assert [name for name in METHOD_NAMES if not takes_ratio(name)] == ["ARVideo", "VJEPA", "MoCoV3"]
 
 

@@ -123,7 +123,6 @@ def test_the_report_needs_nothing_from_elsewhere(runs, tmp_path, capsys):
         "A &lt; B",
         "data:image/webp;base64,",
         "run &amp; jump",
-        "2.00",
         "25.0 % (15.0 to 38.0)",
         "2.14.1",
         "2.0 h",

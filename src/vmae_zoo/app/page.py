@@ -17,6 +17,7 @@ from vmae_zoo.app.pictures import (
     draw_reconstruction,
     load,
     takes_ratio,
+    trained_ratio,
 )
 from vmae_zoo.app.videos import EMBEDDED, Limits, check_upload, sentence, write_embedded
 
@@ -38,8 +39,7 @@ def build(checkpoints: Mapping[str, str], folder: Path, limits: Limits) -> Any:
     import gradio as gr
 
     embedded = write_embedded(folder)
-    for source in checkpoints.values():
-        load(source)  # a wrong one ends the program at its start
+    first, *_ = map(load, checkpoints.values())  # a wrong one ends the program at its start
 
     def show(
         upload: str | None, sample: str, method: str, ratio: float, seed: float | None, checkpoint: str
@@ -73,11 +73,11 @@ def build(checkpoints: Mapping[str, str], folder: Path, limits: Limits) -> Any:
         gr.Markdown(f"# {TITLE}\n\n{INTRODUCTION}")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                size = f"at most {limits.megabytes} MB and {limits.minutes:g} minutes"
-                upload = gr.File(label=f"Your video ({size})", type="filepath", height=140, elem_id="upload")
+                upload = gr.File(label="Your video", type="filepath", height=160, elem_id="upload")
+                gr.Markdown(f"At most {limits.megabytes} MB and {limits.minutes:g} minutes; deleted after 15 minutes.")
                 sample = gr.Dropdown(list(EMBEDDED), value=next(iter(EMBEDDED)), label="or an embedded video")
                 method = gr.Dropdown(list(METHOD_NAMES), value="VideoMAE", label="Method", elem_id="method")
-                ratio = gr.Slider(0.5, 0.95, value=0.9, step=0.05, label="Mask ratio", elem_id="ratio")
+                ratio = gr.Slider(0.5, 0.95, value=trained_ratio(first), step=0.05, label="Mask ratio", elem_id="ratio")
                 seed = gr.Number(0, label="Seed of the mask", precision=0, minimum=0, maximum=LARGEST_SEED)
                 checkpoint = gr.Dropdown(list(checkpoints), value=next(iter(checkpoints)), label="Checkpoint")
                 button = gr.Button("Show", variant="primary")

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import math
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from inspect import signature
@@ -21,7 +23,7 @@ from vmae_zoo.viz.reconstruction import panels, reconstruct, reconstructs
 from vmae_zoo.zoo import load_pretrained
 
 METHOD_NAMES = {entry.class_name: name for name, entry in METHODS.items() if name != "classifier"}
-SIDE = 176  # pixels of a frame on the page
+SIDE = 192  # pixels of a frame on the page
 
 
 @lru_cache(maxsize=4)
@@ -64,6 +66,11 @@ def takes_ratio(name: str) -> bool:
     return any("mask_ratio" in signature(each).parameters for each in resolve_method(name).__mro__[:-1])
 
 
+def trained_ratio(method: Method) -> float:
+    """The mask ratio that a checkpoint was trained with; that of VideoMAE if it has none."""
+    return float(method.hparams.get("mask_ratio", 0.9))
+
+
 def draw_masks(video: Path, name: str, ratio: float, seed: int, source: str) -> list[Panel]:
     """What the encoder of a method sees of a video; for MoCo v3 its two views."""
     return draw_method(masking_method(name, ratio, source), video, seed)[0]
@@ -88,9 +95,16 @@ def draw_features(video: Path, source: str) -> list[Panel]:
     return [show_features(encoder, encoder.preprocess(frames), frames)]
 
 
+def in_lines(panel: Panel, most: int = 3) -> list[Panel]:
+    """A panel as several with at most so many rows each, so that a narrow screen shows them large enough."""
+    rows = list(panel.rows.items())
+    width = math.ceil(len(rows) / math.ceil(len(rows) / most))
+    return [replace(panel, rows=dict(rows[start : start + width])) for start in range(0, len(rows), width)]
+
+
 def as_html(found: list[Panel]) -> str:
     """Panels as one moving picture inside of the page, with their notes below: no file is written."""
-    pictures, data = moving_pictures(found, SIDE), io.BytesIO()
+    pictures, data = moving_pictures([part for panel in found for part in in_lines(panel)], SIDE), io.BytesIO()
     duration = round(1000 / FRAMES_PER_SECOND)
     pictures[0].save(
         data, "WEBP", save_all=True, append_images=pictures[1:], duration=duration, loop=0, quality=85, method=2

@@ -19,7 +19,8 @@ from vmae_zoo.methods.mgmae import MGMAE
 from vmae_zoo.viz.picture import Panel
 from vmae_zoo.viz.reconstruction import cluster_tokens, ids_to_mask, token_masks
 
-DIM = 0.22  # brightness of a hidden token
+HIDDEN, COVER = (56, 82, 130), 0.75  # blue that covers hidden tokens, and its share: distinct from black and from gray
+LEGIBLE = 160  # pixels of a frame that holds numbers
 OUTLINE = (255, 196, 0)
 VISITS = ((72, 20, 120), (30, 140, 150), (250, 225, 40))  # colors of the first, a middle and the last visited cluster
 
@@ -36,17 +37,18 @@ def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_TH
     grid = method.grid
     seen_BN, _, predicted_BM = token_masks(method, split)
     seen_N = _mask(seen_BN[clip])
-    rows = {"clip": frames_THWC, "encoder sees": dimmed(frames_THWC, seen_N, grid)}
+    rows = {"clip": frames_THWC, "encoder sees": covered(frames_THWC, seen_N, grid)}
     counts = f"{int(seen_N.sum())} of {grid.tokens} tokens visible, {predicted_BM.shape[1]} predicted"
     if isinstance(split, ClusterOrder):
         step_N = np.full(grid.tokens, -1)
         for step, cluster in enumerate(split.order[clip].tolist()):
             step_N[cluster_tokens(method)[cluster].cpu().numpy()] = step
-        rows["order of visit"] = colored(frames_THWC, step_N, len(split.order[clip]), seen_N, grid)
-        counts += f" in {len(split.order[clip]) - 1} steps, first dark, last bright"
+        painted_THWC = colored(frames_THWC, step_N, len(split.order[clip]), seen_N, grid)
+        rows["order of visit"] = numbered(painted_THWC, step_N, grid)
+        counts += f" in {len(split.order[clip]) - 1} steps"
     elif split.weight is not None or split.visible.shape[1] + split.predicted.shape[1] < grid.tokens:
         decoded_N = _mask(ids_to_mask(predicted_BM, grid)[clip])
-        rows["to predict"] = outlined(dimmed(frames_THWC, seen_N | decoded_N, grid), decoded_N, grid)
+        rows["to predict"] = outlined(covered(frames_THWC, seen_N | decoded_N, grid), decoded_N, grid)
     return Panel(type(method).__name__, rows, counts)
 
 
@@ -79,10 +81,13 @@ def show_flow(method: MGMAE, frames_THWC: np.ndarray) -> np.ndarray:
 
 
 def color_flow(flow_Thw2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Flow as colors on black, uint8 (T, H, W, 3); full light at the 99th percentile of the lengths (>= 1 pixel)."""
+    """Flow as colors on black, uint8 (T, H, W, 3); full light at the 99th percentile of the lengths.
+
+    Lengths below 1/224 of the height are dark in any clip.
+    """
     length_Thw = np.hypot(flow_Thw2[..., 0], flow_Thw2[..., 1])
     angle_Thw = (np.degrees(np.arctan2(flow_Thw2[..., 1], flow_Thw2[..., 0])) % 360) / 2  # OpenCV halves degrees
-    light_Thw = 255 * np.clip(length_Thw / max(float(np.percentile(length_Thw, 99)), 1.0), 0, 1)
+    light_Thw = 255 * np.clip(length_Thw / max(float(np.percentile(length_Thw, 99)), size[0] / 224), 0, 1)
     hsv_Thw3 = np.stack([angle_Thw, np.full_like(angle_Thw, 200), light_Thw], axis=-1).astype(np.uint8)
     height, width = size
     rgb = [cv2.cvtColor(frame, cv2.COLOR_HSV2RGB) for frame in hsv_Thw3]
@@ -96,10 +101,10 @@ def token_ids(split: Any, clip: int = 0) -> dict[str, list]:
     return {name: values[clip].tolist() for name, values in vars(split).items() if values is not None}
 
 
-def dimmed(frames_THWC: np.ndarray, bright_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
-    """Frames, darkened outside of these tokens."""
-    light_THW1 = np.where(over_pixels(bright_N, grid), 1.0, DIM)[..., None]
-    return (frames_THWC * light_THW1).astype(np.uint8)
+def covered(frames_THWC: np.ndarray, seen_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
+    """Frames, covered with blue outside of these tokens."""
+    cover_THW1 = np.where(over_pixels(seen_N, grid), 0.0, COVER)[..., None]
+    return (frames_THWC * (1 - cover_THW1) + np.array(HIDDEN) * cover_THW1).astype(np.uint8)
 
 
 def outlined(frames_THWC: np.ndarray, mask_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
@@ -120,6 +125,21 @@ def colored(frames_THWC: np.ndarray, step_N: np.ndarray, steps: int, seen_N: np.
     light_THW1 = frames_THWC.mean(-1, keepdims=True) / 255
     strength_THW1 = np.where(over_pixels(seen_N, grid), 1.0, 0.6)[..., None]
     return (tint * (0.4 + 0.6 * light_THW1) * strength_THW1).astype(np.uint8)
+
+
+def numbered(frames_THWC: np.ndarray, step_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
+    """Frames, enlarged if they are small, with the number of its step, from 1, in the middle of each cluster."""
+    zoom = max(1, LEGIBLE // frames_THWC.shape[1])
+    large_THWC = frames_THWC.repeat(zoom, 1).repeat(zoom, 2)
+    depth, q, r = grid.cube
+    for frame, step_HW in zip(large_THWC, step_N.reshape(grid.shape).repeat(depth, 0), strict=True):
+        for step in np.unique(step_HW[step_HW >= 0]):
+            row, column = (np.argwhere(step_HW == step).mean(0) + 0.5) * (q, r) * zoom
+            (width, height), _ = cv2.getTextSize(str(step + 1), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 2)
+            place = round(column - width / 2), round(row + height / 2)
+            for color, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+                cv2.putText(frame, str(step + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, color, thickness, cv2.LINE_AA)
+    return large_THWC
 
 
 def over_pixels(values_N: np.ndarray, grid: TokenGrid) -> np.ndarray:

@@ -24,7 +24,7 @@ class Panel:
 
     Args:
         title: printed above; may be empty.
-        rows: label -> frames (T, H, W, 3) uint8, all of the same size.
+        rows: label -> frames (T, H, W, 3) uint8, all of the same aspect ratio.
         note: printed below the title in a smaller font.
     """
 
