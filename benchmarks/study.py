@@ -93,7 +93,7 @@ def rows() -> list[Row]:
 
 def finetuning(start: str, label: str, labeled: int, steps: int, rate: float, seed: int) -> Row:
     """A classifier from a start, validated once, at its end, on the clips that are held back."""
-    settings = {"trainer.max_steps": steps, "trainer.max_epochs": -1, "model.init_args.lr": rate}
+    settings: dict[str, Any] = {"trainer.max_steps": steps, "trainer.max_epochs": -1, "model.init_args.lr": rate}
     settings |= {"trainer.check_val_every_n_epoch": "null", "trainer.val_check_interval": steps}
     name = f"finetune-{start}-{label}-{labeled}-{steps}-{rate:g}-{seed}"
     weights = None if start == "scratch" else f"pretrain-{start}-{seed}"

@@ -1,6 +1,7 @@
 """Keys: the same numbers from Python integers and from tensors, for any order of asking."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,9 @@ def test_draws_cover_their_range():
     values = [draws.normal() for _ in range(4000)]
     assert abs(np.mean(values)) < 0.06
     assert abs(np.std(values) - 1) < 0.05
+
+
+@pytest.mark.slow
+def test_compiled_bits_are_the_same():
+    keys = torch.tensor([0, 1, -5, 2**62])
+    assert torch.equal(torch.compile(random_bits, dynamic=False)(keys, 9, "mask"), random_bits(keys, 9, "mask"))

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN_INVERSE = pow(_GOLDEN, -1, 1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 
@@ -38,6 +39,7 @@ def _finalize(value: int) -> int:
     return value ^ (value >> 31)
 
 
+@torch.compiler.assume_constant_result  # of constant texts, while tracing
 def hash_text(text: str) -> int:
     """A stable int64 hash of a text, such as a sample id or a purpose."""
     return _signed(
@@ -116,9 +118,10 @@ def random_bits(key_B: Tensor, count: int, purpose: str) -> Tensor:
         count: numbers per sample.
         purpose: what the numbers are for.
     """
-    state_B1 = _finalize_tensor(key_B ^ hash_text(purpose))[:, None]
+    # state + step * golden with golden factored out: torch.compile takes the product for an index, which overflows
+    start_B1 = (_finalize_tensor(key_B ^ hash_text(purpose)) * _signed(_GOLDEN_INVERSE))[:, None]
     steps = torch.arange(1, count + 1, device=key_B.device, dtype=torch.int64)
-    value = _finalize_tensor(state_B1 + steps * _signed(_GOLDEN))
+    value = _finalize_tensor((start_B1 + steps) * _signed(_GOLDEN))
     return (value >> 1) & ((1 << 63) - 1)
 
 

@@ -52,8 +52,8 @@ def one_process(tmp_path_factory, videos) -> dict:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_end_with_the_weights_of_one(strategy, one_process, videos, tmp_path):
-    shared = ("--data.batch_size", "2", "--trainer.devices", "2", "--trainer.strategy", strategy)
-    two = fit(tmp_path, videos, *shared, processes=2)
+    shared = ("--trainer", f"recipes/trainer/{strategy}.yaml", "--trainer.accelerator", "cpu", "--trainer.devices", "2")
+    two = fit(tmp_path, videos, *shared, "--trainer.precision", "32-true", "--data.batch_size", "2", processes=2)
     assert two["global_step"] == 4
     assert two["loss"] == pytest.approx(one_process["loss"], rel=1e-4), "every validation clip counts once"
     weights = one_process["state_dict"]

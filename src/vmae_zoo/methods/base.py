@@ -5,10 +5,11 @@ A method defines ``forward``, the arithmetic of its paper, and ``prepare_inputs`
 """
 
 import inspect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -32,6 +33,15 @@ from vmae_zoo.training.freeze import check_freeze, freeze_encoder
 from vmae_zoo.training.fsdp2 import shard
 
 RECOMPILE_LIMIT = 64  # compiled programs of a block: one per sequence length and gradient mode (9 in V-JEPA)
+
+
+Result = TypeVar("Result")
+
+
+@cache
+def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function compiled for static shapes."""
+    return torch.compile(function, dynamic=False)
 
 
 class Method(OptimizedModule, ClipConsumer):
@@ -62,7 +72,7 @@ class Method(OptimizedModule, ClipConsumer):
         schedule_stretch: length of the schedules over that of the run (1.25 in V-JEPA).
         clip_from_epoch: first 0-based loader epoch in which gradients are clipped, if the trainer clips them.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
-        compile: compile each block, the embedding of cubes, and the targets.
+        compile: compile each block, the embedding of cubes, and the targets or the augmentation on the device.
         init_from: name or path of weights to start from; the command line loads them.
         freeze: part of the encoder that keeps its weights: "patch_embed", the number of the first blocks (with the
             patch embedding), or "encoder"; None trains all of it.
@@ -175,6 +185,10 @@ class Method(OptimizedModule, ClipConsumer):
                 module.compile(dynamic=False)  # encoder and decoder share a class, not a number of tokens
         if self.device_mesh is not None:
             shard(self, self.blocks(), self.device_mesh)
+
+    def compiled(self, function: Callable[..., Result]) -> Callable[..., Result]:
+        """The function, compiled for static shapes if ``compile`` is set."""
+        return compiled(function) if self.hparams["compile"] else function
 
     def train(self, mode: bool = True) -> "Method":
         """Set the mode; frozen parts always compute as in evaluation."""

@@ -237,8 +237,9 @@ class Classifier(Method):
         """Cross-entropy of a batch after random erasing, mixup and CutMix."""
         settings = self.hparams
         target_BK = soft_targets(batch["label"], settings["num_classes"], settings["label_smoothing"])
-        video = random_erasing(self.normalize(batch["video"]), batch["key"], settings["erase"])
-        video, target_BK = mixup_cutmix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
+        erase, mix = self.compiled(random_erasing), self.compiled(mixup_cutmix)
+        video = erase(self.normalize(batch["video"]), batch["key"], settings["erase"])
+        video, target_BK = mix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
         loss = nn.functional.cross_entropy(self(video).float(), target_BK)
         self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
         return loss

@@ -1,7 +1,5 @@
 """Base class of methods that hide a part of each clip, see ``sample_mask``, from the encoder and predict it."""
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,12 +13,6 @@ from vmae_zoo.models.preprocessing import Normalize
 from vmae_zoo.models.targets import cube_values, normalized_cubes, normalized_patches
 from vmae_zoo.models.uint8_clips import UInt8Clips
 from vmae_zoo.training.nulls import null_predictions
-
-
-@cache
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function compiled for static shapes."""
-    return torch.compile(function, dynamic=False)
 
 
 def cube_targets(
@@ -84,9 +76,8 @@ class MaskedMethod(Method):
             video_BCTHW = video_BCTHW.index_select(2, self.target_frames)
         if isinstance(video_BCTHW, UInt8Clips):
             video_BCTHW = video_BCTHW.pixels
-        make = compiled(cube_targets) if self.hparams["compile"] else cube_targets
         settings = self.encoder.normalizer, self.targets, self.normalizes_target
-        return make(video_BCTHW, self.target_grid, ids_BM, *settings)
+        return self.compiled(cube_targets)(video_BCTHW, self.target_grid, ids_BM, *settings)
 
     @torch.no_grad()
     def null_predictions(self, video_BCTHW: Tensor, split: Any) -> dict[str, Tensor]:

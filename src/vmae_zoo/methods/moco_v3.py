@@ -95,7 +95,7 @@ class MoCoV3(Method):
         for name, colors in (("video", FIRST_VIEW), ("other", SECOND_VIEW)):
             clips = batch[name]
             if self.hparams["change_colour"]:
-                clips = color_jitter(clips, batch["key"], colors, name)
+                clips = self.compiled(color_jitter)(clips, batch["key"], colors, name)
             views.append(self.normalize(clips))
         return views[0], views[1]
 

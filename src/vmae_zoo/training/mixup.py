@@ -122,11 +122,8 @@ def random_erasing(
     in_rows_BH = (row_H >= top_B[:, None]) & (row_H < (top_B + rows_B)[:, None])
     in_columns_BW = (column_W >= left_B[:, None]) & (column_W < (left_B + columns_B)[:, None])
     box_BHW = erased_B[:, None, None] & in_rows_BH[:, :, None] & in_columns_BW[:, None, :]
-    out = video_BCTHW.clone()
-    for clip, box_HW, key_1 in zip(out, box_BHW, key_B.split(1), strict=True):
-        noise = random_normal(key_1, channels * frames * height * width, "erase noise").view_as(clip)
-        torch.where(box_HW, noise.to(clip.dtype), clip, out=clip)
-    return out
+    noise = random_normal(key_B, channels * frames * height * width, "erase noise").view_as(video_BCTHW)
+    return torch.where(box_BHW[:, None, None], noise.to(video_BCTHW.dtype), video_BCTHW)
 
 
 def random_normal(key_B: Tensor, count: int, purpose: str) -> Tensor:
