@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it: before torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers share the cores
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
