@@ -12,7 +12,7 @@ from vmae_zoo.video.decode import VideoError, VideoInfo
 from vmae_zoo.video.ffmpeg_log import capture_damage, truncated_avi_frames
 from vmae_zoo.video.frame_conversion import is_mirrored, rotation_of, swaps_axes
 from vmae_zoo.video.packet_index import PacketIndex
-from vmae_zoo.video.timing import frame_rate, is_uneven, sorted_times
+from vmae_zoo.video.timing import frame_rate, sorted_times
 
 FORMATS = {".avi": "avi", ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska"}
 
@@ -70,19 +70,19 @@ def _audit_content(path: Path, size: int, mtime_ns: int, digest: str) -> AuditRe
     with capture_damage():
         packets, hidden, index = read_packets(path)
     incomplete = packets < _expected_packets(path, found) - 2
-    damaged = _damage(found, packets if incomplete else None, index)
-    concealed, odd = _concealment(found), _oddities(path, found, hidden, incomplete)
+    damaged, concealed = _damage(found, packets if incomplete else None, index), _concealment(found)
     shown = None if index is None else index.times.tolist()
     if damaged or concealed or shown != found.times:
         index = None
+    times = sorted_times(found.times, found.container, found.b_frames) if index is None else index.times
+    fps, constant = frame_rate(times, found.time_step, found.rate)
+    odd = _oddities(path, found, hidden, incomplete, constant)
     info = None
     if found.times:
         height, width = next(iter(found.sizes))
         if swaps_axes(found.matrix):
             height, width = width, height
         frames, rotation = len(found.times), rotation_of(found.matrix)
-        times = sorted_times(found.times, found.container) if index is None else index.times
-        fps, constant = frame_rate(times, found.time_step, found.rate)
         step = 0.0 if times is None else found.time_step
         info = VideoInfo(frames, height, width, fps, found.codec, rotation, index is not None, constant, step)
     verdict = "damaged" if damaged else "concealed" if concealed else "odd" if odd else "good"
@@ -131,7 +131,7 @@ def _concealment(found: DecodedFile) -> list[str]:
     return [f"concealed frames (FFmpeg: {found.messages[0]})"] if found.messages else []
 
 
-def _oddities(path: Path, found: DecodedFile, hidden: int, incomplete: bool) -> list[str]:
+def _oddities(path: Path, found: DecodedFile, hidden: int, incomplete: bool, constant: bool) -> list[str]:
     """What is unusual about a file, which may decode correctly."""
     frames, reasons = len(found.times), []
     if not incomplete and found.header_frames and found.header_frames != frames:
@@ -140,7 +140,7 @@ def _oddities(path: Path, found: DecodedFile, hidden: int, incomplete: bool) -> 
         reasons.append(f"an edit list hides frames ({hidden})")
     if found.container == "avi" and found.b_frames:
         reasons.append("B-frames in AVI (no presentation times: read from the start)")
-    elif not found.fixed_rate and is_uneven(time_steps(found.times), found.time_step):
+    elif not constant:
         reasons.append("variable frame rate")
     if rotation := rotation_of(found.matrix):
         nearest = "" if rotation % 90 == 0 else f", read as {round(rotation / 90) * 90}"

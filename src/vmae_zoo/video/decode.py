@@ -144,7 +144,7 @@ def _times(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> n
         return index.times
     with open_video(name) as (container, stream):
         times = [frame.pts for _, frame in decode_all(container, stream, name)]
-        return sorted_times(times, container.format.name)
+        return sorted_times(times, container.format.name, bool(stream.codec_context.has_b_frames))
 
 
 @lru_cache(maxsize=256)  # about 20 bytes per frame
@@ -176,7 +176,8 @@ def _describe(
     del first
     if index is None:
         all_times += [frame.pts for _, frame in frames]
-    times = sorted_times(all_times, container.format.name) if index is None else index.times
+    b_frames = bool(stream.codec_context.has_b_frames)
+    times = sorted_times(all_times, container.format.name, b_frames) if index is None else index.times
     step = float(stream.time_base or 0)
     fps, constant = frame_rate(times, step, float(stream.average_rate or stream.guessed_rate or 0))
     if swaps_axes(matrix):

@@ -5,15 +5,31 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def sorted_times(times: Sequence[int | None], container: str) -> np.ndarray | None:
-    """Times of all frames in ascending order; None if one is missing, repeated or, in AVI files, not stored."""
-    if container == "avi" or any(time is None for time in times) or len(set(times)) < len(times):
+def sorted_times(times: Sequence[int | None], container: str, b_frames: bool) -> np.ndarray | None:
+    """Times of all frames in ascending order; missing ones are placed evenly between their neighbors.
+
+    None if fewer than half are known, and for AVI files with B-frames, which store no presentation times.
+
+    Args:
+        times: of the frames as decoded, in ticks.
+        container: FFmpeg's name of the format.
+        b_frames: whether the decoder reorders frames.
+    """
+    known = np.array([position for position, time in enumerate(times) if time is not None])
+    if (container == "avi" and b_frames) or len(known) < 2 or 2 * len(known) < len(times):
         return None
-    return np.sort(np.array(times, np.int64))
+    values = np.sort(np.array([time for time in times if time is not None], np.int64))
+    step = np.median(np.diff(values) / np.diff(known))
+    positions = np.arange(len(times))
+    filled = np.interp(positions, known, values)
+    filled += step * (np.minimum(positions - known[0], 0) + np.maximum(positions - known[-1], 0))
+    return filled.round().astype(np.int64)
 
 
 def is_uneven(gaps: np.ndarray, step: float) -> bool:
     """Whether the distances of frames vary by more than the container's rounding.
+
+    The first and the last one may differ by a frame, because some containers shift the first or the last time.
 
     Args:
         gaps: distances of neighboring frames in ticks.
@@ -21,8 +37,10 @@ def is_uneven(gaps: np.ndarray, step: float) -> bool:
     """
     if len(gaps) < 2:
         return False
-    allowed = max(2, 0.1 * float(np.median(gaps)), 0.0015 / step if step else 0)
-    return bool(gaps.max() - gaps.min() > allowed)
+    usual = float(np.median(gaps))
+    allowed = max(2, 0.1 * usual, 0.0015 / step if step else 0)
+    inner, ends = (gaps[1:-1], gaps[[0, -1]]) if len(gaps) > 3 else (gaps, gaps)
+    return bool(np.ptp(inner) > allowed or np.abs(ends - usual).max() > max(usual, allowed))
 
 
 def frame_rate(times: np.ndarray | None, step: float, stated: float) -> tuple[float, bool]:
@@ -35,7 +53,7 @@ def frame_rate(times: np.ndarray | None, step: float, stated: float) -> tuple[fl
         step: seconds per tick; 0 if unknown.
         stated: frames per second by the header; 0 if it states none.
     """
-    if times is None or len(times) < 3 or not step:
+    if times is None or len(times) < 3 or not step or times[0] == times[-1]:
         return stated, True
     mean = float((len(times) - 1) / ((times[-1] - times[0]) * step))
     uneven = is_uneven(np.diff(times), step)
