@@ -23,9 +23,7 @@ RESUME = ("fit", "-c", "toy.yaml", "--seed_everything", "5", "--ckpt_path", "las
 
 
 def contents(folder):
-    """All but the event files of TensorBoard, which Lightning opens before it reads a checkpoint."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("events."))
-    return {path: path.read_bytes() for path in files}
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def metrics(run):

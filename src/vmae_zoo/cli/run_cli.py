@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,7 @@ class RunCLI(SettingsCLI):
             lock.acquire()
         except OSError as error:
             raise ValueError(unwritable(folder, error)) from error
+        self.held.callback(self._restore_unless_trained, folder, set(folder.rglob("*")))
 
     @rank_zero_only
     def _new_run(self) -> Path:
@@ -164,6 +165,13 @@ class RunCLI(SettingsCLI):
         self.held.callback(self._remove_unless_trained, folder)
         self._lock(folder)
         return folder
+
+    def _restore_unless_trained(self, folder: Path, before: Collection[Path]) -> None:
+        """Remove what loggers wrote into the folder of a run whose training did not begin."""
+        if not (self.callback and self.callback.began):
+            for path in sorted(set(folder.rglob("*")).difference(before), reverse=True):
+                with suppress(OSError):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _remove_unless_trained(self, folder: Path) -> None:
         """Remove the folder of a run that did not begin, and its parents ``runs/<recipe>`` and ``runs`` if empty."""

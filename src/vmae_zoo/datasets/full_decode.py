@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vmae_zoo.video.container import open_video
+from vmae_zoo.video.container import DEMUX_ERRORS, open_video, reason_of
 from vmae_zoo.video.decode import VideoError
 from vmae_zoo.video.ffmpeg_log import capture_damage
 from vmae_zoo.video.frame_conversion import display_matrix
@@ -56,8 +56,8 @@ def decode_file(path: Path) -> DecodedFile:
                     times.append(frame.pts)
                     sizes[frame.height, frame.width] += 1
                     corrupt += frame.is_corrupt
-        except av.FFmpegError as error:
-            reason = error.strerror or str(error)
+        except DEMUX_ERRORS as error:
+            reason = reason_of(error)
         if not times and not reason:
             raise VideoError(f"{path} has no frame that can be decoded")
         if stream.duration and stream.time_base:
@@ -93,7 +93,7 @@ def read_packets(path: Path) -> tuple[int, int, PacketIndex | None]:
                 hidden += packet.is_discard
         with open_video(str(path)) as (container, stream):
             return count, hidden, read_packet_index(container, stream)
-    except av.FFmpegError:
+    except DEMUX_ERRORS:
         return count, hidden, None
 
 

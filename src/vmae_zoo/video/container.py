@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from vmae_zoo.video.video_info import VideoError
 
+DEMUX_ERRORS = (av.FFmpegError, IndexError)  # PyAV raises the second for a stream that appears inside of a file
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -59,11 +60,17 @@ def decode_all(container: InputContainer, stream: VideoStream, name: str) -> Ite
     while True:
         try:
             frame = next(frames, None)
-        except av.FFmpegError as error:
-            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({error.strerror})") from None
+        except DEMUX_ERRORS as error:
+            reason = reason_of(error)
+            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({reason})") from None
         if frame is None:
             break
         yield position, frame
         position += 1
     if position == 0:
         raise VideoError(f"{name} has no frame that can be decoded")
+
+
+def reason_of(error: Exception) -> str:
+    """A few words about one of `DEMUX_ERRORS`."""
+    return str(error.strerror) if isinstance(error, av.FFmpegError) else "another stream begins inside of the file"
