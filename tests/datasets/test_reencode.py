@@ -10,6 +10,7 @@ from vmae_zoo.datasets import copy_check
 from vmae_zoo.datasets import reencode as reencode_module
 from vmae_zoo.datasets.reencode import reencode_file
 from vmae_zoo.video import packet_index
+from vmae_zoo.video.decode import frame_times
 
 
 def test_a_copy_shows_the_frames_of_its_source(encode, tmp_path):
@@ -46,6 +47,16 @@ def test_a_turned_or_small_video_is_upright_and_not_enlarged(encode, tmp_path):
     assert reencode_file(source, copy, short_side=256) == ""
     info = probe(copy)
     assert (info.height, info.width, info.rotation) == (64, 48, 0)
+
+
+@pytest.mark.parametrize("name", ["slower.mp4", "recorder.webm"])
+def test_a_copy_of_a_variable_rate_keeps_the_times_of_its_frames(encode, tmp_path, name):
+    times, codec = [40 * k for k in range(20)] + [1000 + 280 * k for k in range(20)], "libvpx"
+    source = encode(tmp_path / name, codec if name.endswith("webm") else "libx264", frames=40, times=times)
+    copy = tmp_path / "copy" / "a.mp4"
+    assert reencode_file(source, copy) == ""
+    assert not probe(copy).constant_rate
+    np.testing.assert_allclose(frame_times(copy), np.array(times) / 1000, atol=0.001)
 
 
 def test_a_copy_that_is_not_its_source_does_not_take_its_name(encode, tmp_path, monkeypatch):

@@ -356,3 +356,21 @@ def test_frames_with_exchanged_times_do_not_depend_on_earlier_reads(codec, optio
         decode._facts.cache_clear()
         assert_reads(path, [position], frames)
     assert (probe(path).frames, probe(path).seekable) == (count, False)
+
+
+def test_a_stream_that_begins_inside_of_a_file_changes_nothing(encode, tmp_path):
+    options = {"codec": "mpeg4", "options": {"b": "8000000"}}
+    plain = encode(tmp_path / "plain.mpg", frames=400, size=(144, 176), **options)
+    late = tmp_path / "late.mpg"
+    with av.open(str(tmp_path / "sound.mpg"), "w", format="mpeg") as container:
+        sound = container.add_stream("mp2", rate=48000)
+        for number in range(50):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2304), np.int16), layout="stereo")
+            frame.rate, frame.pts = 48000, number * 1152
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    late.write_bytes(plain.read_bytes() + (tmp_path / "sound.mpg").read_bytes() + plain.read_bytes())
+    with av.open(str(late)) as container:
+        assert len(container.streams) == 1
+    assert probe(late).frames == 800
+    assert read_clip(late, [700]).shape == (1, 144, 176, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vmae_zoo.video.container import DEMUX_ERRORS, open_video, reason_of
+from vmae_zoo.video.container import demux, open_video
 from vmae_zoo.video.decode import VideoError
 from vmae_zoo.video.ffmpeg_log import capture_damage
 from vmae_zoo.video.frame_conversion import display_matrix
@@ -49,15 +49,15 @@ def decode_file(path: Path) -> DecodedFile:
         sizes: Counter[tuple[int, int]] = Counter()
         corrupt, corrupt_packets, matrix, reason = 0, 0, None, ""
         try:
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 corrupt_packets += packet.is_corrupt
                 for frame in packet.decode():
                     matrix = matrix if times else display_matrix(frame)
                     times.append(frame.pts)
                     sizes[frame.height, frame.width] += 1
                     corrupt += frame.is_corrupt
-        except DEMUX_ERRORS as error:
-            reason = reason_of(error)
+        except av.FFmpegError as error:
+            reason = error.strerror or str(error)
         if not times and not reason:
             raise VideoError(f"{path} has no frame that can be decoded")
         if stream.duration and stream.time_base:
@@ -88,12 +88,12 @@ def read_packets(path: Path) -> tuple[int, int, PacketIndex | None]:
     count = hidden = 0
     try:
         with open_video(str(path)) as (container, stream):
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 count += packet.size > 0
                 hidden += packet.is_discard
         with open_video(str(path)) as (container, stream):
             return count, hidden, read_packet_index(container, stream)
-    except DEMUX_ERRORS:
+    except av.FFmpegError:
         return count, hidden, None
 
 

@@ -6,13 +6,14 @@ no macroblock partitions.
 
 Every file keeps its name and extension, so that ids and list files stay valid; the content is MP4, which FFmpeg
 detects by itself. All other files (split files, labels) are copied. Every copy is compared with its source before it
-gets its name: same number of frames, upright, and similar luma in every 8th frame.
+gets its name: same number of frames at the same times, upright, and similar luma in every 8th frame.
 """
 
 import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import as_completed
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -23,13 +24,14 @@ from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.layouts.base import is_video, list_videos
 from vmae_zoo.datasets.process_pool import file_workers
-from vmae_zoo.video.container import open_video
-from vmae_zoo.video.decode import VideoError, probe, read_clip
+from vmae_zoo.video.container import decode_all, open_video
+from vmae_zoo.video.decode import VideoError, frame_times, probe, read_clip
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
 
 GOP = 16  # distance of keyframes in frames
 B_FRAMES = 7  # consecutive disposable frames
 COMPARE_EVERY = 8  # frames
+TICKS_PER_SECOND = 90_000
 
 
 def reencode_file(source: Path, target: Path, short_side: int = 256, crf: int = 22) -> str:
@@ -52,13 +54,13 @@ def _encode(source: Path, partial: Path, side: int, crf: int) -> int:
     options = {"preset": "fast", "tune": "fastdecode", "crf": str(crf), "threads": "1"}
     structure = {"g": str(GOP), "keyint_min": str(GOP), "sc_threshold": "0", "bf": str(B_FRAMES), "b_strategy": "0"}
     simple = {"b-pyramid": "none", "partitions": "none"}
-    matrix, stream, count, converter = None, None, 0, VideoReformatter()
+    matrix, stream, ticks, converter = None, None, _ticks(source), VideoReformatter()
     with (
         open_video(str(source)) as (old, video),
         av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as new,
     ):
         rate = video.average_rate or video.guessed_rate or 25
-        for frame in old.decode(video):
+        for number, frame in decode_all(old, video, str(source)):
             if stream is None:
                 matrix = display_matrix(frame)
             pixels = to_rgb(frame, side, matrix)
@@ -66,13 +68,23 @@ def _encode(source: Path, partial: Path, side: int, crf: int) -> int:
             if stream is None:
                 stream = new.add_stream("libx264", rate=rate, options={**options, **structure, **simple})
                 stream.height, stream.width, stream.pix_fmt = *pixels.shape[:2], "yuv420p"
+                if ticks is not None:
+                    stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
             even = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            if ticks is not None:
+                even.pts, even.time_base = int(ticks[number]), Fraction(1, TICKS_PER_SECOND)
             new.mux(stream.encode(converter.reformat(even, format="yuv420p", threads=1)))
-            count += 1
-        if stream is None:
-            raise VideoError(f"{source} has no frame that can be decoded")
+        assert stream is not None
         new.mux(stream.encode(None))
-    return count
+    return number + 1
+
+
+def _ticks(source: Path) -> np.ndarray | None:
+    """Increasing times of the frames of a variable rate; None for a constant one."""
+    if probe(source).constant_rate:
+        return None
+    ticks, order = (frame_times(source) * TICKS_PER_SECOND).round().astype(np.int64), np.arange(probe(source).frames)
+    return np.maximum.accumulate(ticks - order) + order  # equal times follow each other by one tick
 
 
 def _check(source: Path, copy: Path, written: int, side: int) -> None:
@@ -80,6 +92,8 @@ def _check(source: Path, copy: Path, written: int, side: int) -> None:
     frames = probe(source).frames
     if not frames == written == probe(copy).frames:
         raise VideoError(f"{source} has {frames} frames, its copy {probe(copy).frames}: it may be damaged")
+    if not probe(source).constant_rate and not np.allclose(frame_times(source), frame_times(copy), atol=0.002):
+        raise VideoError(f"{source}: its copy has other times")
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for first in range(0, frames, 16 * COMPARE_EVERY):  # 16 frames at a time bound the memory

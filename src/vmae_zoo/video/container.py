@@ -3,18 +3,18 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmae_zoo.video.video_info import VideoError
 
-DEMUX_ERRORS = (av.FFmpegError, IndexError)  # PyAV raises the second for a stream that appears inside of a file
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -54,23 +54,26 @@ def open_video(name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """The stream's packets from the current position, and an empty one at the end.
+
+    PyAV raises `IndexError` after them if another stream appeared inside of the file.
+    """
+    with suppress(IndexError):
+        yield from container.demux(stream)
+
+
 def decode_all(container: InputContainer, stream: VideoStream, name: str) -> Iterator[tuple[int, VideoFrame]]:
     """All frames from the start with their positions."""
-    frames, position = container.decode(stream), 0
+    frames, position = (frame for packet in demux(container, stream) for frame in packet.decode()), 0
     while True:
         try:
             frame = next(frames, None)
-        except DEMUX_ERRORS as error:
-            reason = reason_of(error)
-            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({reason})") from None
+        except av.FFmpegError as error:
+            raise VideoError(f"{name} is damaged: decoding stops after {position} frames ({error.strerror})") from None
         if frame is None:
             break
         yield position, frame
         position += 1
     if position == 0:
         raise VideoError(f"{name} has no frame that can be decoded")
-
-
-def reason_of(error: Exception) -> str:
-    """A few words about one of `DEMUX_ERRORS`."""
-    return str(error.strerror) if isinstance(error, av.FFmpegError) else "another stream begins inside of the file"

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vmae_zoo.video.container import DEMUX_ERRORS, decode_all, file_identity, open_video
+from vmae_zoo.video.container import decode_all, file_identity, open_video
 from vmae_zoo.video.frame_conversion import display_matrix, rotation_of, swaps_axes, to_rgb
 from vmae_zoo.video.jpeg_shards import ShardEntry, read_frames, read_header
 from vmae_zoo.video.packet_index import IndexMismatchError, PacketIndex, decode_range, read_packet_index
@@ -110,7 +110,7 @@ def read_clip(
                 ranges = index.ranges(np.unique(wanted).tolist())
                 frames = (found for packets in ranges for found in decode_range(container, stream, index, packets))
                 return _collect(frames, name, wanted, short_side)
-        except (IndexMismatchError, *DEMUX_ERRORS):
+        except (IndexMismatchError, av.FFmpegError):
             facts.index = facts.info = None
             _info.cache_clear()
     try:
@@ -158,7 +158,7 @@ def _facts(name: str, size: int, mtime_ns: int, lookup: IndexLookup | None) -> _
             if index is not None:
                 first = decode_range(container, stream, index, index.ranges([0])[0])
                 return _Facts(index, _describe(container, stream, first, index))
-        except (IndexMismatchError, *DEMUX_ERRORS):
+        except (IndexMismatchError, av.FFmpegError):
             pass
     return _Facts(None, None)
 

@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vmae_zoo.video.bitstream import Packet, packet_parser
+from vmae_zoo.video.container import demux
 from vmae_zoo.video.picture_order import output_order
 
 MAX_PACKETS = 5_000_000  # of a video: 23 hours at 60 frames per second
@@ -118,7 +119,7 @@ def read_packet_index(container: InputContainer, stream: VideoStream) -> PacketI
         return None
     pts: list[int] = []
     packets: list[Packet] = []
-    for encoded in container.demux(stream):
+    for encoded in demux(container, stream):
         if encoded.size == 0 and encoded.pts is None and encoded.dts is None:
             continue  # PyAV's flush packet at the end
         packet = parse(memoryview(encoded)) if encoded.size else None
@@ -182,7 +183,7 @@ def _seek(container: InputContainer, stream: VideoStream, index: PacketIndex, fi
     """The packets of the file from number ``first`` on."""
     for target in (first, 0):
         container.seek(int(index.pts[target]), stream=stream)
-        packets = container.demux(stream)
+        packets = demux(container, stream)
         packet = next(packets)
         landed = np.flatnonzero(index.pts == packet.pts)
         if landed.size and landed[0] <= first:

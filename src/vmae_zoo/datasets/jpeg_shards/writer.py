@@ -25,7 +25,7 @@ from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta, record_fields, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
 from vmae_zoo.datasets.process_pool import file_workers
-from vmae_zoo.video.container import open_video
+from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, probe
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
 from vmae_zoo.video.jpeg_shards import BLOCK, ShardEntry, encode_jpeg, padded, read_frames, read_header
@@ -107,7 +107,7 @@ def _encode(path: Path, short_side: int, quality: int) -> tuple[dict[str, Any], 
     kept: dict[int, np.ndarray] = {}
     matrix, size = None, (0, 0)
     with open_video(str(path)) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
+        for number, frame in decode_all(container, stream, str(path)):
             if not number:
                 matrix = display_matrix(frame)
             pixels = np.ascontiguousarray(to_rgb(frame, side, matrix))
