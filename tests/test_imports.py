@@ -88,7 +88,7 @@ def test_importing_needs_nothing_that_windows_lacks(modules):
         assert not used, f"{path}:{node.lineno}: {used}"
 
 
-HEAVY = {"lightning", "timm", "torch", "torchmetrics", "torchvision", "transformers"}
+HEAVY = {"lightning", "timm", "torch", "torch._dynamo", "torchmetrics", "torchvision", "transformers"}
 LIGHT = {  # modules that commands without tensors import, and what they may import of HEAVY
     "vmae_zoo.datasets.audit": set(),
     "vmae_zoo.datasets.index": set(),

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmae_zoo.methods.base import compiled
 from vmae_zoo.randomness import KeyedRNG, hash_text, random_bits, random_order, random_uniform, sample_key
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -74,4 +75,4 @@ def test_draws_cover_their_range():
 @pytest.mark.slow
 def test_compiled_bits_are_the_same():
     keys = torch.tensor([0, 1, -5, 2**62])
-    assert torch.equal(torch.compile(random_bits, dynamic=False)(keys, 9, "mask"), random_bits(keys, 9, "mask"))
+    assert torch.equal(compiled(random_bits)(keys, 9, "mask"), random_bits(keys, 9, "mask"))

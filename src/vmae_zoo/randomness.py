@@ -39,7 +39,6 @@ def _finalize(value: int) -> int:
     return value ^ (value >> 31)
 
 
-@torch.compiler.assume_constant_result  # of constant texts, while tracing
 def hash_text(text: str) -> int:
     """A stable int64 hash of a text, such as a sample id or a purpose."""
     return _signed(

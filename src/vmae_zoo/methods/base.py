@@ -29,6 +29,7 @@ from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.video_encoder import VideoWindow
+from vmae_zoo.randomness import hash_text
 from vmae_zoo.training.freeze import check_freeze, freeze_encoder
 from vmae_zoo.training.fsdp2 import shard
 
@@ -41,6 +42,7 @@ Result = TypeVar("Result")
 @cache
 def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
     """The function compiled for static shapes."""
+    torch.compiler.assume_constant_result(hash_text)  # here: at import this would import the compiler
     return torch.compile(function, dynamic=False)
 
 
