@@ -3,6 +3,7 @@
 Nothing here imports torch. A damaged ``summary.json`` reads as an empty one: the checkpoint beside it is what counts.
 """
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from vmae_zoo.atomic_write import atomic_write
 
-RECIPE, SUMMARY, LAST = "recipe.yaml", "summary.json", "checkpoints/last.ckpt"
+RECIPE, SUMMARY, METRICS, LAST = "recipe.yaml", "summary.json", "metrics.csv", "checkpoints/last.ckpt"
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -27,6 +28,17 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Replace ``summary.json`` of a run folder."""
     with atomic_write(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """Rows of ``metrics.csv`` of a run folder, each with a "step"; damaged ones are left out."""
+    try:
+        with (folder / METRICS).open(newline="", errors="replace") as lines:
+            rows = list(csv.DictReader(lines))
+    except FileNotFoundError:
+        return []
+    named = ({name: value or "" for name, value in row.items() if name} for row in rows)
+    return [row for row in named if row.get("step", "").isdigit()]
 
 
 def write_recipe(folder: Path, recipe: str, steps: int) -> None:

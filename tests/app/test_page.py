@@ -102,7 +102,7 @@ def test_pictures_follow_method_ratio_and_upload(page, clips):
     wait_for_change(page, "mask", before)
     assert "28 of 64 tokens visible" in page.inner_text("#mask")
     before = picture(page, "mask")
-    page.set_input_files("#upload input[type=file]", str(next(clips.glob("torchvision/*wave*.avi"))))
+    page.set_input_files("#upload input[type=file]", str(next(clips.glob("torchvision/hmdb51*.avi"))))
     before = wait_for_change(page, "mask", before)
     page.wait_for_selector("#features img")
     save(page, "app_upload")

@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
 
 from vmae_zoo.cli.main import main
 from vmae_zoo.evaluation.report import write_report
@@ -34,9 +33,8 @@ def make_run(root, moment, lr, name=None, tags=None):
     versions = {"vmae_zoo": "0.1.0", "torch": "2.14.1"}
     summary = {"state": "finished", "steps": 30, "seconds": 7200, "metrics": metrics, "versions": versions}
     (folder / "summary.json").write_text(json.dumps(summary))
-    with SummaryWriter(str(folder)) as board:
-        for step in range(0, 30, 10):
-            board.add_scalar("loss/train", 1 - lr * step, step)
+    rows = [f"{step},{1 - lr * step},\n" for step in range(0, 30, 10)]
+    (folder / "metrics.csv").write_text("".join(["step,loss/train,loss/val\n", *rows, "25,,nan\n", "3"]))  # cut short
     (folder / "pictures").mkdir()
     Image.new("RGB", (64, 48), (200, 30, 30)).save(folder / "pictures" / "step-000030.png")
     return folder
@@ -67,6 +65,7 @@ def test_a_run_is_read(runs):
     assert one.settings["model"] == "VideoMAE"
     assert one.settings["model.lr"] == 0.01
     assert dict(one.curves["loss/train"]) == pytest.approx({0: 1.0, 10: 0.9, 20: 0.8})
+    assert not one.curves["loss/val"]  # not finite
     assert [result["confusion"] for result in one.probes] == [[[7, 3], [2, 8]]]
     assert RunData(runs[1]).name == "videomae/20260102-000000"
     assert not RunData(runs[1]).probes

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from vmae_zoo.atomic_write import atomic_write
+from vmae_zoo.run_record import METRICS, read_metrics
 
 
 class MetricsCSV(Logger):
@@ -21,7 +22,7 @@ class MetricsCSV(Logger):
 
     def __init__(self, folder: Path):
         super().__init__()
-        self.file = folder / "metrics.csv"
+        self.file = folder / METRICS
         self._columns: list[str] = []
         self._failed = False
 
@@ -53,19 +54,12 @@ class MetricsCSV(Logger):
             with self.file.open("a", newline="") as out:
                 csv.DictWriter(out, self._columns).writerow(row)
             return
-        before = self._read()
+        before = read_metrics(self.file.parent)
         if not self._columns:  # a resumed run: rows of steps that are made again are left out
-            before = [old for old in before if old["step"].isdigit() and int(old["step"]) < row["step"]]
+            before = [old for old in before if int(old["step"]) < row["step"]]
         columns = list(dict.fromkeys(name for found in (*before, row) for name in found))
         with atomic_write(self.file) as partial, partial.open("w", newline="") as out:
             writer = csv.DictWriter(out, columns)
             writer.writeheader()
             writer.writerows([*before, row])
         self._columns = columns
-
-    def _read(self) -> list[dict[str, str]]:
-        if not self.file.exists():
-            return []
-        with self.file.open(newline="", errors="replace") as lines:
-            rows = list(csv.DictReader(lines))
-        return [{name: value or "" for name, value in row.items() if name} for row in rows if row.get("step")]

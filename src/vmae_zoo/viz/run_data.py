@@ -1,17 +1,15 @@
-"""What a run folder holds, read for comparisons: settings, curves, probe results, pictures.
-
-The settings are read without TensorBoard; only curves need it.
-"""
+"""What a run folder holds, read for comparisons: settings, curves, probe results, pictures."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from vmae_zoo.recipe_yaml import read_recipe
-from vmae_zoo.run_record import RECIPE, flat_settings, is_run, read_summary
+from vmae_zoo.run_record import RECIPE, flat_settings, is_run, read_metrics, read_summary
 
 Curve = list[tuple[int, float]]  # (step, value), ascending
 IGNORED = ("config", "json", "name", "tags", "trainer.default_root_dir", "trainer.logger")
@@ -52,17 +50,16 @@ class RunData:
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """Every logged number by name; values that are not finite are left out."""
-        if not any(self.folder.glob("events.out.tfevents.*")):
-            return {}
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-        events = EventAccumulator(str(self.folder), size_guidance={"scalars": 0})
-        events.Reload()
-        found = {}
-        for name in events.Tags()["scalars"]:
-            last = {event.step: event.value for event in events.Scalars(name)}  # a resumed run repeats steps
-            found[name] = [(step, value) for step, value in sorted(last.items()) if math.isfinite(value)]
-        return found
+        found: dict[str, dict[int, float]] = {}
+        for row in read_metrics(self.folder):
+            step = int(row.pop("step"))
+            for name, text in row.items():
+                with suppress(ValueError):  # empty, or the end of a line that a full disk cut
+                    found.setdefault(name, {})[step] = float(text)
+        return {
+            name: [(step, value) for step, value in sorted(values.items()) if math.isfinite(value)]
+            for name, values in found.items()
+        }
 
     @cached_property
     def probes(self) -> list[dict[str, Any]]:
