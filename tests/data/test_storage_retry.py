@@ -9,6 +9,7 @@ import torch
 
 from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, RunControl, storage_retry
 from vmae_zoo.data.storage_retry import is_unavailable, required_dirs_of
+from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.training.checkpointing import LastCheckpoint
 
 SMALL = {"frames": 2, "stride_frames": 1, "size": 16, "batch_size": 2, "global_batch": 4}
@@ -159,9 +160,9 @@ def test_required_dirs_are_the_root_and_the_common_folder_of_other_videos(tmp_pa
     below = ClipRecord("1", str(tmp_path / "set/1.mp4"))
     far = [ClipRecord("2", str(tmp_path / "far/a/2.mp4")), ClipRecord("3", str(tmp_path / "far/b/3.mp4"))]
     (tmp_path / "set").mkdir()
-    assert required_dirs_of(tmp_path / "set", [below]) == (tmp_path / "set",)
-    assert required_dirs_of(tmp_path / "set", [below, *far]) == (tmp_path / "set", tmp_path / "far")
-    assert required_dirs_of(tmp_path / "list.csv", far) == (tmp_path / "far",)
+    assert required_dirs_of(tmp_path / "set", ClipTable.of([below])) == (tmp_path / "set",)
+    assert required_dirs_of(tmp_path / "set", ClipTable.of([below, *far])) == (tmp_path / "set", tmp_path / "far")
+    assert required_dirs_of(tmp_path / "list.csv", ClipTable.of(far)) == (tmp_path / "far",)
     assert is_unavailable(tmp_path / "nowhere")
     assert is_unavailable(tmp_path / "set")
     assert not is_unavailable(tmp_path)

@@ -308,7 +308,7 @@ def test_a_damaged_index_is_one_sentence(tmp_path, encode):
     encode(tmp_path / "set/a.mp4")
     index, _ = make_index(tmp_path / "set", workers=1, progress=False)
     with closing(sqlite3.connect(index.file)) as connection:
-        connection.execute("UPDATE files SET reasons = '[' ")
+        connection.execute("UPDATE files SET reasons = '[', verdict = 'damaged'")
         connection.commit()
     with pytest.raises(ValueError, match=r"index.sqlite is damaged .*delete it"):
         ClipDataModule(str(tmp_path / "set")).catalog  # noqa: B018

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
 from vmae_zoo.datasets.splits import folds, hold_out, low_shot, source_of, with_val_share
 from vmae_zoo.evaluation import attentive_probe, linear_probe
 from vmae_zoo.evaluation.features import Features
@@ -284,13 +284,13 @@ def test_low_shot_subsets_are_nested_and_balanced():
 def grouped(clips=60):
     """Clips of three classes from 20 recordings, three clips each."""
     return [
-        ClipRecord(f"{k}.mp4", Path(f"{k}.mp4"), k // 3 % 3 if k % 7 else k % 3, group=f"recording {k // 3}")
+        ClipRecord(f"{k}.mp4", f"{k}.mp4", k // 3 % 3 if k % 7 else k % 3, group=f"recording {k // 3}")
         for k in range(clips)
     ]
 
 
 def test_a_share_of_the_clips_validates_and_recordings_stay_together():
-    catalog = Catalog(Path("set"), "csv", ["a", "b", "c"], grouped())
+    catalog = Catalog(Path("set"), "csv", ["a", "b", "c"], ClipTable.of(grouped()))
     shared = with_val_share(catalog, 0.2)
     groups = {split: {record.group for record in shared.of(split)} for split in ("train", "val")}
     assert not groups["train"] & groups["val"]
@@ -304,8 +304,8 @@ def test_a_share_of_the_clips_validates_and_recordings_stay_together():
 
 
 def test_folds_test_every_labeled_clip_once():
-    unlabeled = ClipRecord("x.mp4", Path("x.mp4"))
-    catalogs = folds(Catalog(Path("set"), "csv", ["a", "b", "c"], [*grouped(), unlabeled]), 5)
+    unlabeled = ClipRecord("x.mp4", "x.mp4")
+    catalogs = folds(Catalog(Path("set"), "csv", ["a", "b", "c"], ClipTable.of([*grouped(), unlabeled])), 5)
     tested = [record.id for catalog in catalogs for record in catalog.of("val")]
     assert sorted(tested) == sorted(record.id for record in grouped())
     for number, catalog in enumerate(catalogs, 1):
@@ -315,4 +315,4 @@ def test_folds_test_every_labeled_clip_once():
         assert not {record.group for record in catalog.of("train")} & {record.group for record in catalog.of("val")}
         assert {record.label for record in catalog.of("val")} == {0, 1, 2}
     with pytest.raises(ValueError, match="choose from 2 to 20"):
-        folds(Catalog(Path("set"), "csv", ["a"], grouped()), 21)
+        folds(Catalog(Path("set"), "csv", ["a"], ClipTable.of(grouped())), 21)

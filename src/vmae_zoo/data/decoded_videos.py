@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vmae_zoo.data.reader import VideoReader
-from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.datasets.clip_table import ClipTable, hashes
 from vmae_zoo.video.decode import IndexLookup, VideoError, VideoInfo
 
 LARGEST_VIDEO = 1 << 20  # bytes decoded; larger videos are worth decoding in several processes
@@ -42,13 +42,16 @@ class DecodedVideos(VideoReader):
         return kept[frame_ids]
 
 
-def fits_memory(records: Sequence[ClipRecord], megabytes: int, reader: VideoReader) -> bool:
+def fits_memory(tables: Sequence[ClipTable], megabytes: int, reader: VideoReader) -> bool:
     """Whether the videos, if all are like the first, are small and take at most so many MB decoded."""
-    if not records or not megabytes:
+    if not tables[0] or not megabytes:
         return False
     try:
-        info = reader.probe(records[0].path)
+        info = reader.probe(tables[0][0].path)
     except (VideoError, OSError):
         return False
     size = info.frames * info.height * info.width * 3
-    return size <= LARGEST_VIDEO and size * len({record.file for record in records}) <= megabytes << 20
+    if size > LARGEST_VIDEO:
+        return False
+    videos = np.unique(hashes(file for table in tables for file in table.all_files()))
+    return size * len(videos) <= megabytes << 20

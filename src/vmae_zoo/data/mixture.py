@@ -1,6 +1,5 @@
 """The clips of a run, from one data set or several, and the indexes of their files."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from vmae_zoo.data.reader import VideoReader
 from vmae_zoo.data.storage_retry import required_dirs_of
 from vmae_zoo.datasets.epoch_sampling import WeightedEpochs, every_record
 from vmae_zoo.datasets.index import Index, find_index, without_damaged
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
+from vmae_zoo.datasets.layouts import Catalog, ClipTable, open_catalog
 from vmae_zoo.datasets.layouts.base import without_unlabeled
 from vmae_zoo.datasets.sources import Source, merge_catalogs, read_sources
 from vmae_zoo.datasets.splits import with_val_share
@@ -76,25 +75,22 @@ class DatasetMixture:
         return other
 
     @cached_property
-    def records(self) -> list[ClipRecord]:
+    def records(self) -> ClipTable:
         """Training clips, one source after the other."""
         return self.catalog.of("train")
 
     @cached_property
-    def validation_records(self) -> list[ClipRecord]:
+    def validation_records(self) -> ClipTable:
         """Validation clips; those of the test split if there are none."""
         return self.catalog.of("val") or self.catalog.of("test")
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of names, segments and labels of the training clips, in their order; folders may be moved."""
-        found = hashlib.sha256()
-        for record in self.records:
-            found.update(f"{record.id}\n{record.label} {record.start} {record.end}\n".encode(errors="surrogateescape"))
-        return found.hexdigest()[:12]
+        return self.records.fingerprint()
 
     @property
-    def test_records(self) -> list[ClipRecord]:
+    def test_records(self) -> ClipTable:
         """Test clips; the validation clips if there are none."""
         return self.catalog.of("test") or self.validation_records
 
@@ -131,7 +127,14 @@ class DatasetMixture:
                 check_readable(records, catalog.root, self.reader)
 
 
-_DERIVED = ("catalog", "records", "validation_records", "required_dirs", "reader")  # computed from the catalogs
+_DERIVED = (
+    "catalog",
+    "records",
+    "validation_records",
+    "fingerprint",
+    "required_dirs",
+    "reader",
+)  # computed from the catalogs
 
 
 class Indexes:

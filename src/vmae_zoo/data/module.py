@@ -24,7 +24,7 @@ from vmae_zoo.data.sampling import FPS
 from vmae_zoo.data.storage_retry import RetryingDataset, retry_batch
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.epoch_sampling import WeightedEpochs
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.lightning_internals import epochs_processed, keep_own_samplers
 
@@ -146,22 +146,22 @@ class ClipDataModule(VideoDataModule):
         return self.mixture.catalog
 
     @property
-    def records(self) -> list[ClipRecord]:
+    def records(self) -> ClipTable:
         """Training clips; a batch's "index" is the position in this list."""
         return self.mixture.records
 
     @property
-    def validation_records(self) -> list[ClipRecord]:
+    def validation_records(self) -> ClipTable:
         """Validation clips; those of the test split if there are none."""
         return self.mixture.validation_records
 
     @property
-    def test_records(self) -> list[ClipRecord]:
+    def test_records(self) -> ClipTable:
         """Test clips; the validation clips if there are none."""
         return self.mixture.test_records
 
     @property
-    def predict_records(self) -> list[ClipRecord]:
+    def predict_records(self) -> ClipTable:
         """All clips, of every split."""
         return self.catalog.records
 
@@ -179,7 +179,7 @@ class ClipDataModule(VideoDataModule):
     def decoded(self) -> DecodedVideos | None:
         """Reads videos once and keeps them; None if each clip is decoded anew."""
         reader = self.mixture.reader
-        small = not self.workers and fits_memory(self.records + self.validation_records, self.memory_mb, reader)
+        small = not self.workers and fits_memory([self.records, self.validation_records], self.memory_mb, reader)
         return DecodedVideos(reader.lookup) if small else None
 
     @property

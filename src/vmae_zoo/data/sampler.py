@@ -127,14 +127,13 @@ class ShardedEvalSampler(Sampler[list[SampleRef]]):
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1):
         self.batches = -(-rows // (world_size * batch_size))
-        count = max(len(range(rank, rows, world_size)), self.batches)
-        self.shard = [(rank + number * world_size) % rows for number in range(count)]
+        self.rows, self.rank, self.world_size = rows, rank, world_size
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[list[SampleRef]]:
-        count = len(self.shard)
+        count = max(len(range(self.rank, self.rows, self.world_size)), self.batches)
         for batch in range(self.batches):
-            indices = self.shard[count * batch // self.batches : count * (batch + 1) // self.batches]
-            yield [SampleRef(index, 0, 0) for index in indices]
+            numbers = range(count * batch // self.batches, count * (batch + 1) // self.batches)
+            yield [SampleRef((self.rank + number * self.world_size) % self.rows, 0, 0) for number in numbers]

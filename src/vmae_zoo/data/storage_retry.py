@@ -8,14 +8,14 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from vmae_zoo.data.reader import FILES, VideoReader
-from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.datasets.layouts import ClipRecord, ClipTable
 from vmae_zoo.video.storage import is_remote
 
 Item = dict[str, Any]  # one clip of a sample
@@ -27,12 +27,13 @@ class RootUnavailableError(OSError):
     """A folder of videos cannot be reached."""
 
 
-def required_dirs_of(root: Path, records: Iterable[ClipRecord]) -> tuple[Path, ...]:
+def required_dirs_of(root: Path, records: ClipTable) -> tuple[Path, ...]:
     """Folders without which no clip can be read: the root, and the common folder of videos outside it."""
     if is_remote(root):
         return ()
     prefix = os.path.join(root, "")
-    elsewhere = {os.path.dirname(record.file) for record in records if not record.file.startswith(prefix)}
+    outside = records.where(records.absolute())
+    elsewhere = {os.path.dirname(file) for file in outside.all_files() if not file.startswith(prefix)}
     common = [Path(os.path.commonpath(elsewhere))] if elsewhere else []
     return (root, *common) if root.is_dir() else tuple(common)
 

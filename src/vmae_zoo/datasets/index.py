@@ -9,14 +9,17 @@ import json
 import os
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vmae_zoo.cache_folder import cache_folder
+from vmae_zoo.datasets.clip_table import hashes, is_in, relative_name
 from vmae_zoo.datasets.layouts import Catalog
-from vmae_zoo.datasets.layouts.base import relative_name
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 
@@ -43,22 +46,23 @@ class Index:
         """Metadata and packet index of a file with this size and modification time; None if it is not indexed."""
         query = "SELECT info, timeline FROM files WHERE path = ? AND size = ? AND mtime_ns = ?"
         try:
-            found = self._query(query, key_of(self.root, name), size, mtime_ns)
+            found = self._rows(query, key_of(self.root, name), size, mtime_ns).fetchone()
         except sqlite3.Error:  # its disk is unavailable for a while
             self._connection = None
             return None
-        if not found or found[0][0] is None:
+        if not found or found[0] is None:
             return None
-        info, packed = found[0]
+        info, packed = found
         try:
             return _checked(VideoInfo(**json.loads(info))), None if packed is None else PacketIndex.unpack(packed)
         except (ValueError, TypeError, RecursionError, zlib.error):  # written by another program
             return None
 
-    def verdicts(self) -> dict[str, tuple[str, str, int, int]]:
-        """Verdict, reasons, size and modification time (ns) of every file."""
+    def verdicts(self, *only: str) -> dict[str, tuple[str, str, int, int]]:
+        """Verdict, reasons, size and modification time (ns) of every file, or of the files with some verdicts."""
+        where = f"WHERE verdict IN ({', '.join('?' * len(only))})" if only else ""
         try:
-            rows = self._query("SELECT path, verdict, reasons, size, mtime_ns FROM files ORDER BY path")
+            rows = self._rows(f"SELECT path, verdict, reasons, size, mtime_ns FROM files {where} ORDER BY path", *only)
             return {path: (verdict, "; ".join(json.loads(reasons)), *rest) for path, verdict, reasons, *rest in rows}
         except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
             raise self._damaged(error) from None
@@ -67,18 +71,35 @@ class Index:
     def fingerprint(self) -> str:
         """Hash of all paths, contents and verdicts, 16 hexadecimal digits; independent of root and file times."""
         try:
-            rows = self._query("SELECT path, digest, verdict FROM files ORDER BY path")
+            found, comma = hashlib.blake2b(b"[", digest_size=8), ""
+            for row in self._rows("SELECT path, digest, verdict FROM files ORDER BY path"):
+                found.update((comma + json.dumps(row)).encode())
+                comma = ", "
         except sqlite3.Error as error:
             raise self._damaged(error) from None
-        return hashlib.blake2b(json.dumps(rows).encode(), digest_size=8).hexdigest()
+        found.update(b"]")
+        return found.hexdigest()
+
+    def keys(self) -> Iterator[str]:
+        """The key of every file."""
+        try:
+            yield from (key for (key,) in self._rows("SELECT path FROM files"))
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+
+    def is_current(self, key: str, file: str) -> bool:
+        """Whether an indexed file has the size and modification time of its entry."""
+        return any(
+            unchanged(file, *state) for state in self._rows("SELECT size, mtime_ns FROM files WHERE path = ?", key)
+        )
 
     def _damaged(self, error: Exception) -> ValueError:
         return ValueError(f"{self.file} is damaged ({error}): delete it and run `vmae-zoo index {self.root}` again")
 
-    def _query(self, query: str, *values: object) -> list[tuple]:
+    def _rows(self, query: str, *values: object) -> sqlite3.Cursor:
         if self._connection is None or self._process != os.getpid():  # a connection does not survive a fork
             self._connection, self._process = _connect(self.file), os.getpid()
-        return self._connection.execute(query, values).fetchall()
+        return self._connection.execute(query, values)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_connection": None}
@@ -109,23 +130,29 @@ def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False
         index: index of the same root.
         refuse_corrupt: also leave out files with concealed frames.
     """
-    verdicts, excluded = index.verdicts(), excluded_verdicts(refuse_corrupt)
-    paths = dict.fromkeys(record.file for record in catalog.records)
-    known = {path: verdicts[key] for path in paths if (key := key_of(index.root, path)) in verdicts}
-    damaged = {path for path, (verdict, _, *state) in known.items() if verdict in excluded and unchanged(path, *state)}
+    records = catalog.records
+    keys = hashes((key_of(index.root, file) for file in records.all_files()), len(records))
+    videos, first_rows = np.unique(keys, return_index=True)
+    known = is_in(videos, hashes(index.keys()))
     notes = [f"index {index.fingerprint}"]
+    verdicts = index.verdicts(*excluded_verdicts(refuse_corrupt))
+    suspects = np.flatnonzero(is_in(keys, hashes(verdicts)))
+    damaged: dict[str, str] = {}
+    for file in dict.fromkeys(records.take(suspects).all_files()):
+        _, reasons, *state = verdicts[key_of(index.root, file)]
+        if unchanged(file, *state):
+            damaged[file] = reasons
     if damaged:
         first = min(damaged)
-        notes.append(
-            f"{len(damaged)} damaged videos left out, for example {os.path.basename(first)}: {known[first][1]}"
-        )
-    if len(known) < len(paths):
-        notes.append(f"{len(paths) - len(known)} videos are not in the index (`vmae-zoo index` adds them)")
-    checked = list(known.items())[:STATE_CHECKS]
-    if changed := sum(not unchanged(path, *state) for path, (_, _, *state) in checked):
+        notes.append(f"{len(damaged)} damaged videos left out, for example {os.path.basename(first)}: {damaged[first]}")
+    if not known.all():
+        notes.append(f"{int((~known).sum())} videos are not in the index (`vmae-zoo index` adds them)")
+    checked = list(records.take(np.sort(first_rows[known])[:STATE_CHECKS]).all_files())
+    if changed := sum(not index.is_current(key_of(index.root, file), file) for file in checked):
         notes.append(f"{changed} of {len(checked)} files changed since they were indexed (run `vmae-zoo index` again)")
-    records = [record for record in catalog.records if record.file not in damaged]
-    return replace(catalog, records=records, notes=(*catalog.notes, *notes))
+    kept = np.ones(len(records), bool)
+    kept[suspects] = [file not in damaged for file in records.take(suspects).all_files()]
+    return replace(catalog, records=records.where(kept), notes=(*catalog.notes, *notes))
 
 
 def key_of(root: Path, file: str | Path) -> str:

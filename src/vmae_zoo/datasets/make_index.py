@@ -44,7 +44,7 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
         catalog = open_catalog(root)
         if catalog.layout == "cache":
             raise ValueError(f"{root} is a cache, whose frames were compared when it was made: index its source")
-        videos = [Path(file) for file in dict.fromkeys(record.file for record in catalog.records)]
+        videos = [Path(file) for file in dict.fromkeys(catalog.records.all_files())]
     file, connection = _open_for_writing(root)
     with closing(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not is_plain(connection):

@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord, open_catalog
+import numpy as np
+
+from vmae_zoo.datasets.clip_table import ClipTable, Origin
+from vmae_zoo.datasets.layouts import Catalog, open_catalog
 from vmae_zoo.datasets.layouts.base import format_classes
 from vmae_zoo.datasets.synthetic.embedded import is_embedded
 from vmae_zoo.video.storage import is_remote
@@ -90,20 +93,20 @@ def merge_catalogs(sources: Sequence[Source], catalogs: Sequence[Catalog], base:
         stride_frames: distance between frames for sources without a stride of their own.
     """
     labels: dict[str, int] = {}
-    records: list[ClipRecord] = []
+    tables = []
     parts = []
     for source, catalog in zip(sources, catalogs, strict=True):
         numbered = all(name.isdecimal() for name in catalog.classes)
         names = [f"{source.prefix}:{name}" if numbered else name for name in catalog.classes]
         own = [labels.setdefault(name, len(labels)) for name in names]
         stride = source.stride_frames or stride_frames
-        for record in catalog.records:
-            label = own[record.label] if record.label >= 0 else -1
-            records.append(replace(record, id=f"{source.prefix}:{record.id}", label=label, stride_frames=stride))
+        table = catalog.records
+        origins = [Origin(each.folder, f"{source.prefix}:{each.prefix}", stride) for each in table.origins]
+        tables.append(replace(table, labels=np.array([*own, -1], np.int32)[table.labels], origins=origins))
         about = [f"layout {catalog.layout}", format_classes(catalog.classes), f"clips: {catalog.counts()}"]
         parts.append(", ".join([*about, f"stride {stride}", f"weight {source.weight:g}", *catalog.notes]))
     notes = [f"{source.prefix}: {part}" for source, part in zip(sources, parts, strict=True)]
     missing = [
         f"{source.prefix}:{name}" for source, catalog in zip(sources, catalogs, strict=True) for name in catalog.missing
     ]
-    return Catalog(base, "mix", list(labels), records, None, tuple(notes), tuple(missing))
+    return Catalog(base, "mix", list(labels), ClipTable.concatenate(tables), None, tuple(notes), tuple(missing))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from vmae_zoo.datasets.layouts import Catalog, ClipRecord
+from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 # File names of official data sets contain the recording that a clip was cut from.
@@ -73,12 +73,12 @@ def with_val_share(catalog: Catalog, share: float) -> Catalog:
     Raises:
         ValueError: the share is not between 0 and 1, nothing can be held out, or there are validation clips already.
     """
-    if any(record.split != "train" for record in catalog.records):
+    if not catalog.records.of_split("train").all():
         raise ValueError(
             f"data.val_share = {share}, but {catalog.root} has validation or test clips already: leave it out"
         )
-    held = set(hold_out(catalog.records, share)[1])
-    records = [replace(record, split="val" if k in held else "train") for k, record in enumerate(catalog.records)]
+    held = hold_out(catalog.records, share)[1]
+    records = catalog.records.with_split("val", held)
     note = f"{len(held)} of {len(records)} clips are held out for validation (data.val_share {share:g})"
     return replace(catalog, records=records, notes=(*catalog.notes, note))
 
@@ -91,7 +91,8 @@ def folds(catalog: Catalog, count: int, seed: int = 0) -> list[Catalog]:
     Raises:
         ValueError: there are fewer parts than two, or fewer sources than parts.
     """
-    records = list({record.id: record for record in catalog.records if record.label >= 0}.values())
+    labeled = catalog.records.where(catalog.records.labels >= 0)
+    records = ClipTable.of({record.id: record for record in labeled}.values())
     sources = defaultdict(list)
     for index, record in enumerate(records):
         sources[source_of(record)].append(index)
@@ -110,7 +111,7 @@ def folds(catalog: Catalog, count: int, seed: int = 0) -> list[Catalog]:
         replace(
             catalog,
             split=part + 1,
-            records=[replace(row, split="val" if part_of[k] == part else "train") for k, row in enumerate(records)],
+            records=records.with_split("train").with_split("val", [k for k, of in part_of.items() if of == part]),
         )
         for part in range(count)
     ]

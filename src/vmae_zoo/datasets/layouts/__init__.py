@@ -6,12 +6,15 @@ Each layout has a file here. Without ``layout=`` the first of `LAYOUTS` that a r
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable, hashes, is_in
 from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, ClipRecord, Layout
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.video.storage import as_path, is_remote
 
-__all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "Layout", "open_catalog"]
+__all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "ClipTable", "Layout", "open_catalog"]
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -95,9 +98,14 @@ def _detect(root: Path) -> Layout | None:
 
 def _repeated_note(catalog: Catalog) -> list[str]:
     """A note about clips that are in the training split and in another one."""
-    others = {record.id for record in catalog.records if record.split != "train"}
-    both = [record.id for record in catalog.of("train") if record.id in others] if others else []
-    return [f"{len(both)} clips of the training split are in another split too, for example {both[0]}"] if both else []
+    train = catalog.records.of_split("train")
+    if train.all():
+        return []
+    ids, others = (catalog.records.where(which) for which in (train, ~train))
+    both = np.flatnonzero(is_in(hashes(ids.all_ids()), hashes(others.all_ids())))
+    if not both.size:
+        return []
+    return [f"{both.size} clips of the training split are in another split too, for example {ids[both[0]].id}"]
 
 
 def _summarize(root: Path) -> str:

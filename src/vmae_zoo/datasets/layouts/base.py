@@ -2,10 +2,13 @@
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+
+from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipRecord, ClipTable, hashes, is_in
 
 EXTENSIONS = (
     ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".m2ts", ".mts",
@@ -16,56 +19,6 @@ SPLITS = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ClipRecord:
-    """One clip of a data set.
-
-    Args:
-        id: path relative to the root with forward slashes, plus the segment; the same on every machine, and the seed of
-            the clip's random keys.
-        file: the video file; text, because lists hold millions of them.
-        label: index of the class; -1 if unknown.
-        split: "train", "val" or "test".
-        start: start of the segment in seconds; None: start of the video.
-        end: end of the segment in seconds; None: end of the video.
-        group: source that the clip was cut from, if known: clips of one group are never divided between training and
-            model selection.
-        stride_frames: distance between frames, if it differs from that of the run.
-    """
-
-    id: str
-    file: str
-    label: int = -1
-    split: str = "train"
-    start: float | None = None
-    end: float | None = None
-    group: str = ""
-    stride_frames: int | None = None
-
-    @property
-    def path(self) -> Path:
-        """The video file."""
-        return Path(self.file)
-
-    @classmethod
-    def below(
-        cls,
-        root: str | Path,
-        file: str | Path,
-        label: int = -1,
-        split: str = "train",
-        start: float | None = None,
-        end: float | None = None,
-        group: str = "",
-    ) -> "ClipRecord":
-        """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
-        file = os.fspath(file)
-        name = relative_name(root, file)
-        if start is not None or end is not None:
-            name += f"#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
-        return cls(name, file, label, split, start, end, group)
 
 
 @dataclass(frozen=True)
@@ -85,20 +38,20 @@ class Catalog:
     root: Path
     layout: str
     classes: list[str]
-    records: list[ClipRecord]
+    records: ClipTable
     split: int | None = None
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
-    def of(self, split: str) -> list[ClipRecord]:
+    def of(self, split: str) -> ClipTable:
         """Records of one split: "train", "val" or "test"."""
-        return [record for record in self.records if record.split == split]
+        return self.records.where(self.records.of_split(split))
 
     def describe(self) -> str:
         """One line: layout, classes, number of clips per split, notes."""
         which = "" if self.split is None else f" (split {self.split})"
         notes = list(self.notes)
-        if all(record.split == "train" for record in self.records):
+        if self.records.of_split("train").all():
             notes.append(
                 "no validation split, so training runs without a validation set (data.val_share 0.2 holds one out)"
             )
@@ -107,8 +60,8 @@ class Catalog:
 
     def counts(self) -> str:
         """``3570 train, 1530 val``."""
-        counts = Counter(record.split for record in self.records)
-        return ", ".join(f"{counts[name]} {name}" for name in ("train", "val", "test") if counts[name])
+        counts = np.bincount(self.records.splits, minlength=len(SPLIT_NAMES))
+        return ", ".join(f"{count} {name}" for name, count in zip(SPLIT_NAMES, counts, strict=True) if count)
 
 
 @dataclass(frozen=True)
@@ -136,18 +89,6 @@ def format_classes(classes: Sequence[str], most: int = 4) -> str:
         return "no labels"
     shown = list(classes) if len(classes) <= most else [*classes[: most - 1], "...", classes[-1]]
     return f"{len(classes)} classes ({', '.join(shown)})"
-
-
-def join(folder: str, name: str) -> str:
-    """``str(Path(folder, name))``, without the time that `Path` takes for names that are normal already."""
-    if os.sep != "/" or "//" in name or "./" in name or name.endswith(("/", "/.")):
-        return str(Path(folder, name))
-    return os.path.join(folder, name)
-
-
-def relative_name(root: str | Path, file: str) -> str:
-    """A file's path relative to the root with forward slashes, or its full path if it is elsewhere."""
-    return file.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
 
 
 def is_video(path: Path | str) -> bool:
@@ -207,7 +148,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def without_unlabeled(catalog: Catalog) -> Catalog:
     """The catalog without clips that have no label, and with a note about them; as it is if it has no classes."""
-    labeled = [record for record in catalog.records if record.label >= 0]
+    labeled = catalog.records.where(catalog.records.labels >= 0)
     left_out = len(catalog.records) - len(labeled)
     if not catalog.classes or not left_out:
         return catalog
@@ -220,22 +161,26 @@ def without_missing(catalog: Catalog) -> Catalog:
 
     Each folder is listed once, which takes less time than a query for each file.
     """
-    split = {os.fspath(file): os.path.split(file) for file in dict.fromkeys(record.file for record in catalog.records)}
-    folders = {folder: set(_names(folder)) for folder in {folder for folder, _ in split.values()}}
-    gone = {file for file, (folder, name) in split.items() if name not in folders[folder] and not os.path.lexists(file)}
-    if not gone:
+    records = catalog.records
+    folders = {file[: file.rfind(os.sep)] for file in records.all_files()}
+    present = hashes(f"{folder}{os.sep}{name}" for folder in folders for name in _names(folder))
+    found = is_in(hashes(records.all_files(), len(records)), present)
+    absent = np.flatnonzero(~found)
+    found[absent] = [os.path.lexists(file) for file in records.take(absent).all_files()]
+    if found.all():
         return catalog
-    missing = [record.id for record in catalog.records if record.file in gone]
-    records = [record for record in catalog.records if record.file not in gone]
+    missing = list(records.where(~found).all_ids())
+    records = records.where(found)
     notes = (*catalog.notes, *missing_note(missing, len(catalog.records), catalog.root))
     return replace(catalog, records=records, notes=notes, missing=tuple(missing))
 
 
-def _names(folder: str) -> list[str]:
+def _names(folder: str) -> Iterator[str]:
     try:
-        return os.listdir(folder)
+        with os.scandir(folder or os.sep) as entries:
+            yield from (entry.name for entry in entries)
     except (OSError, ValueError):  # a list may name anything
-        return []
+        return
 
 
 def listed_catalog(
@@ -255,7 +200,9 @@ def listed_catalog(
         split: numbered split.
     """
     entries = list(entries)
-    records = [ClipRecord.below(root, path, label, kind) for _, path, label, kind in entries if path is not None]
+    records = ClipTable.of(
+        (ClipRecord.below(root, path, label, kind) for _, path, label, kind in entries if path is not None), root
+    )
     missing = tuple(name for name, path, _, _ in entries if path is None)
     return Catalog(root, layout, classes, records, split, missing_note(missing, len(entries), root), missing)
 

@@ -13,12 +13,17 @@ lines and lines that begin with ``#`` are skipped. The root is the file, or a fo
 Paths are relative to the list's folder, or absolute.
 """
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, ClipRecord, Layout, join, without_missing
+import numpy as np
+
+from vmae_zoo.datasets.clip_table import ClipTable, Row, clip_id, join, relative_name
+from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, Layout, without_missing
 from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_lines, read_table, whole_number
 
 _VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
@@ -57,24 +62,43 @@ def read_csv(root: Path, split: int | None, label_column: str | None = None) -> 
         )
     at = {name: place for place, name in enumerate(columns)}
     path, label = at["path"], at.get(wanted)
-    rows = [row for row in rows if row.values[path]]
-    labels, classes = _number_labels("" if label is None else row.values[label] for row in rows)
+    places = [at.get(name) for name in (column, "start", "end", "group")]
     default = SPLITS.get(file.stem.lower(), "train") if root.is_dir() else "train"
-    folder, records = str(file.parent), []
-    for line, values in rows:
-        split_name, start_text, end_text, group = (
-            values[place] if (place := at.get(name)) is not None else "" for name in (column, "start", "end", "group")
-        )
-        kind = SPLITS.get((split_name or default).lower())
-        if kind is None:
-            raise ValueError(f"{file}, line {line}: {column} = {split_name!r} must be train, val or test")
-        start, end = parse_seconds(file, line, "start", start_text), parse_seconds(file, line, "end", end_text)
-        if end is not None and end <= (start or 0):
-            raise ValueError(f"{file}, line {line}: end = {end:g} must be after start = {start or 0:g}")
-        number = labels["" if label is None else values[label]]
-        video = join(folder, values[path])
-        records.append(ClipRecord.below(folder, video, number, kind, start, end, group))
-    return without_missing(Catalog(root, "csv", classes, records, split))
+    folder, texts = str(file.parent), dict[str, int]()  # texts of labels, in the order of their first use
+
+    def read() -> Iterator[Row]:
+        for line, values in rows:
+            if not values[path]:
+                continue
+            split_name, start_text, end_text, group = ("" if place is None else values[place] for place in places)
+            kind = SPLITS.get((split_name or default).lower())
+            if kind is None:
+                raise ValueError(f"{file}, line {line}: {column} = {split_name!r} must be train, val or test")
+            start, end = parse_seconds(file, line, "start", start_text), parse_seconds(file, line, "end", end_text)
+            if end is not None and end <= (start or 0):
+                raise ValueError(f"{file}, line {line}: end = {end:g} must be after start = {start or 0:g}")
+            number = texts.setdefault("" if label is None else values[label], len(texts))
+            name = _below(folder, values[path])
+            yield Row(clip_id(name, start, end), name, number, kind, start, end, group)
+
+    table = ClipTable.of(read(), folder)
+    return without_missing(Catalog(root, "csv", *_with_labels(table, texts, _number_labels), split))
+
+
+def _below(folder: str, path: str) -> str:
+    """A listed path relative to the folder of the list, or as it is if it is elsewhere."""
+    if path[:1] != "/" and "//" not in path and "./" not in path and os.sep == "/":
+        return path
+    return relative_name(folder, join(folder, path))
+
+
+def _with_labels(
+    table: ClipTable, texts: dict[str, int], number: Callable[[Iterable[str]], tuple[dict[str, int], list[str]]]
+) -> tuple[list[str], ClipTable]:
+    """The classes of a list, and its clips with labels instead of the positions of their texts."""
+    labels, classes = number(texts)
+    of_text = np.array([labels[text] for text in texts], np.int32)
+    return classes, replace(table, labels=of_text[table.labels])
 
 
 def _number_labels(texts: Iterable[str]) -> tuple[dict[str, int], list[str]]:
@@ -130,20 +154,34 @@ def _first_lines(file: Path) -> list[str]:
 
 
 def _read_lists(root: Path, split: int | None) -> Catalog:
-    found = []
-    for kind, file in _lists(root).items():
-        folder, first = str(file.parent), True
-        for number, line in enumerate(read_lines(file, "surrogateescape"), 1):
-            if not line or (line.startswith("#") and not _LINE.match(line)):
-                continue
-            if not (first and re.split(r"[\s,;]+", line)[0].strip("\"'").lower() in _HEADER_WORDS):
-                entry = _parse(file, number, line)
-                found.append((join(folder, entry.path), entry.label, kind))
-            first = False
-    base = str(root.parent if root.is_file() else root)
-    labels, classes = _list_labels({label for _, label, _ in found})
-    records = [ClipRecord.below(base, path, labels[label], kind) for path, label, kind in found]
-    return without_missing(Catalog(root, "list", classes, records))
+    base, texts = str(root.parent if root.is_file() else root), dict[str, int]()
+
+    def read() -> Iterator[Row]:
+        for kind, file in _lists(root).items():
+            first = True
+            for number, line in enumerate(read_lines(file, "surrogateescape"), 1):
+                path, *rest = line.split(" ")
+                if _is_plain(path, rest):
+                    label = rest[0]
+                elif not line or (line.startswith("#") and not _LINE.match(line)):
+                    continue
+                elif first and re.split(r"[\s,;]+", line)[0].strip("\"'").lower() in _HEADER_WORDS:
+                    first = False
+                    continue
+                else:
+                    path, label = _parse(file, number, line)
+                first, name = False, _below(base, path)
+                yield Row(name, name, texts.setdefault(label, len(texts)), kind)
+
+    table = ClipTable.of(read(), base)
+    return without_missing(Catalog(root, "list", *_with_labels(table, texts, _list_labels)))
+
+
+def _is_plain(path: str, rest: list[str]) -> bool:
+    """Whether a line is ``path label`` or ``path label -1`` without quotes, as nearly all are; `_parse` reads all."""
+    if not rest or not rest[0].isdecimal() or not rest[0].isascii() or rest[1:] not in ([], ["-1"]):
+        return False
+    return path.endswith(EXTENSIONS) and not path.startswith(("'", '"', "#"))
 
 
 def _parse(file: Path, number: int, line: str) -> _Entry:
@@ -177,8 +215,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _list_labels(texts: set[str]) -> tuple[dict[str, int], list[str]]:
+def _list_labels(given: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     """As `_number_labels`, but numbers keep their value, and a column of zeros is a placeholder for no labels."""
+    texts = set(given)
     if not all(re.fullmatch(rf"-?\d{{1,{_MAX_DIGITS}}}", text) for text in texts - {""}):
         return _number_labels(sorted(texts))
     numbers = {int(text) for text in texts if re.fullmatch(r"\d+", text)}

@@ -7,7 +7,8 @@ are ignored.
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout, is_video, list_videos
+from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, is_video, list_videos
 
 
 def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
@@ -32,13 +33,14 @@ def _read_labelled(root: Path, split: int | None) -> Catalog:
     videos = _videos(root)
     classes = sorted({name for _, _, name in videos if name is not None})
     labels = {name: label for label, name in enumerate(classes)}
-    records = [ClipRecord.below(root, path, -1 if name is None else labels[name], kind) for path, kind, name in videos]
-    return Catalog(root, "folder", classes, records)
+    rows = (ClipRecord.below(root, path, -1 if name is None else labels[name], kind) for path, kind, name in videos)
+    return Catalog(root, "folder", classes, ClipTable.of(rows, root))
 
 
 def _read_flat(root: Path, split: int | None) -> Catalog:
     base = root.parent if root.is_file() else root
-    return Catalog(root, "flat", [], [ClipRecord.below(base, path, -1, kind) for path, kind, _ in _videos(root)])
+    rows = (ClipRecord.below(base, path, -1, kind) for path, kind, _ in _videos(root))
+    return Catalog(root, "flat", [], ClipTable.of(rows, base))
 
 
 FOLDER = Layout(

@@ -7,11 +7,14 @@ shard and the position there.
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, ClipRecord, Layout
-from vmae_zoo.video.storage import exists, read
+from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout
+from vmae_zoo.video.storage import exists
+from vmae_zoo.video.storage import read as read_file
 
 MANIFEST = "rows.jsonl"
 FORMAT = "vmae_zoo cache 1"
@@ -20,9 +23,8 @@ _SHARD = re.compile(r"shard-\d+\.tar")
 
 
 def _read(root: Path, split: int | None) -> Catalog:
-    records: list[ClipRecord] = []
     file = root / MANIFEST
-    lines = read(file).decode().splitlines()
+    lines = read_file(file).decode().splitlines()
     try:
         head = json.loads(lines[0])
         if head["format"] != FORMAT:
@@ -34,17 +36,20 @@ def _read(root: Path, split: int | None) -> Catalog:
     if wanted not in splits:
         choices = ", ".join(map(str, splits)) if splits[0] is not None else "no numbered splits"
         raise ValueError(f"split = {split}, but the cache {root} has {choices}")
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            line_split, fields, shard, offset, length = json.loads(line)
-            if line_split == wanted:
-                records.append(_record(root, fields, len(classes), shard, offset, length))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            raise _damaged(file, number) from None
+
+    def read() -> Iterator[ClipRecord]:
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                line_split, fields, shard, offset, length = json.loads(line)
+                if line_split == wanted:
+                    yield _record(root, fields, len(classes), shard, offset, length)
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise _damaged(file, number) from None
+
     notes = [f"cached from the layout {layout}"]
     if left_out:
         notes.append(f"{left_out} videos could not be cached")
-    return Catalog(root, "cache", classes, records, wanted, tuple(notes))
+    return Catalog(root, "cache", classes, ClipTable.of(read(), root), wanted, tuple(notes))
 
 
 def _record(root: Path, fields: dict[str, Any], classes: int, shard: str, offset: int, length: int) -> ClipRecord:

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ class Row(NamedTuple):
     values: list[str]
 
 
-def read_lines(file: Path, errors: str = "strict") -> list[str]:
+def read_lines(file: Path, errors: str = "strict") -> Iterator[str]:
     """The lines of a text file in UTF-8 or, with a byte order mark, UTF-16; stripped, with LF, CRLF or CR ends.
 
     Args:
@@ -27,17 +28,27 @@ def read_lines(file: Path, errors: str = "strict") -> list[str]:
     Raises:
         ValueError: the file is in another encoding; the message names the line.
     """
-    data = file.read_bytes()
-    encoding = "utf-16" if data[:2] in _UTF16 else "utf-8-sig"
+    with file.open("rb") as opened:
+        encoding = "utf-16" if opened.read(2) in _UTF16 else "utf-8-sig"
     try:
-        text = data.decode(encoding, errors)
+        with file.open(encoding=encoding, errors=errors) as opened:
+            for line in opened:
+                yield line.strip()
+    except UnicodeDecodeError:
+        raise _other_encoding(file, encoding) from None
+
+
+def _other_encoding(file: Path, encoding: str) -> ValueError:
+    data = file.read_bytes()
+    try:
+        data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        return ValueError(
             f"{file}, line {line}: byte 0x{data[error.start]:02x} is not {encoding.removesuffix('-sig').upper()} "
             "(Latin-1?): save the file as UTF-8"
-        ) from None
-    return [line.strip() for line in re.split("\r\n|\n|\r", text)]
+        )
+    return ValueError(f"{file} changed while it was read: try again")
 
 
 def read_header(file: Path) -> list[str]:
@@ -52,7 +63,7 @@ def read_header(file: Path) -> list[str]:
     return _columns(lines[0]) if lines else []
 
 
-def read_table(file: Path) -> tuple[list[str], list[Row]]:
+def read_table(file: Path) -> tuple[list[str], Iterator[Row]]:
     """Columns and rows of a table with a header, separated by commas, semicolons or tabs.
 
     Empty lines and lines that begin with ``#`` are skipped. Missing values at the end of a row are empty.
@@ -60,21 +71,23 @@ def read_table(file: Path) -> tuple[list[str], list[Row]]:
     Raises:
         ValueError: a row has more values than the header, or the file is in an unknown encoding.
     """
-    lines = read_lines(file)
-    kept = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
-    if not kept:
-        return [], []
-    columns, delimiter = _columns(kept[0][1]), _delimiter(kept[0][1])
-    rows = []
-    for number, line in kept[1:]:
+    kept = ((number, line) for number, line in enumerate(read_lines(file), 1) if line and not line.startswith("#"))
+    header = next(kept, (0, ""))[1]
+    columns = _columns(header) if header else []
+    return columns, _rows(file, kept, columns, _delimiter(header))
+
+
+def _rows(file: Path, lines: Iterator[tuple[int, str]], columns: list[str], delimiter: str) -> Iterator[Row]:
+    width = len(columns)
+    for number, line in lines:
         split = _quoted(line, delimiter) if '"' in line else line.split(delimiter)
         values = [value.strip() for value in split]
-        if any(values[len(columns) :]):
-            raise ValueError(f"{file}, line {number}: {len(values)} values, but the header has {len(columns)} columns")
-        values += [""] * (len(columns) - len(values))
+        if len(values) != width:
+            if any(values[width:]):
+                raise ValueError(f"{file}, line {number}: {len(values)} values, but the header has {width} columns")
+            values = (values + [""] * width)[:width]
         if any(values):
-            rows.append(Row(number, values[: len(columns)]))
-    return columns, rows
+            yield Row(number, values)
 
 
 def _quoted(line: str, delimiter: str) -> list[str]:

@@ -1,0 +1,361 @@
+"""The clips of a data set as columns: arrays instead of objects, which forked worker processes share.
+
+A clip takes the bytes of its path and about 20 more. Rows are read as `ClipRecord`.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+
+SPLIT_NAMES = ("train", "val", "test")
+CHUNK = 1 << 16  # rows that are Python objects at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRecord:
+    """One clip of a data set.
+
+    Args:
+        id: path relative to the root with forward slashes, plus the segment; the same on every machine, and the seed of
+            the clip's random keys.
+        file: the video file.
+        label: index of the class; -1 if unknown.
+        split: "train", "val" or "test".
+        start: start of the segment in seconds; None: start of the video.
+        end: end of the segment in seconds; None: end of the video.
+        group: source that the clip was cut from, if known: clips of one group are never divided between training and
+            model selection.
+        stride_frames: distance between frames, if it differs from that of the run.
+    """
+
+    id: str
+    file: str
+    label: int = -1
+    split: str = "train"
+    start: float | None = None
+    end: float | None = None
+    group: str = ""
+    stride_frames: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The video file."""
+        return Path(self.file)
+
+    @classmethod
+    def below(
+        cls,
+        root: str | Path,
+        file: str | Path,
+        label: int = -1,
+        split: str = "train",
+        start: float | None = None,
+        end: float | None = None,
+        group: str = "",
+    ) -> "ClipRecord":
+        """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
+        file = os.fspath(file)
+        return cls(clip_id(relative_name(root, file), start, end), file, label, split, start, end, group)
+
+
+def clip_id(name: str, start: float | None, end: float | None) -> str:
+    """The name of a file, plus its segment in seconds: ``a.mp4#1.5-4``."""
+    if start is None and end is None:
+        return name
+    return f"{name}#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
+
+
+def join(folder: str, name: str) -> str:
+    """``str(Path(folder, name))``, without the time that `Path` takes for names that are normal already."""
+    if os.sep != "/" or "//" in name or "./" in name or name.endswith(("/", "/.")):
+        return str(Path(folder, name))
+    return os.path.join(folder, name)
+
+
+def relative_name(root: str | Path, file: str) -> str:
+    """A file's path relative to the root with forward slashes, or its full path if it is elsewhere."""
+    return file.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
+
+
+class TextColumn:
+    """Texts in one block of bytes.
+
+    Args:
+        data: uint8, all texts in UTF-8; bytes that are not UTF-8 are kept as they are.
+        starts: int64 (N,), first byte of each text.
+        sizes: int32 (N,), bytes of each text.
+    """
+
+    def __init__(self, data: np.ndarray, starts: np.ndarray, sizes: np.ndarray):
+        self.data, self.starts, self.sizes = data, starts, sizes
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, row: int) -> str:
+        start = int(self.starts[row])
+        return self.data[start : start + int(self.sizes[row])].tobytes().decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        view = self.data.data
+        for first in range(0, len(self), CHUNK):
+            starts = self.starts[first : first + CHUNK]
+            ends = starts + self.sizes[first : first + CHUNK]
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                yield str(view[start:end], "utf-8", "surrogateescape")
+
+    def take(self, rows: np.ndarray | slice) -> "TextColumn":
+        """Some of the texts; the bytes are shared."""
+        return TextColumn(self.data, self.starts[rows], self.sizes[rows])
+
+    @classmethod
+    def concatenate(cls, columns: Sequence["TextColumn"]) -> "TextColumn":
+        """The texts of several columns, one after the other."""
+        first = np.cumsum([0, *(len(column.data) for column in columns[:-1])])
+        starts = [column.starts + offset for column, offset in zip(columns, first, strict=True)]
+        return cls(
+            np.concatenate([column.data for column in columns]),
+            np.concatenate(starts),
+            np.concatenate([column.sizes for column in columns]),
+        )
+
+
+class _TextBuilder:
+    def __init__(self) -> None:
+        self.data, self.sizes = bytearray(), [np.empty(0, np.int32)]
+
+    def add(self, texts: Iterable[str]) -> None:
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        self.data += b"".join(encoded)
+        self.sizes.append(np.fromiter(map(len, encoded), np.int32, len(encoded)))
+
+    def copy(self) -> "_TextBuilder":
+        other = _TextBuilder()
+        other.data, other.sizes = bytearray(self.data), list(self.sizes)
+        return other
+
+    def column(self) -> TextColumn:
+        sizes = np.concatenate(self.sizes)
+        return TextColumn(np.frombuffer(self.data, np.uint8), np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
+
+
+class Row(NamedTuple):
+    """What `ClipTable.of` reads of a clip: the fields of a `ClipRecord`."""
+
+    id: str
+    file: str
+    label: int = -1
+    split: str = "train"
+    start: float | None = None
+    end: float | None = None
+    group: str = ""
+
+
+class Origin(NamedTuple):
+    """The data set that a clip comes from.
+
+    Args:
+        folder: that its files are relative to.
+        prefix: of its ids.
+        stride_frames: distance between frames, if it differs from that of the run.
+    """
+
+    folder: str
+    prefix: str = ""
+    stride_frames: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable(Sequence[ClipRecord]):
+    """Clips of a data set, or of several.
+
+    Args:
+        ids: without the prefixes of their origins.
+        files: relative to the folders of their origins; the same object as ``ids`` if all are equal.
+        labels: int32 (N,); -1 if unknown.
+        splits: int8 (N,), position in `SPLIT_NAMES`.
+        groups: int32 (N,), position in ``group_names``.
+        group_names: "" and the names of the groups.
+        origin: int16 (N,), position in ``origins``.
+        origins: the data sets that the clips come from.
+        segments: float64 (N, 2), start and end in seconds, NaN where none is given; None if no clip has a segment.
+    """
+
+    ids: TextColumn
+    files: TextColumn
+    labels: np.ndarray
+    splits: np.ndarray
+    groups: np.ndarray
+    group_names: Sequence[str]
+    origin: np.ndarray
+    origins: Sequence[Origin]
+    segments: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: Iterable[Row | ClipRecord], folder: str | Path = "") -> "ClipTable":
+        """The table of clips, whose files may be relative to a folder."""
+        ids, files = _TextBuilder(), None
+        labels, splits, groups = [np.empty(0, np.int32)], [np.empty(0, np.int8)], [np.empty(0, np.int32)]
+        segments, segmented = [np.empty((0, 2))], False
+        code, names = {name: number for number, name in enumerate(SPLIT_NAMES)}, {"": 0}
+        below = os.path.join(folder, "") if folder else ""
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, CHUNK)):
+            new_ids, new_files = [row.id for row in chunk], [row.file.removeprefix(below) for row in chunk]
+            if files is None and new_ids != new_files:
+                files = ids.copy()
+            ids.add(new_ids)
+            if files is not None:
+                files.add(new_files)
+            labels.append(np.array([row.label for row in chunk], np.int32))
+            splits.append(np.array([code[row.split] for row in chunk], np.int8))
+            groups.append(np.array([names.setdefault(row.group, len(names)) for row in chunk], np.int32))
+            if any(row.start is not None or row.end is not None for row in chunk):
+                segments.append(np.array([(row.start, row.end) for row in chunk], float))  # None becomes NaN
+                segmented = True
+            else:
+                segments.append(np.broadcast_to(np.nan, (len(chunk), 2)))
+        column = ids.column()
+        return cls(
+            column,
+            column if files is None else files.column(),
+            np.concatenate(labels),
+            np.concatenate(splits),
+            np.concatenate(groups),
+            list(names),
+            np.zeros(len(column), np.int16),
+            [Origin(str(folder))],
+            np.concatenate(segments) if segmented else None,
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Sequence["ClipTable"]) -> "ClipTable":
+        """The clips of several tables, one after the other."""
+        groups, group_names, origin = [], [""], []
+        origins: list[Origin] = []
+        for table in tables:
+            groups.append(np.where(table.groups, table.groups + (len(group_names) - 1), 0).astype(np.int32))
+            origin.append((table.origin + len(origins)).astype(np.int16))
+            group_names += table.group_names[1:]
+            origins += table.origins
+        ids = TextColumn.concatenate([table.ids for table in tables])
+        same = all(table.files is table.ids for table in tables)
+        segments = [table.segments for table in tables]
+        return cls(
+            ids,
+            ids if same else TextColumn.concatenate([table.files for table in tables]),
+            np.concatenate([table.labels for table in tables]),
+            np.concatenate([table.splits for table in tables]),
+            np.concatenate(groups),
+            group_names,
+            np.concatenate(origin),
+            origins,
+            None
+            if all(part is None for part in segments)
+            else np.concatenate(
+                [np.full((len(table), 2), np.nan) if table.segments is None else table.segments for table in tables]
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, row: int) -> ClipRecord: ...
+    @overload
+    def __getitem__(self, row: slice) -> "ClipTable": ...
+    def __getitem__(self, row: int | slice) -> "ClipRecord | ClipTable":
+        if isinstance(row, slice):
+            return self.take(row)
+        origin = self.origins[self.origin[row]]
+        start, end = (None, None) if self.segments is None else self.segments[row].tolist()
+        return ClipRecord(
+            origin.prefix + self.ids[row],
+            join(origin.folder, self.files[row]),
+            int(self.labels[row]),
+            SPLIT_NAMES[self.splits[row]],
+            None if start != start else start,  # NaN
+            None if end != end else end,
+            self.group_names[self.groups[row]],
+            origin.stride_frames,
+        )
+
+    def take(self, rows: np.ndarray | slice) -> "ClipTable":
+        """Some of the clips; the bytes of texts are shared."""
+        ids = self.ids.take(rows)
+        return replace(
+            self,
+            ids=ids,
+            files=ids if self.files is self.ids else self.files.take(rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            groups=self.groups[rows],
+            origin=self.origin[rows],
+            segments=None if self.segments is None else self.segments[rows],
+        )
+
+    def where(self, mask: np.ndarray) -> "ClipTable":
+        """The clips at which a mask, bool (N,), is True."""
+        return self if mask.all() else self.take(np.flatnonzero(mask))
+
+    def of_split(self, split: str) -> np.ndarray:
+        """Bool (N,): whether a clip is of this split."""
+        return self.splits == SPLIT_NAMES.index(split)
+
+    def absolute(self) -> np.ndarray:
+        """Bool (N,): whether a file may be outside of the folder of its origin."""
+        if os.sep != "/":
+            return np.ones(len(self), bool)
+        return (self.files.data[self.files.starts] == ord("/")) | np.array([not each.folder for each in self.origins])[
+            self.origin
+        ]
+
+    def with_split(self, split: str, rows: Sequence[int] | slice = slice(None)) -> "ClipTable":
+        """The same clips, some of which are of another split."""
+        splits = self.splits.copy()
+        splits[rows] = SPLIT_NAMES.index(split)
+        return replace(self, splits=splits)
+
+    def all_ids(self) -> Iterator[str]:
+        """The id of every clip."""
+        prefixes = [origin.prefix for origin in self.origins]
+        if not any(prefixes):
+            return iter(self.ids)
+        return (prefixes[origin] + name for origin, name in zip(self.origin.tolist(), self.ids, strict=True))
+
+    def all_files(self) -> Iterator[str]:
+        """The file of every clip."""
+        folders = [origin.folder for origin in self.origins]
+        if folders == folders[:1] and os.sep == "/":
+            below = os.path.join(folders[0], "")
+            return (name if name[0] == "/" else below + name for name in self.files)
+        return (join(folders[origin], name) for origin, name in zip(self.origin.tolist(), self.files, strict=True))
+
+    def fingerprint(self) -> str:
+        """Hash of ids, labels and segments, in their order; 12 hexadecimal digits."""
+        found = hashlib.sha256(self.labels.astype("<i4").tobytes())
+        if self.segments is not None and not np.isnan(self.segments).all():
+            found.update(self.segments.astype("<f8").tobytes())
+        ids = self.all_ids()
+        while chunk := list(islice(ids, CHUNK)):
+            found.update("".join(f"{name}\n" for name in chunk).encode(errors="surrogateescape"))
+        return found.hexdigest()[:12]
+
+
+def is_in(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Bool (N,): whether each value is among others; `numpy.isin` takes several times as long."""
+    if not len(others):
+        return np.zeros(len(values), bool)
+    ascending = np.sort(others)
+    return ascending[np.searchsorted(ascending, values).clip(max=len(ascending) - 1)] == values
+
+
+def hashes(texts: Iterable[str], count: int = -1) -> np.ndarray:
+    """int64: equal for equal texts, and, but for a chance of 2^-64, only for them; valid in this process."""
+    return np.fromiter(map(hash, texts), np.int64, count)
