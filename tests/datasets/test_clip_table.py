@@ -1,5 +1,6 @@
 """Clips as columns read as the records that they were made of."""
 
+import hashlib
 import pickle
 from dataclasses import replace
 
@@ -78,3 +79,11 @@ def test_membership_is_that_of_numpy():
     values, others = (np.random.default_rng(seed).integers(0, 50, 30) for seed in (1, 2))
     np.testing.assert_array_equal(is_in(values, others), np.isin(values, others))
     assert not is_in(values, others[:0]).any()
+
+
+@pytest.mark.parametrize("segment", [(None, None), (1.5, None)])
+def test_the_fingerprint_is_that_of_earlier_checkpoints(segment):
+    records = [ClipRecord(f"a/{n}\udcff.mp4", f"/v/{n}.mp4", n - 1, "train", *segment) for n in range(3)]
+    text = "".join(f"{record.id}\n{record.label} {record.start} {record.end}\n" for record in records)
+    expected = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:12]
+    assert ClipTable.of(records).fingerprint() == expected

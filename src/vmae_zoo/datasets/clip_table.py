@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -280,8 +280,8 @@ class ClipTable(Sequence[ClipRecord]):
             join(origin.folder, self.files[row]),
             int(self.labels[row]),
             SPLIT_NAMES[self.splits[row]],
-            None if start != start else start,  # NaN
-            None if end != end else end,
+            _second(start),
+            _second(end),
             self.group_names[self.groups[row]],
             origin.stride_frames,
         )
@@ -339,13 +339,20 @@ class ClipTable(Sequence[ClipRecord]):
 
     def fingerprint(self) -> str:
         """Hash of ids, labels and segments, in their order; 12 hexadecimal digits."""
-        found = hashlib.sha256(self.labels.astype("<i4").tobytes())
-        if self.segments is not None and not np.isnan(self.segments).all():
-            found.update(self.segments.astype("<f8").tobytes())
-        ids = self.all_ids()
-        while chunk := list(islice(ids, CHUNK)):
-            found.update("".join(f"{name}\n" for name in chunk).encode(errors="surrogateescape"))
+        found = hashlib.sha256()
+        spans: Iterable[str] = repeat("None None")
+        if self.segments is not None:
+            starts, ends = np.ascontiguousarray(self.segments.T)
+            spans = (f"{_second(start)} {_second(end)}" for start, end in zip(starts.data, ends.data, strict=True))
+        clips = zip(self.all_ids(), np.ascontiguousarray(self.labels).data, spans, strict=False)
+        lines = (f"{name}\n{label} {span}\n" for name, label, span in clips)
+        while chunk := "".join(islice(lines, CHUNK)):
+            found.update(chunk.encode(errors="surrogateescape"))
         return found.hexdigest()[:12]
+
+
+def _second(value: float | None) -> float | None:
+    return None if value != value else value  # NaN
 
 
 def is_in(values: np.ndarray, others: np.ndarray) -> np.ndarray:
