@@ -90,10 +90,13 @@ def save(page, name):
 
 
 def test_pictures_follow_method_ratio_and_upload(page, clips):
-    save(page, "app")
     before = picture(page, "mask")
+    choose(page, "or an embedded video", "moving to the right")
+    before = wait_for_change(page, "mask", before)
     choose(page, "Method", "MGMAE")
     before = wait_for_change(page, "mask", before)
+    page.wait_for_selector("#features img")
+    save(page, "app")
     slider = page.locator("#ratio input[type=range]")
     assert "MGMAE: 32 of 64 tokens visible" in page.inner_text(
         "#mask"

@@ -12,7 +12,7 @@ from vmae_zoo.video.decode import VideoError, open_video, probe
 
 EMBEDDED = {  # name -> clip; the bundled weights were trained on glyphs
     "a glyph that moves": partial(make_clip, GLYPHS[0], "right", "medium", 1),
-    "moving to the right": partial(frames_of, "move_right", 0),
+    "moving to the right": partial(frames_of, "move_right", 13),
     "turning": partial(frames_of, "turn_clockwise", 1),
 }
 

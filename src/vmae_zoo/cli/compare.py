@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vmae_zoo.cli.json_option import add_json, write_json
 
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what differs, the last number and shape of each curve, and every probe."""
     from vmae_zoo.viz.curves import charts, sparkline
-    from vmae_zoo.viz.run_data import RunData, differences
+    from vmae_zoo.viz.run_data import RunData, differences, interval
 
     if args.out and args.out.suffix != ".svg":
         raise ValueError(f"--out {args.out}: curves are drawn as .svg")
@@ -41,11 +41,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{title}")
         for name, curve in curves.items():
             step, value = curve[-1]
-            print(f"  {name:<{width}}  {value:>10.5g} at step {step:<8} {sparkline(curve)}")
+            print(f"  {name:<{width}}  {value:>10.5g} at step {step:<6} {sparkline(curve)}")
     probed = [(name, result) for name, one in zip(names, runs, strict=True) for result in one.probes]
     if probed:
         print("\nprobes: top-1 with its 95 % interval")
-        print_table([[name, *probe_cells(result)] for name, result in probed])
+        for name, result in probed:
+            print(f"  {name}  {result['verb']} on {Path(result['data']).name}")
+            scores = {"this encoder": result["scores"], **result["baselines"]}
+            print_table([["", label, interval(each)] for label, each in scores.items()])
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(charts(names, rows))
@@ -68,14 +71,6 @@ def curves_of(runs: list["RunData"]) -> dict[str, dict[str, "Curve"]]:
 
     pairs = list(zip(labels_of(runs), runs, strict=True))
     return {title: {name: one.curves[title] for name, one in pairs if one.curves.get(title)} for title in plotted(runs)}
-
-
-def probe_cells(result: dict[str, Any]) -> list[str]:
-    """Subcommand, data, accuracy, and that of the baselines."""
-    from vmae_zoo.viz.run_data import interval
-
-    others = (f"{name} {interval(scores)}" for name, scores in result["baselines"].items())
-    return [result["verb"], Path(result["data"]).name, interval(result["scores"]), *others]
 
 
 def print_table(rows: list[list[str]]) -> None:

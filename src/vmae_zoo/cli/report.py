@@ -2,9 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vmae_zoo.cli.compare import curves_of, labels_of, probe_cells
+from vmae_zoo.cli.compare import curves_of, labels_of
 
 if TYPE_CHECKING:
     from vmae_zoo.viz.run_data import RunData
@@ -122,3 +122,11 @@ def probes(names: list[str], runs: "list[RunData]") -> str:
     widest = max((len(cells) for cells in rows.values()), default=3)
     plots = [plot_svg(result, result.get("confusion", ()), result["classes"]) for _, result in pairs]
     return "\n".join([table(["probe", "data", "top-1", *["baseline"] * (widest - 3)], rows), *plots]) if pairs else ""
+
+
+def probe_cells(result: dict[str, Any]) -> list[str]:
+    """Subcommand, data, accuracy, and that of the baselines."""
+    from vmae_zoo.viz.run_data import interval
+
+    others = (f"{name} {interval(scores)}" for name, scores in result["baselines"].items())
+    return [result["verb"], Path(result["data"]).name, interval(result["scores"]), *others]

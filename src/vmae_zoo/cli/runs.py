@@ -1,6 +1,8 @@
 """``vmae-zoo runs``: the runs below a folder with their state, newest last."""
 
 import argparse
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,15 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         raise ValueError(f"no run below {args.folder}: give the folder that `fit` wrote its runs to")
     add_differences(rows)
-    width = max(len(row["run"]) for row in rows)
+    width, columns = max(len(row["run"]) for row in rows), shutil.get_terminal_size().columns
     for row in rows:
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
+        losses = row["losses"]
+        numbers = next((f"{name} {losses[name]:.4g}" for name in ("loss/val", "loss/train") if name in losses), "")
         kept = f"  {row['reason']}" if row["reason"] else ""
         kept += "" if row["checkpoint"] else "  no checkpoint"
-        print(f"{row['run']:<{width}}  {row['state']:<12} {row['steps'] or 0:>8} steps  {numbers}{kept}")
+        print(f"{row['run']:<{width}}  {row['state']:<11} {row['steps'] or 0:>7} steps  {numbers}{kept}")
         for line in details(row):
-            print(f"    {line}")
+            print(textwrap.indent(textwrap.fill(line, columns - 4, break_on_hyphens=False), " " * 4))
     write_json(args.json, rows)
     return 0
 

@@ -23,9 +23,11 @@ def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, 
     trainer.accumulate_grad_batches = accumulation
     global_batch = batch_size * world * accumulation
     if clips < global_batch:
+        fits = 1 << (clips // world).bit_length() >> 1  # a power of two
+        cure = f"add --data.batch_size {fits} --data.global_batch {fits * world}" if fits else "use fewer processes"
         raise ValueError(
             f"{clips} training clips do not fill a global batch of {global_batch} ({batch_size} "
-            f"x {world} processes x {accumulation} accumulated): lower data.batch_size or data.global_batch"
+            f"x {world} processes x {accumulation} accumulated): {cure}"
         )
     return accumulation, global_batch
 

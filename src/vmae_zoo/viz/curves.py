@@ -113,7 +113,7 @@ def thinned(curve: Curve) -> Curve:
     return [curve[round(place * (len(curve) - 1) / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
 
 
-def sparkline(curve: Curve, columns: int = 24) -> str:
+def sparkline(curve: Curve, columns: int = 20) -> str:
     """A curve as one line of text."""
     values = (
         [curve[round(place * (len(curve) - 1) / max(columns - 1, 1))][1] for place in range(columns)] if curve else []
