@@ -13,6 +13,7 @@ from vmae_zoo.data import Augmentation, ClipDataset, ClipSpec, VideoError, open_
 from vmae_zoo.datasets import copy_check
 from vmae_zoo.datasets.jpeg_shards import writer
 from vmae_zoo.datasets.jpeg_shards.shard_plan import plan_shards
+from vmae_zoo.video.decode import frame_times
 from vmae_zoo.video.jpeg_shards import read_header
 
 CLIP = ClipSpec(frames=3, stride_frames=2, size=16)
@@ -70,6 +71,16 @@ def test_positions_are_those_of_a_decode_from_the_start(encode, tmp_path):
     for wrong in ([40], [-1]):
         with pytest.raises(IndexError, match="frame"):
             read_clip(copy, wrong)
+
+
+def test_a_variable_rate_keeps_the_times_of_its_frames(encode, tmp_path):
+    times = [40 * k for k in range(20)] + [1000 + 280 * k for k in range(20)]
+    source = encode(tmp_path / "set/a.mp4", frames=40, times=times)
+    assert main(["cache", str(tmp_path / "set"), str(tmp_path / "out"), "--workers", "1"]) == 0
+    (record,) = open_catalog(tmp_path / "out").records
+    assert not probe(record.path).constant_rate
+    np.testing.assert_allclose(frame_times(record.path), frame_times(source), atol=1e-6)
+    np.testing.assert_allclose(frame_times(source), np.array(times) / 1000, atol=0.001)
 
 
 def test_it_never_enlarges(small_set, cached):

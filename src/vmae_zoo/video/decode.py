@@ -56,7 +56,11 @@ def frame_times(path: str | Path, lookup: IndexLookup | None = None) -> np.ndarr
     Raises:
         VideoError: see `probe`; also if the video states no frame rate.
     """
-    info = probe(path, lookup)
+    info, entry = probe(path, lookup), ShardEntry.parse(os.fspath(path))
+    if entry is not None and not info.constant_rate:
+        times = read_header(entry).times
+        assert times is not None
+        return times
     if not info.constant_rate:
         times = _times(*file_identity(path), lookup)
         if times is not None:

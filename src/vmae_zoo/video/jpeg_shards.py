@@ -63,12 +63,14 @@ class Header:
         info: metadata of the frames in the shard.
         starts: first byte of each frame's JPEG.
         ends: one past the last byte of each frame's JPEG.
+        times: seconds of each frame after the first one, for a variable rate; None for a constant one.
     """
 
     id: str
     info: VideoInfo
     starts: np.ndarray
     ends: np.ndarray
+    times: np.ndarray | None
 
 
 @lru_cache(maxsize=256)  # about 5 KB each
@@ -84,8 +86,13 @@ def read_header(entry: ShardEntry) -> Header:
             raise ValueError
         steps = BLOCK + padded(sizes)
         starts = entry.offset + padded(entry.length) + BLOCK + np.cumsum(steps) - steps
-        info = VideoInfo(len(sizes), meta["height"], meta["width"], meta["fps"], "jpeg", 0, seekable=True)
-        return Header(meta["id"], info, starts, starts + sizes)
+        times = np.array(meta["times_us"], np.int64) / 1e6 if "times_us" in meta else None
+        if times is not None and (times.shape != sizes.shape or (np.diff(times, prepend=0.0) < 0).any()):
+            raise ValueError
+        info = VideoInfo(
+            len(sizes), meta["height"], meta["width"], meta["fps"], "jpeg", 0, seekable=True, constant_rate=times is None
+        )
+        return Header(meta["id"], info, starts, starts + sizes, times)
     except OSError as error:
         raise VideoError(f"{entry.shard} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, ArithmeticError):

@@ -26,7 +26,7 @@ from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta,
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
 from vmae_zoo.datasets.process_pool import file_workers
 from vmae_zoo.video.container import decode_all, open_video
-from vmae_zoo.video.decode import VideoError, probe
+from vmae_zoo.video.decode import VideoError, frame_times, probe
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
 from vmae_zoo.video.jpeg_shards import BLOCK, ShardEntry, encode_jpeg, padded, read_frames, read_header
 from vmae_zoo.video.storage import is_remote, write_file
@@ -120,6 +120,8 @@ def _encode(path: Path, short_side: int, quality: int) -> tuple[dict[str, Any], 
     if len(blobs) != info.frames:
         raise VideoError(f"{path} has {info.frames} frames, but {len(blobs)} were decoded: it may be damaged")
     head = {"frames": len(blobs), "height": size[0], "width": size[1], "fps": info.fps}
+    if not info.constant_rate:
+        head["times_us"] = (frame_times(path) * 1e6).round().astype(int).tolist()
     return {**head, "sizes": [len(blob) for blob in blobs]}, blobs, kept
 
 
