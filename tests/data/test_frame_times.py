@@ -7,6 +7,7 @@ from vmae_zoo.data import ClipRecord, ClipSpec
 from vmae_zoo.data.clip_frames import clip_ids, segment_of
 from vmae_zoo.data.reader import FILES
 from vmae_zoo.video.decode import frame_times, probe
+from vmae_zoo.video.timing import frame_rate, sorted_times
 
 SLOWER = [40 * k for k in range(41)] + [1600 + 280 * k for k in range(1, 37)]  # 25 fps, then one frame each 0.28 s
 
@@ -55,3 +56,22 @@ def test_sampling_by_time_of_a_recording_that_states_a_wrong_rate(encode, tmp_pa
     slower = encode(tmp_path / "slower.mp4", frames=77, times=SLOWER)
     seconds = frame_times(slower)[clip_ids(ClipRecord("x", slower), probe(slower), clip, None, reader=FILES)]
     assert seconds[-1] - seconds[0] == pytest.approx(64 / 30, abs=0.57)
+
+
+def test_repeated_and_missing_times_are_placed_between_their_neighbors():
+    times = [0, 40, 80, 80, 160, None, 240, 1240, 2240]
+    assert sorted_times(times, "matroska", False).tolist() == [0, 40, 80, 120, 160, 200, 240, 1240, 2240]
+    assert sorted_times(times, "mpeg", False) is None, "FFmpeg fills in wrong times there"
+    assert sorted_times(list(range(9)), "avi", True) is None
+    assert sorted_times([0, None, None], "matroska", False) is None
+
+
+def test_one_shifted_time_at_either_end_is_no_variable_rate():
+    even = 40 * np.arange(60)
+    for places in ([0], [-1]):
+        shifted = even.copy()
+        shifted[places] += 39 if places == [0] else -39
+        assert frame_rate(shifted, 0.001, 25) == (25, True)
+    late = even.copy()
+    late[1:] += 200
+    assert not frame_rate(late, 0.001, 25)[1]

@@ -86,6 +86,20 @@ def test_csv_files_in_three_encodings_with_three_separators(root, encoding, sepa
         ("train.txt", b"v/1.mp4 0\nv/2.mp4 0.5\n", "train.txt, line 2: the label '0.5'"),
         ("val.csv", b"v/1.mp4 0\nv/2.mp4 1\n", "has no train list"),
         ("my clips.csv", b"v/1.mp4 0\nv/2.mp4 1\n", "my clips.csv lists videos"),
+        ("annotations/train.txt", b"v/1.mp4 0\nv/2.mp4 1\n", "annotations/train.txt lists videos"),
+        ("split.csv", b"path|label|split\nv/1.mp4|a|train\nv/2.mp4|a|val\n", "split.csv lists videos"),
+        ("train.json", b'[{"path": "v/1.mp4", "label": "a"}]', "train.json is named as a list, but .json is not read"),
+        ("train.txt", b"v/1.mp4|0\nv/2.mp4|1\n", "train.txt, line 1: expected a path and a label"),
+        ("train.txt", "v/1.mp4 0\nv/2.mp4 1\n".encode("utf-16-le"), "train.txt, line 1: holds zero bytes"),
+        ("train.txt", b"v/1.mp4 120 3\n", "train.txt, line 1: 2 numbers"),
+        ("train.csv", b"v/1.mp4,run\nw/3.mp4,run,walk\n", "train.csv, line 2: 2 values after the path"),
+        ("train.txt", b"v/1.mp4 0 train\nv/2.mp4 1 val\n", "train.txt, line 1: 2 values after the path"),
+        ("train.txt", b"path label split\nv/1.mp4 a train\n", "train.txt, line 1: the header has 3 columns"),
+        ("split.csv", b"path,label,subset\nv/1.mp4,a,train\nv/2.mp4,a,val\n", "the column subset is not read"),
+        ("split.csv", b"path,label,is_train\nv/1.mp4,a,1\nv/2.mp4,a,0\n", "the column is_train is not read"),
+        ("split.csv", b"path,label,start_time,end_time\nv/1.mp4,a,0,1\n", "the column start_time is not read"),
+        ("split.csv", b"path,label,label\nv/1.mp4,a,b\n", "the column label is there twice"),
+        ("split.csv", b'path,label\nv/1.mp4,a\nv/2.mp4,"a\nb"\n', "split.csv, line 3: .*close each quote"),
         (
             "train.csv",
             b"label,youtube_id,time_start,time_end,split\na,1,0,9,train\nb,2,,,train\n",
@@ -94,10 +108,35 @@ def test_csv_files_in_three_encodings_with_three_separators(root, encoding, sepa
     ],
 )
 def test_what_cannot_be_read_is_refused_with_file_and_line(root, name, content, message):
+    (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
         open_catalog(root)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("val.txt", "", "val.txt is named as a list, but names no videos"),
+        ("train.csv", "v/2.mp4 0\nw/4.mp4 1\n", "train.csv and .*train.txt both list the train split"),
+    ],
+)
+def test_a_second_list_is_never_ignored(root, name, content, message):
+    (root / "train.txt").write_text("v/1.mp4 0\nw/3.mp4 1\n")
+    (root / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        open_catalog(root)
+
+
+@pytest.mark.parametrize("header", ["video,class,split", ",filename,label,split", "\ufeff\ufeffPath;Label;Split"])
+def test_columns_by_other_names(root, header):
+    rows = [f"{k},{','.join(row)}" if header[0] == "," else ",".join(row) for k, row in enumerate(sorted(EXPECTED))]
+    text = "\n".join([header, *rows])
+    (root / "clips.csv").write_text(text.replace(",", ";") if ";" in header else text)
+    catalog = open_catalog(root)
+    assert "layout csv" in catalog.describe()
+    assert table(catalog) == EXPECTED
 
 
 def test_byte_order_marks_and_spaces_make_no_classes(tmp_path):

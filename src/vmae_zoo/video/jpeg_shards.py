@@ -90,7 +90,14 @@ def read_header(entry: ShardEntry) -> Header:
         if times is not None and (times.shape != sizes.shape or (np.diff(times, prepend=0.0) < 0).any()):
             raise ValueError
         info = VideoInfo(
-            len(sizes), meta["height"], meta["width"], meta["fps"], "jpeg", 0, seekable=True, constant_rate=times is None
+            len(sizes),
+            meta["height"],
+            meta["width"],
+            meta["fps"],
+            "jpeg",
+            0,
+            seekable=True,
+            constant_rate=times is None,
         )
         return Header(meta["id"], info, starts, starts + sizes, times)
     except OSError as error:

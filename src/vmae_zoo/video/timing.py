@@ -6,9 +6,10 @@ import numpy as np
 
 
 def sorted_times(times: Sequence[int | None], container: str, b_frames: bool) -> np.ndarray | None:
-    """Times of all frames in ascending order; missing ones are placed evenly between their neighbors.
+    """Times of all frames in ascending order; missing and repeated ones are placed evenly between their neighbors.
 
-    None if fewer than half are known, and for AVI files with B-frames, which store no presentation times.
+    None if fewer than half are known, for AVI files with B-frames, which store no presentation times, and for MPEG
+    streams if any is missing or repeated, because FFmpeg then fills in times that are wrong.
 
     Args:
         times: of the frames as decoded, in ticks.
@@ -16,9 +17,12 @@ def sorted_times(times: Sequence[int | None], container: str, b_frames: bool) ->
         b_frames: whether the decoder reorders frames.
     """
     known = np.array([position for position, time in enumerate(times) if time is not None])
-    if (container == "avi" and b_frames) or len(known) < 2 or 2 * len(known) < len(times):
+    if (container == "avi" and b_frames) or 2 * len(known) < len(times):
         return None
-    values = np.sort(np.array([time for time in times if time is not None], np.int64))
+    values, first = np.unique(np.sort([time for time in times if time is not None]), return_index=True)
+    if len(values) < 2 or (container.startswith("mpeg") and len(values) < len(times)):
+        return None
+    known = known[first]
     step = np.median(np.diff(values) / np.diff(known))
     positions = np.arange(len(times))
     filled = np.interp(positions, known, values)

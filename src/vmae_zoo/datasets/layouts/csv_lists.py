@@ -1,9 +1,10 @@
 """List files: a CSV with a header, and VideoMAE's lists without one.
 
-``csv``: columns ``path`` and any of ``label`` (a name or a number; ``label_column`` chooses another column), ``split``,
-``start``, ``end`` (seconds), ``group`` (what a clip was cut from), ``split1``, ``split2``, ... (numbered splits);
-others are ignored. Columns are separated by commas, semicolons or tabs. The root is the file, or a folder with exactly
-one such file; without a column ``split``, a file named train, val or test is that split.
+``csv``: columns ``path`` (or ``video``, ``file``, ``filename``) and any of ``label`` (or ``class``, ``category``; a
+name or a number; ``label_column`` chooses another column), ``split``, ``start``, ``end`` (seconds), ``group`` (what a
+clip was cut from), ``split1``, ``split2``, ... (numbered splits); others are ignored, but refused if they hold splits
+or segments under another name. Columns are separated by commas, semicolons or tabs. The root is the file, or a folder
+with exactly one such file; without a column ``split``, a file named train, val or test is that split.
 
 ``list``: VideoMAE's lines ``path label`` and VideoMAE V2's ``path 0 -1``, separated by spaces, tabs, commas or
 semicolons; a path may be quoted and may contain spaces; the label is a number or a name, or missing. A header, empty
@@ -17,6 +18,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,14 +26,28 @@ import numpy as np
 
 from vmae_zoo.datasets.clip_table import ClipTable, Row, clip_id, join, relative_name
 from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, Layout, without_missing
-from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_lines, read_table, whole_number
+from vmae_zoo.datasets.layouts.tables import (
+    PATH_COLUMNS,
+    first_lines,
+    parse_seconds,
+    read_header,
+    read_lines,
+    read_table,
+    whole_number,
+)
 
 _VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
 _LINE = re.compile(rf"""^(["']?)(?P<path>.+\.(?:{_VIDEO}))\1(?:[\s,;]+(?P<rest>.*))?$""", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(\.0*)?")
 _FOLDER = re.compile(r"^(?P<path>\S.*?)[\s,;]+-?\d+(?:[\s,;]+-?\d+)*$")
-_HEADER_WORDS = ("path", "video", "file", "filename", "video_path", "name", "clip")
-_SUFFIXES = (".csv", ".tsv", ".txt", ".list")
+_NAMES_VIDEO = re.compile(rf"\.(?:{_VIDEO})\b", re.IGNORECASE)
+_SUFFIXES = (".csv", ".tsv", ".txt", ".list", ".lst")
+_OTHER_FORMATS = (".json", ".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".pkl")
+_FOLDERS_OF_LISTS = ("annotations", "annotation", "splits", "split", "lists", "list", "labels", "meta", "metadata")
+_LABELS = ("label", "class", "category", "class_name")
+_SEGMENT = re.compile(r"(time_?)?(start|end|begin|stop)s?(_?(time|sec|seconds|s|frame|idx))?")
+_OWN_SPLITS = ("is_train", "is_val", "is_test")
+_ROWS_CHECKED = 1000  # for columns that are not read
 _MAX_DIGITS = 15  # of a label that is taken for a number
 _FAR_APART = 1000  # labels beyond this many classes, of which less than half occur, are numbered anew
 
@@ -55,11 +71,12 @@ def read_csv(root: Path, split: int | None, label_column: str | None = None) -> 
     column = "split" if split is None else f"split{split}"
     if split is not None and column not in columns:
         raise ValueError(f"split = {split}, but {file} has no column {column}: leave it out, or add the column")
-    wanted = (label_column or "label").strip().lower()
+    wanted = (label_column or next((name for name in _LABELS if name in columns), "label")).strip().lower()
     if label_column and wanted not in columns:
         raise ValueError(
             f"label_column = {label_column!r}, but {file} has no such column: choose one of {', '.join(columns)}"
         )
+    _refuse_ignored_columns(file, {"path", wanted, "start", "end", "group"})
     at = {name: place for place, name in enumerate(columns)}
     path, label = at["path"], at.get(wanted)
     places = [at.get(name) for name in (column, "start", "end", "group")]
@@ -83,6 +100,23 @@ def read_csv(root: Path, split: int | None, label_column: str | None = None) -> 
 
     table = ClipTable.of(read(), folder)
     return without_missing(Catalog(root, "csv", *_with_labels(table, texts, _number_labels), split))
+
+
+def _refuse_ignored_columns(file: Path, read: set[str]) -> None:
+    """``ValueError`` for a column that is not read, but holds splits or segments by its name or values."""
+    columns, rows = read_table(file)
+    values: list[set[str]] = [set() for _ in columns]
+    for row in islice(rows, _ROWS_CHECKED):
+        for value, found in zip(row.values, values, strict=True):
+            found.add(value.lower())
+    has_splits = any(re.fullmatch(r"split\d*", name) for name in columns)
+    for name, found in zip(columns, values, strict=True):
+        if name in read:
+            continue
+        if not has_splits and (name in _OWN_SPLITS or (found - {""} and found - {""} <= set(SPLITS))):
+            raise ValueError(f"{file}: the column {name} is not read: name it split, with the values train, val, test")
+        if _SEGMENT.fullmatch(name) and not {"start", "end"} & set(columns):
+            raise ValueError(f"{file}: the column {name} is not read: segments are columns start and end, in seconds")
 
 
 def _below(folder: str, path: str) -> str:
@@ -115,42 +149,48 @@ def _lists(root: Path) -> dict[str, Path]:
     """List files by split."""
     if root.is_file():
         return {"train": root} if root.suffix.lower() in _SUFFIXES and _looks_listed(root) else {}
-    files = {SPLITS[file.stem.lower()]: file for file in _list_files(root) if file.stem.lower() in SPLITS}
+    files: dict[str, Path] = {}
+    named = [file for file in _candidates(root) if file.stem.lower() in SPLITS]
+    for file in named:
+        split = SPLITS[file.stem.lower()]
+        if _looks_listed(file) and (other := files.setdefault(split, file)) != file:
+            raise ValueError(f"{other} and {file} both list the {split} split: remove one of them")
     if files and "train" not in files:
         file = next(iter(files.values()))
         raise ValueError(f"{file} lists videos, but {root} has no train list: add one, or give the list file as root")
+    if files and (others := [file for file in named if file not in files.values()]):
+        raise ValueError(f"{others[0]} is named as a list, but names no videos: fill, rename or remove it")
     return files
 
 
-def _list_files(folder: Path) -> list[Path]:
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES and file.name[0] != "."]
-    return [file for file in files if _looks_listed(file)]
+def _candidates(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES and file.name[0] != "."]
 
 
 def refuse_ignored_lists(root: Path) -> None:
     """``ValueError`` if a folder has a file that lists videos, which its layout would ignore."""
-    for file in _list_files(root):
+    others = [folder for name in _FOLDERS_OF_LISTS if (folder := root / name).is_dir()]
+    for file in (file for folder in (root, *others) for file in _candidates(folder) if _looks_listed(file)):
         raise ValueError(
-            f"{file} lists videos, but has neither a header with the column path nor the name train, val or test: "
-            f"give it as root, or data.layout folder (or flat) to ignore it"
+            f"{file} lists videos, but has neither a header with the column path nor the name train, val or test "
+            f"in {root}: give it as root, or data.layout folder (or flat) to ignore it"
         )
+    for file in sorted(root.iterdir()):
+        if file.stem.lower() in SPLITS and file.suffix.lower() in _OTHER_FORMATS:
+            raise ValueError(
+                f"{file} is named as a list, but {file.suffix} is not read: write a CSV file with the columns path, "
+                "label, split, or give data.layout folder (or flat) to ignore it"
+            )
 
 
 def _looks_listed(file: Path) -> bool:
-    """Whether most of the first lines of a file begin with a video or, in a list by name, with a frame folder."""
+    """Whether most of the first lines of a file name a video or, in a list by name, a frame folder."""
     if not file.is_file():
         return False
-    lines = [line for line in _first_lines(file) if line and not line.startswith("#")]
+    lines = first_lines(file)[:50]
     named = file.stem.lower() in SPLITS
-    hits = sum(bool(_LINE.match(line)) or (named and bool(_FOLDER.match(line))) for line in lines)
+    hits = sum(bool(_NAMES_VIDEO.search(line)) or (named and bool(_FOLDER.match(line))) for line in lines)
     return 2 * hits >= len(lines) > 0 < hits
-
-
-def _first_lines(file: Path) -> list[str]:
-    with file.open("rb") as opened:
-        start = opened.read(1 << 14)
-    text = start.decode("utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
-    return [line.strip() for line in re.split("\r\n|\n|\r", text)][:50]
 
 
 def _read_lists(root: Path, split: int | None) -> Catalog:
@@ -165,7 +205,12 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
                     label = rest[0]
                 elif not line or (line.startswith("#") and not _LINE.match(line)):
                     continue
-                elif first and re.split(r"[\s,;]+", line)[0].strip("\"'").lower() in _HEADER_WORDS:
+                elif first and (names := re.split(r"[\s,;]+", line))[0].strip("\"'").lower() in PATH_COLUMNS:
+                    if len(names) > 2:
+                        raise ValueError(
+                            f"{file}, line {number}: the header has {len(names)} columns, but a list has a path and a "
+                            "label: put all rows into one CSV file with the columns path, label, split"
+                        )
                     first = False
                     continue
                 else:
@@ -193,15 +238,23 @@ def _parse(file: Path, number: int, line: str) -> _Entry:
                 f"{file}, line {number}: {folder['path']!r} is not a video file (encode folders of frames as videos)"
             )
         raise ValueError(f"{file}, line {number}: expected a path and a label, found {line!r}")
-    rest = (match["rest"] or "").strip().strip("\"'")
+    rest = (match["rest"] or "").strip(" \t,;")
+    separator = line[match.end("path") + len(match[1]) :].strip(" ")[:1]
+    is_quoted, rest = rest[:1] in ("'", '"'), rest.strip("\"'")
     fields = re.split(r"[\s,;]+", rest) if rest else []
     if all(_NUMBER.fullmatch(field) for field in fields):
-        if len(fields) > 2:
+        if len(fields) > 2 or (len(fields) == 2 and fields[1] != "-1"):
             raise ValueError(
                 f"{file}, line {number}: {len(fields)} numbers after the path: give one label (or V2's '0 -1'); "
                 "segments need a CSV with the columns path, label, start, end"
             )
         return _Entry(match["path"], whole_number(fields[0]) if fields else "")
+    values = 1 + rest.count(separator) if separator and separator in ",;\t" and not is_quoted else 1
+    if values > 1 or (len(fields) == 2 and _NUMBER.fullmatch(fields[0]) and fields[1].lower() in SPLITS):
+        raise ValueError(
+            f"{file}, line {number}: {max(values, 2)} values after the path, but a list has one label: write a CSV "
+            "file with a header (path, label, split)"
+        )
     if re.fullmatch(r"[-+.\d\s,;einfa]+", rest) and _is_number(fields[0]):
         raise ValueError(f"{file}, line {number}: the label {fields[0]!r} must be a whole number or a name")
     return _Entry(match["path"], rest)

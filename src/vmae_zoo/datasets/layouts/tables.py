@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = ",;\t"
+_START_BYTES = 1 << 16  # of a file, by which it is recognized
+PATH_COLUMNS = ("path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_path", "name", "clip")
 
 
 class Row(NamedTuple):
@@ -29,11 +31,14 @@ def read_lines(file: Path, errors: str = "strict") -> Iterator[str]:
         ValueError: the file is in another encoding; the message names the line.
     """
     with file.open("rb") as opened:
-        encoding = "utf-16" if opened.read(2) in _UTF16 else "utf-8-sig"
+        start = opened.read(_START_BYTES)
+    encoding = "utf-16" if start[:2] in _UTF16 else "utf-8-sig"
+    if b"\0" in start and encoding != "utf-16":
+        raise ValueError(f"{file}, line 1: holds zero bytes (UTF-16 without a byte order mark?): save it as UTF-8")
     try:
         with file.open(encoding=encoding, errors=errors) as opened:
             for line in opened:
-                yield line.strip()
+                yield line.strip().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise _other_encoding(file, encoding) from None
 
@@ -51,15 +56,21 @@ def _other_encoding(file: Path, encoding: str) -> ValueError:
     return ValueError(f"{file} changed while it was read: try again")
 
 
-def read_header(file: Path) -> list[str]:
-    """The column names of a table in lower case; the values of the first line if it is no header."""
+def first_lines(file: Path) -> list[str]:
+    """The lines at the start of a text file, stripped, without empty lines and comments; none if it is unreadable."""
     try:
         with file.open("rb") as opened:
-            start = opened.read(1 << 16)
+            start = opened.read(_START_BYTES)
     except OSError:
         return []
-    text = start.decode("utf-16" if start[:2] in _UTF16 else "utf-8-sig", "replace")
-    lines = [line for line in re.split("\r\n|\n|\r", text) if line.strip() and not line.startswith("#")]
+    text = start.decode("utf-16" if start[:2] in _UTF16 else "utf-8-sig", "replace").replace("\0", "")
+    lines = (line.strip() for line in re.split("\r\n|\n|\r", text.lstrip("\ufeff")))
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_header(file: Path) -> list[str]:
+    """The column names of a table in lower case; the values of the first line if it is no header."""
+    lines = first_lines(file)
     return _columns(lines[0]) if lines else []
 
 
@@ -69,18 +80,24 @@ def read_table(file: Path) -> tuple[list[str], Iterator[Row]]:
     Empty lines and lines that begin with ``#`` are skipped. Missing values at the end of a row are empty.
 
     Raises:
-        ValueError: a row has more values than the header, or the file is in an unknown encoding.
+        ValueError: a row has more values than the header or an open quote, a column is there twice, or the file is in
+            an unknown encoding.
     """
     kept = ((number, line) for number, line in enumerate(read_lines(file), 1) if line and not line.startswith("#"))
-    header = next(kept, (0, ""))[1]
+    number, header = next(kept, (0, ""))
     columns = _columns(header) if header else []
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise ValueError(f"{file}, line {number}: the column {twice[0]} is there twice")
     return columns, _rows(file, kept, columns, _delimiter(header))
 
 
 def _rows(file: Path, lines: Iterator[tuple[int, str]], columns: list[str], delimiter: str) -> Iterator[Row]:
     width = len(columns)
     for number, line in lines:
-        split = _quoted(line, delimiter) if '"' in line else line.split(delimiter)
+        try:
+            split = _quoted(line, delimiter) if '"' in line else line.split(delimiter)
+        except csv.Error as error:
+            raise ValueError(f"{file}, line {number}: {error}: close each quote in its line") from None
         values = [value.strip() for value in split]
         if len(values) != width:
             if any(values[width:]):
@@ -91,7 +108,7 @@ def _rows(file: Path, lines: Iterator[tuple[int, str]], columns: list[str], deli
 
 
 def _quoted(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
 
 
 def parse_seconds(file: Path, line: int, name: str, text: str, empty: bool = True) -> float | None:
@@ -121,4 +138,7 @@ def _delimiter(header: str) -> str:
 
 
 def _columns(header: str) -> list[str]:
-    return [name.strip().lower() for name in next(csv.reader([header], delimiter=_delimiter(header)), [])]
+    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=_delimiter(header)), [])]
+    if "path" not in names and len(names) > 1 and (other := [name for name in names if name in PATH_COLUMNS]):
+        names[names.index(other[0])] = "path"
+    return names
