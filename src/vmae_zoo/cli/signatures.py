@@ -51,10 +51,20 @@ def parameters(path: str, function: str = "__init__") -> list[str] | None:
     names = [argument.arg for argument in (*own.args.posonlyargs, *own.args.args, *own.args.kwonlyargs)] if own else []
     if own and own.args.kwarg is None:
         return names[1:]
+    if own and own.args.kwarg and not _hands_to_bases(own, own.args.kwarg.arg):
+        return None
     inherited = [_of_base(module, base, function) for base in node.bases]
     if not inherited or any(base is None for base in inherited):
         return None
     return [*dict.fromkeys([*names[1:], *(name for base in inherited for name in base or ())])]
+
+
+def _hands_to_bases(function: ast.FunctionDef, keywords: str) -> bool:
+    """Whether a method passes its ``**keywords`` to that of the bases, rather than to another class."""
+    calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+    to_bases = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == function.name)
+    unpacked = (each.value for call in to_bases for each in call.keywords if each.arg is None)
+    return any(isinstance(node, ast.Name) and node.id == keywords for value in unpacked for node in ast.walk(value))
 
 
 def _of_base(module: str, base: ast.expr, function: str) -> list[str] | None:
