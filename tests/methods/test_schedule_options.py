@@ -75,3 +75,9 @@ def test_vjepa_clips_encoder_and_predictor_apart_and_only_from_an_epoch_on(tmp_p
         assert min(norms.values()) > 2e-3
     for norms in watch.norms[2:]:
         assert list(norms.values()) == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_warm_up_that_the_run_does_not_end_is_reported(tmp_path):
+    with pytest.warns(UserWarning, match=r"warm-up of 4 steps .* 4 steps of this run"):
+        run(VideoMAE(**SMALL, **DECODER, lr=1.0e-3, warmup_steps=4), tmp_path)

@@ -19,6 +19,7 @@ WARNINGS = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*exists and is not empty.*",  # the folder of checkpoints of a resumed run
+    ".*custom batch sampler.*for prediction.*",  # it returns every video
     ".*treespec, LeafSpec.*",
     ".*was deprecated in v4.*",  # jsonargparse of what Lightning calls
 )

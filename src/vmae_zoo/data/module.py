@@ -316,6 +316,8 @@ class ClipDataModule(VideoDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a position when training starts."""
         self._position = state_dict
+        if self.trainer and not self.trainer.training:  # a test or a prediction has other videos
+            return
         clips = self.mixture.fingerprint
         if state_dict.get("clips", clips) != clips:
             rank_zero_warn(

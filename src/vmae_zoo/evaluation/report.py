@@ -102,15 +102,16 @@ def _matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str], top: flo
     """Shades of gray by the share of the true class, with the counts and names where they fit."""
     cell = SIDE / len(confusion)
     names = classes if classes and cell >= 11 else ()
+    small, large = (f'font-size="{min(most, max(11, cell / 3)):.0f}"' for most in (14, 22))  # of names and counts
     elements = [f'<text x="{LEFT}" y="{top - 8}">true class (rows) and predicted class (columns), videos</text>']
     for row, counts in enumerate(confusion):
         total, y = max(sum(counts), 1), top + row * cell
         if names:
             name = escape(names[row][:24])
             elements += [
-                f'<text x="{LEFT - 8}" y="{y + cell / 2 + 4:.1f}" text-anchor="end" font-size="11">{name}</text>',
+                f'<text x="{LEFT - 8}" y="{y + cell / 2 + 4:.1f}" text-anchor="end" {small}>{name}</text>',
                 f'<text transform="translate({LEFT + row * cell + cell / 2 + 4:.1f} {top + SIDE + 8}) rotate(-60)" '
-                f'text-anchor="end" font-size="11">{name}</text>',
+                f'text-anchor="end" {small}>{name}</text>',
             ]
         for column, count in enumerate(counts):
             x, share = LEFT + column * cell, count / total
@@ -121,7 +122,7 @@ def _matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str], top: flo
                 )
             if count and cell >= 18:
                 elements.append(
-                    f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle" font-size="11" '
+                    f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle" {large} '
                     f'fill="{"white" if share > 0.5 else "black"}">{count}</text>'
                 )
     elements.append(f'<rect x="{LEFT}" y="{top}" width="{SIDE}" height="{SIDE}" fill="none" stroke="black"/>')

@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.optim import Optimizer
 
 from vmae_zoo.lightning_internals import scales_loss
@@ -50,6 +51,11 @@ class OptimizedModule(lightning.LightningModule):
                     "give lr instead"
                 )
             lr, min_lr, start_lr = (rate * run.global_batch / 256 for rate in (settings["base_lr"], min_lr, start_lr))
+        if run.warmup_steps >= run.steps:
+            rank_zero_warn(
+                f"the warm-up of {run.warmup_steps} steps does not end within the {run.steps} steps of this run, so "
+                f"the learning rate stays below {lr:.3g}: lower model.warmup_steps (or warmup_epochs)"
+            )
         groups = parameter_groups(
             self,
             settings["weight_decay"],
