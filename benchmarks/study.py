@@ -36,7 +36,7 @@ SEEDS = (1, 2, 3)  # the recipes were tuned with seed 0
 STARTS = ("scratch", "videomae")
 LABELED = (100, 400, 1600)
 STEPS = (500, 2000)
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2)
 HELD_BACK = 400  # training clips that choose the learning rate
 
 
