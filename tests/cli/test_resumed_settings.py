@@ -33,6 +33,27 @@ def test_every_setting_that_changes_what_is_computed_is_listed_with_both_values(
     ]
 
 
+def test_nested_settings_are_listed_one_by_one():
+    crop = {"crop": "multi_scale", "flip": True}
+    sources = [{"root": "a", "weight": 1.0}, {"root": "b", "weight": 2.0}]
+    callback = {"class_path": "lightning.pytorch.callbacks.StochasticWeightAveraging", "init_args": {"swa_lrs": 0.1}}
+    before = {"data": {"augmentation": crop, "sources": sources}, "trainer": {"callbacks": [callback]}}
+
+    def listed(group, **settings):
+        found = changes(before, {**before, group: {**before[group], **settings}})
+        return [str(change) for change in found]
+
+    assert listed("data", augmentation={**crop, "flip": False}) == ["data.augmentation.flip True -> False"]
+    assert listed("data", augmentation=None) == ["data.augmentation {crop: multi_scale, flip: True} -> null"]
+    assert listed("data", sources=[sources[0], {**sources[1], "weight": 3.0}]) == ["data.sources.1.weight 2.0 -> 3.0"]
+    assert listed("data", sources=sources[:1]) == [
+        "data.sources [{root: a, weight: 1.0}, {root: b, weight: 2.0}] -> [{root: a, weight: 1.0}]"
+    ]
+    slower = {**callback, "init_args": {"swa_lrs": 0.01}}
+    assert listed("trainer", callbacks=[slower]) == ["trainer.callbacks.0.swa_lrs 0.1 -> 0.01"]
+    assert listed("trainer", callbacks=None) == ["trainer.callbacks [StochasticWeightAveraging] -> null"]
+
+
 def test_what_changes_no_number_is_not_listed():
     data = {**BEFORE["data"], "workers": 0}
     assert changed(data=data, checkpoint={"every_n_steps": 1}, trainer={**BEFORE["trainer"], "logger": False}) == []

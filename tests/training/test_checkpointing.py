@@ -14,7 +14,7 @@ from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
 from vmae_zoo.training import checkpointing, signals
-from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError
+from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, NotSavedError, read_checkpoint
 from vmae_zoo.training.checkpointing import LastCheckpoint, StepFilter
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal, requeue
 
@@ -251,3 +251,23 @@ def test_sigusr1_under_slurm_requeues_and_ends(monkeypatch):
             raise_for_signal(SimpleNamespace(_accelerator_connector=connector, is_global_zero=True), signal.SIGUSR1)
         assert end.value.code == 128 + signal.SIGUSR1
         assert bool(requeued) is queued
+
+
+def test_a_checkpoint_with_any_flipped_bit_is_refused_or_reads_as_it_was_saved(tmp_path):
+    file, weights = tmp_path / "last.ckpt", torch.arange(40.0).view(5, 8)
+    state = {"state": {0: {"exp_avg": weights / 3}}, "param_groups": [{"lr": 0.1}]}
+    saved = {"global_step": 8, "state_dict": {"layer.weight": weights}, "optimizer_states": [state], "name": "abc"}
+    torch.save(saved, file)
+    content = file.read_bytes()
+    refused = 0
+    for position in range(0, len(content), 15):  # headers, pickled bytes and tensors
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        try:
+            found = read_checkpoint(file)
+        except ValueError:
+            refused += 1
+        else:
+            assert repr(found) == repr(saved), position
+    assert refused > len(content) / 15 / 3

@@ -38,8 +38,32 @@ class Change(NamedTuple):
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """The settings that differ and change what is computed; those that only one of two versions has are left out."""
-    old, new = dict(_flat(before)), dict(_flat(now))
-    return [Change(name, old[name], new[name]) for name in new if name in old and old[name] != new[name]]
+    return list(_differences(dict(_flat(before)), dict(_flat(now))))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    for name in dict.fromkeys([*new, *old]):
+        if name in old and name in new:
+            if old[name] != new[name]:
+                yield from _entries(name, old[name], new[name])
+        elif name in new and (group := _group(old, name)):  # which is one value now
+            yield Change(name, group, new[name])
+        elif name in old and (group := _group(new, name)):
+            yield Change(name, old[name], group)
+
+
+def _entries(name: str, old: Any, new: Any) -> Iterator[Change]:
+    """The change of a setting or, in lists of as many groups of settings, the changes of each group."""
+    both = [*old, *new] if isinstance(old, list) and isinstance(new, list) and len(old) == len(new) else []
+    if not both or not all(isinstance(entry, Mapping) for entry in both):
+        yield Change(name, old, new)
+        return
+    for number, pair in enumerate(zip(old, new, strict=True)):
+        yield from _differences(*(dict(flat_settings(entry, _class_name, f"{name}.{number}")) for entry in pair))
+
+
+def _group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key.removeprefix(f"{name}."): value for key, value in settings.items() if key.startswith(f"{name}.")}
 
 
 def read_recipe(run: Path) -> dict[str, Any]:
@@ -103,8 +127,10 @@ def _class_name(path: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and "class_path" in value:
+        return str(value["class_path"]).rpartition(".")[2]
     if isinstance(value, Mapping):
-        return str(value.get("class_path", value)).rpartition(".")[2]
+        return f"{{{', '.join(f'{key}: {_shown(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     return "null" if value is None else str(value)

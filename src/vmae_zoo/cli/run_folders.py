@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def new_run(root: Path, recipe: str) -> Path:
     try:
         write_summary(folder, {**record, "slurm_job": job})
     except OSError as error:
-        folder.rmdir()
+        with suppress(OSError):  # not empty
+            for made in (folder, *folder.parents[:2]):
+                made.rmdir()
         raise ValueError(unwritable(folder, error)) from error
     return folder
 

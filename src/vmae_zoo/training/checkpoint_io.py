@@ -9,6 +9,7 @@ import errno
 import io
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
@@ -34,11 +35,12 @@ def damage_of(file: Path) -> str:
     """What is damaged in a file of ``torch.save``; empty if all its checksums are right."""
     if not file.stat().st_size:
         return "it is empty"
-    try:
-        with zipfile.ZipFile(file) as archive:
-            member = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-        return f"it is truncated or overwritten: {error}"
+    with file.open("rb") as opened:
+        try:
+            with zipfile.ZipFile(opened) as archive:
+                member = archive.testzip()
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError) as error:
+            return f"it is truncated or overwritten: {error}"
     return f"the checksum of {member} is wrong" if member else ""
 
 
