@@ -19,6 +19,7 @@ SHM = (
     [
         (SHM, ["--shm-size", "--data.workers 0"]),
         ("unable to write to file </torch_7_1>: No space left on device (28)", ["--shm-size", "--data.workers 0"]),
+        ("unable to allocate shared memory(shm) for file </torch_7_1>: No space left on device (28)", ["--shm-size"]),
         ("DataLoader worker (pid 7) is killed by signal: Killed. ", ["SIGKILL", "--data.workers"]),
         ("DataLoader worker (pid(s) 7) exited unexpectedly", ["--data.workers", "--ckpt_path last"]),
         ("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1", ["another process"]),

@@ -12,6 +12,7 @@ from vmae_zoo.cli.errors import one_line
 from vmae_zoo.cli.resumed_settings import Change
 from vmae_zoo.run_record import RECIPE, run_of
 
+NO_SHARED_MEMORY = ("unable to write to file </torch_", "unable to allocate shared memory")
 LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "ProcessGroup", "NCCL", "gloo")
 
 
@@ -36,7 +37,7 @@ def hint_for(
         return f"{checkpoint} does not fit this model ({differ or text.splitlines()[-1].strip()}){recipe}"
     if isinstance(error, (EOFError, ConnectionError)) and _raised_in_loader(error):
         return worker_hint("its connection was closed")  # a worker that died while it sent a batch
-    if "killed by signal" in text or "exited unexpectedly" in text or "unable to write to file </torch_" in text:
+    if any(words in text for words in ("killed by signal", "exited unexpectedly", *NO_SHARED_MEMORY)):
         return worker_hint(text)
     if settings["trainer"].get("devices") != 1 and any(word in text for word in LOST_PROCESS):
         return (
@@ -52,7 +53,7 @@ def _raised_in_loader(error: BaseException) -> bool:
 
 def worker_hint(text: str) -> str:
     """What to do about a data worker that died."""
-    if "Bus error" in text or "unable to write to file" in text:
+    if any(words in text for words in ("Bus error", *NO_SHARED_MEMORY)):
         return (
             "a data worker found no room in shared memory, /dev/shm: start the container with --shm-size 8g (or "
             "--ipc=host), or decode in the main process by --data.workers 0; resume with --ckpt_path last"
