@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -96,7 +97,7 @@ SCENARIOS = {"requeue": requeue, "array": array}
 
 def _start_now(cluster: SlurmCluster, job: str) -> None:
     """Start a requeued job without the two minutes that SLURM waits."""
-    if cluster.state(job) == "PENDING":
+    with suppress(FaultError):  # it has started by itself
         cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 

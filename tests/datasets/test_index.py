@@ -312,3 +312,32 @@ def test_a_damaged_index_is_one_sentence(tmp_path, encode):
         connection.commit()
     with pytest.raises(ValueError, match=r"index.sqlite is damaged .*delete it"):
         ClipDataModule(str(tmp_path / "set")).catalog  # noqa: B018
+
+
+def test_parts_make_the_index_of_one_process(tmp_path, encode, capsys):
+    root = tmp_path / "set"
+    for name in "abcde":
+        encode(root / f"{name}/{name}.mp4", frames=ord(name) - 70)
+    (root / "a/damaged.mp4").write_bytes(b"no video")
+    whole, _ = make_index(root, workers=1, progress=False)
+    expected, fingerprint = whole.verdicts(), whole.fingerprint
+    whole.file.unlink()
+    codes = [main(["index", str(root), "--workers", "1", "--shard", f"{part}/3"]) for part in (2, 0, 1)]
+    assert sorted(codes) == [0, 0, 1]
+    assert "joins all parts" in capsys.readouterr().out
+    assert find_index(root) is None
+    joined, read = make_index(root, workers=1, progress=False)
+    assert (joined.verdicts(), joined.fingerprint, read) == (expected, fingerprint, 0)
+    assert [file.name for file in joined.file.parent.iterdir()] == ["index.sqlite"]
+    encode(root / "a/new.mp4", frames=9)
+    assert sum(make_index(root, workers=1, progress=False, part=(part, 3))[1] for part in range(3)) == 1
+
+
+def test_a_damaged_part_is_audited_again(tmp_path, encode):
+    for name in "abc":
+        encode(tmp_path / f"set/{name}.mp4", frames=ord(name) - 70)
+    part, _ = make_index(tmp_path / "set", workers=1, progress=False, part=(0, 2))
+    part.file.write_bytes(part.file.read_bytes()[:5000] + bytes(5000))
+    index, read = make_index(tmp_path / "set", workers=1, progress=False)
+    assert read == 3
+    assert {verdict for verdict, *_ in index.verdicts().values()} == {"good"}

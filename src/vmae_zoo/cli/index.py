@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from vmae_zoo.cli.json_option import add_json, write_json
+from vmae_zoo.cli.shard_option import add_shard, part_of
 
 SHOWN = 20  # damaged files printed
 
@@ -18,8 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="count videos with concealed frames as damaged, as training does with --data.refuse_corrupt true",
     )
+    add_shard(parser)
     add_json(parser, "every verdict")
-    parser.epilog = "example: vmae-zoo index /data/hmdb51\nexit code 1 where a video is damaged, 0 otherwise"
+    parser.epilog = (
+        "example: vmae-zoo index /data/hmdb51\n"
+        'a SLURM array of 64: vmae-zoo index /data/k400 --shard "$SLURM_ARRAY_TASK_ID/64", then once without --shard\n'
+        "exit code 1 where a video is damaged, 0 otherwise"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.datasets.index import excluded_verdicts
     from vmae_zoo.datasets.make_index import make_index
 
-    index, read = make_index(root, args.workers)
+    part = part_of(args.shard)
+    index, read = make_index(root, args.workers, part=part)
     verdicts = index.verdicts()
     counts = Counter(verdict for verdict, *_ in verdicts.values())
     kinds = Counter(
@@ -51,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if len(damaged) > SHOWN:
         print(f"... and {len(damaged) - SHOWN} more (--json FILE lists all)")
     print(f"index {index.fingerprint} in {index.file}")
+    if part[1] > 1:
+        print(f"part {part[0]} of {part[1]}: after the last one, `vmae-zoo index {root}` joins all parts")
     files = [{"path": path, "verdict": found[0], "reasons": found[1]} for path, found in verdicts.items()]
     summary = {"root": str(root), "index": str(index.file), "fingerprint": index.fingerprint, "read": read}
     write_json(args.json, {**summary, "counts": dict(counts), "files": files})

@@ -98,7 +98,7 @@ class Index:
 
     def _rows(self, query: str, *values: object) -> sqlite3.Cursor:
         if self._connection is None or self._process != os.getpid():  # a connection does not survive a fork
-            self._connection, self._process = _connect(self.file), os.getpid()
+            self._connection, self._process = connect(self.file), os.getpid()
         return self._connection.execute(query, values)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def find_index(root: Path) -> Index | None:
     """The index of a root; None if it has none of this version."""
     for file in index_files(root):
         try:
-            with closing(_connect(file)) as connection:
+            with closing(connect(file)) as connection:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION and is_plain(connection):
                     return Index(folder_of(root), file)
         except sqlite3.Error:
@@ -196,7 +196,7 @@ def is_plain(connection: sqlite3.Connection) -> bool:
     return [(*row, str(sql)[:12].upper()) for *row, sql in found] == [("table", "files", "CREATE TABLE")]
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def connect(file: Path) -> sqlite3.Connection:
     """A read-only connection to a file that may come with a stranger's data set."""
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)

@@ -14,7 +14,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vmae_zoo.datasets.audit import AuditResult, audit
-from vmae_zoo.datasets.index import VERSION, Index, folder_of, index_files, is_plain, key_of, unchanged
+from vmae_zoo.datasets.index import (
+    VERSION,
+    Index,
+    connect,
+    find_index,
+    folder_of,
+    index_files,
+    is_plain,
+    key_of,
+    unchanged,
+)
 from vmae_zoo.datasets.layouts import open_catalog
 from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.process_pool import file_workers
@@ -24,16 +34,22 @@ TABLE = """CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER
 SAVE_EVERY = 200  # files
 
 
-def make_index(root: Path, workers: int | None = None, progress: bool = True) -> tuple[Index, int]:
+def make_index(
+    root: Path, workers: int | None = None, progress: bool = True, part: tuple[int, int] = (0, 1)
+) -> tuple[Index, int]:
     """Audit all new and changed videos of a root in parallel, and delete entries of videos that no longer exist.
+
+    One part of several has a file of its own, so that machines may write them at the same time on any file system. The
+    whole index, made afterwards, takes the entries of all parts over and deletes their files.
 
     Args:
         root: folder, or list file.
         workers: number of processes; None: one per core.
         progress: show a progress bar if standard error is a terminal.
+        part: number of the part, and how many there are.
 
     Returns:
-        The index, and the number of files that were audited.
+        The index, or that of the part, and the number of files that were audited.
 
     Raises:
         ValueError: there is no video, or the index cannot be written.
@@ -45,7 +61,9 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
         if catalog.layout == "cache":
             raise ValueError(f"{root} is a cache, whose frames were compared when it was made: index its source")
         videos = [Path(file) for file in dict.fromkeys(catalog.records.all_files())]
-    file, connection = _open_for_writing(root)
+    first, parts = part
+    whole = find_index(root) if parts > 1 else None  # what it has is not audited again
+    file, connection = _open_for_writing(root, f"-part-{first}-of-{parts}" if parts > 1 else "")
     with closing(connection):
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not is_plain(connection):
             schema = "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type = 'table'"
@@ -53,10 +71,15 @@ def make_index(root: Path, workers: int | None = None, progress: bool = True) ->
                 connection.execute(f'DROP {kind} IF EXISTS "{name}"')
         connection.execute(TABLE)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        if parts == 1:
+            _take_over_parts(connection, file)
         indexed = {path: state for path, *state in connection.execute("SELECT path, size, mtime_ns FROM files")}
         paths = {key_of(folder, path): path for path in videos}
+        paths = {key: paths[key] for key in sorted(paths)[first::parts]}
         connection.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in indexed if key not in paths])
         changed = [path for key, path in paths.items() if key not in indexed or not unchanged(path, *indexed[key])]
+        if whole is not None:
+            changed = [path for path in changed if not whole.is_current(key_of(folder, path), str(path))]
         bar = tqdm(total=len(changed), desc="index", unit="video", disable=None if progress else True, file=sys.stderr)
         try:
             with bar:
@@ -104,9 +127,28 @@ def _audit_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Audi
         one_by_one = one_by_one - 1 if one_by_one else 2 * workers + 1
 
 
-def _open_for_writing(root: Path) -> tuple[Path, sqlite3.Connection]:
+def _take_over_parts(connection: sqlite3.Connection, file: Path) -> None:
+    """Copy the entries of all parts into an index, and delete the files of the parts."""
+    for part in sorted(file.parent.glob(f"{file.stem}-part-*-of-*.sqlite")):
+        try:
+            with closing(connect(part)) as found:
+                version, state = (
+                    found.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "quick_check")
+                )
+                if (version, state) == (VERSION, "ok") and is_plain(found):
+                    rows = found.execute("SELECT * FROM files")
+                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.Error:  # damaged: its videos are audited again
+            connection.rollback()
+        else:
+            connection.commit()
+        part.unlink()
+
+
+def _open_for_writing(root: Path, suffix: str) -> tuple[Path, sqlite3.Connection]:
     problems = []
-    for file in index_files(root):
+    for whole in index_files(root):
+        file = whole.with_name(f"{whole.stem}{suffix}.sqlite")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(file, timeout=60)

@@ -8,18 +8,19 @@ set.
 Shapes: R training videos, Q queries, D = width, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 
 NEIGHBORS = (1, 5, 10, 20, 50, 100, 200)
 TEMPERATURE = 0.07
+BLOCK_VALUES = 1 << 25  # similarities at a time: 128 MB
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,15 @@ def nearest_neighbors(
     if most < 1:
         raise ValueError(f"k-NN needs at least two training videos, got {len(bank_RD)}")
     tried = sorted({min(k, most) for k in neighbors})
-    train_votes = votes(bank_RD, label_R, bank_RD, classes, tried, temperature, leave_one_out=True)
-    accuracy = {k: 100 * (vote.argmax(1) == label_R).double().mean().item() for k, vote in train_votes.items()}
+    correct, first = dict.fromkeys(tried, 0), 0
+    for block in votes(bank_RD, label_R, bank_RD, classes, tried, temperature, leave_one_out=True):
+        for k, vote_QK in block.items():
+            correct[k] += int((vote_QK.argmax(1) == label_R[first : first + len(vote_QK)]).sum())
+        first += len(vote_QK)
+    accuracy = {k: 100 * count / len(bank_RD) for k, count in correct.items()}
     selected = max(tried, key=lambda k: (accuracy[k], -k))
-    found = votes(bank_RD, label_R, video_features(test).to(device), classes, tried, temperature)
-    values = {k: vote.cpu() for k, vote in found.items()}
+    blocks = list(votes(bank_RD, label_R, video_features(test).to(device), classes, tried, temperature))
+    values = {k: torch.cat([block[k].cpu() for block in blocks]) for k in tried}
     metrics = {k: ClassificationMetrics.of(vote, test.labels()) for k, vote in values.items()}
     return KNNResult(metrics, selected, accuracy, values[selected], confusion(values[selected], test.labels()))
 
@@ -86,31 +91,28 @@ def votes(
     neighbors: Sequence[int],
     temperature: float = TEMPERATURE,
     leave_one_out: bool = False,
-    chunk: int = 1024,
-) -> dict[int, Tensor]:
-    """Fractions of the votes, float (Q, K), for each k.
+) -> Iterator[dict[int, Tensor]]:
+    """Fractions of the votes, float (Q', K), for each k, of consecutive blocks of the queries.
 
     Args:
         bank_RD: features of length 1.
         label_R: their classes.
         query_QD: features of length 1.
         classes: K.
-        neighbors: numbers k, at most R.
+        neighbors: numbers k, ascending, at most R.
         temperature: T.
         leave_one_out: query i is bank entry i and does not vote for itself.
-        chunk: queries at a time.
     """
-    most = max(neighbors)
-    found: dict[int, list[Tensor]] = {k: [] for k in neighbors}
-    for start in range(0, len(query_QD), chunk):
-        similarity_QR = query_QD[start : start + chunk] @ bank_RD.T
+    size = max(BLOCK_VALUES // len(bank_RD), 1)
+    for start in range(0, len(query_QD), size):
+        similarity_QR = query_QD[start : start + size] @ bank_RD.T
         if leave_one_out:
             rows = torch.arange(len(similarity_QR), device=similarity_QR.device)
             similarity_QR[rows, start + rows] = -torch.inf
-        near, ids = similarity_QR.topk(most, dim=1)
+        near, ids = similarity_QR.topk(max(neighbors), dim=1)
         weight = ((near - near[:, :1]) / temperature).exp()
-        vote = one_hot(label_R[ids], classes) * weight[:, :, None]
+        count_QK, block, counted = weight.new_zeros(len(weight), classes), {}, 0
         for k in neighbors:
-            count_QK = vote[:, :k].sum(1)
-            found[k].append(count_QK / count_QK.sum(1, keepdim=True))
-    return {k: torch.cat(chunks) for k, chunks in found.items()}
+            count_QK.scatter_add_(1, label_R[ids[:, counted:k]], weight[:, counted:k])
+            block[k], counted = count_QK / count_QK.sum(1, keepdim=True), k
+        yield block
