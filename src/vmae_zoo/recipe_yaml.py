@@ -27,7 +27,8 @@ def read_recipe(recipe: Path) -> dict[str, Any]:
     """The keys of one YAML file.
 
     Raises:
-        ValueError: it is not YAML, not a mapping, or its aliases (``*name``) expand to more than `MAX_VALUES` values.
+        ValueError: it is not YAML, not a mapping, has a key twice, or its aliases (``*name``) expand to more than
+            `MAX_VALUES` values.
     """
     try:
         loader = _Loader(recipe.read_text(encoding="utf-8-sig"))
@@ -59,6 +60,11 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, float]) -> float:
     children: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         children = [child for pair in node.value for child in pair]
+        names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        first: dict[str, yaml.ScalarNode] = {}
+        for key in names:
+            if first.setdefault(key.value, key) is not key:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
     elif isinstance(node, yaml.SequenceNode):
         children = node.value
     sizes[id(node)] = 1 + sum(_expanded_size(child, sizes) for child in children)

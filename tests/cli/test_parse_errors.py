@@ -116,10 +116,11 @@ def bomb(merge):
         (bomb(merge=True), "aliases expand to more than"),
         ("model: &m [*m]", "contain themselves"),
         ("model: " + "[" * 20_000, "nested too deeply"),
+        ("model: toys.Toy\ntrainer: {max_steps: 1}\nmodel: MAE", "line 3: not YAML: the key model is there twice"),
         ("model: toys.Toy\nweights_only: false", "line 2: weights_only: false lets a checkpoint execute code"),
         ("fit: {model: toys.Toy, weights_only: false}", "weights_only: false lets a checkpoint execute code"),
     ],
-    ids=["aliases", "merged", "recursive", "deep", "unsafe", "unsafe nested"],
+    ids=["aliases", "merged", "recursive", "deep", "twice", "unsafe", "unsafe nested"],
 )
 def test_a_hostile_recipe_is_refused_at_once(vmae, here, capsys, recipe, part):
     Path("r.yaml").write_text(recipe + "\n")

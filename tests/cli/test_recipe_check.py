@@ -42,6 +42,9 @@ def test_an_invalid_recipe_is_answered_in_one_line(tmp_path, capsys):
     broken.write_text(bad.read_text().replace("mask_ratio: 0.5", "mask_ratio: 1.0"))
     assert main(["fit", "-c", str(broken), "--trainer.fast_dev_run=true", "--data.workers=0"]) == 1
     assert "mask_ratio = 1.0 hides" in capsys.readouterr().err
+    broken.write_text("trainer: {max_steps: 1}\n")
+    assert main(["recipes", "check", str(broken)]) == 1
+    assert "names no model" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("name", RECIPES)

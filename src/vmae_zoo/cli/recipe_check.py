@@ -44,8 +44,11 @@ def count_parameters(recipe: Path) -> tuple[int, list[str]]:
     from vmae_zoo.methods.registry import resolve_method
 
     keys = compose(recipe)
-    method = resolve_method(keys["model"]["class_path"].removeprefix("vmae_zoo.methods."))
-    settings: dict[str, Any] = dict(keys["model"].get("init_args", {}))
+    model = {"class_path": keys["model"]} if isinstance(keys.get("model"), str) else keys.get("model") or {}
+    if "class_path" not in model:
+        raise ValueError(f"{recipe} names no model: add `model: {{class_path: VideoMAE}}`")
+    method = resolve_method(model["class_path"].removeprefix("vmae_zoo.methods."))
+    settings: dict[str, Any] = dict(model.get("init_args", {}))
     known = parameters(f"{method.__module__}.{method.__qualname__}") or []
     for source, target in LINKS.items():
         value = settings_of(keys.get("data")).get(source.partition(".")[2])
@@ -53,8 +56,8 @@ def count_parameters(recipe: Path) -> tuple[int, list[str]]:
             settings.setdefault(target, value)
     settings.pop("init_from", None)
     with torch.device("meta"):
-        model = method(**settings)
-    return sum(parameter.numel() for parameter in model.parameters()), known
+        built = method(**settings)
+    return sum(parameter.numel() for parameter in built.parameters()), known
 
 
 def check(recipe: Path) -> dict[str, Any]:
