@@ -58,11 +58,15 @@ class Store:
             raise FaultError(f"{arguments[0]}: exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
         return done.stdout
 
-    def train(self, name: str, root: object, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def training(self, name: str, root: object) -> list[str]:
+        """The command of a small training in a folder of its own."""
+        small = f"--trainer.max_epochs -1 --trainer.max_steps {STEPS} --checkpoint.every_n_steps 1 --data.workers 1"
+        place = ("--data.root", str(root), "--trainer.default_root_dir", str(self.work / name))
+        return ["fit", "-c", "recipes/videomae.yaml", "--data.memory_mb", "0", *small.split(), *place]
+
+    def train(self, name: str, root: object) -> subprocess.CompletedProcess[str]:
         """A small training in a folder of its own."""
-        small = f"--trainer.max_epochs -1 --trainer.max_steps {STEPS} --data.workers 1 --data.memory_mb 0"
-        place = ("--data.root", root, "--trainer.default_root_dir", self.work / name)
-        return self.command("fit", "-c", "recipes/videomae.yaml", *small.split(), *place, *arguments)
+        return self.command(*self.training(name, root))
 
     def checkpoint(self, name: str) -> dict:
         """The last checkpoint of a training."""
@@ -70,6 +74,8 @@ class Store:
 
     def same_weights(self, name: str) -> None:
         """`FaultError` if a training differs from that on the local cache."""
+        if not (self.work / "local").exists() and (done := self.train("local", self.local)).returncode:
+            raise FaultError(f"training on a local cache failed: {done.stderr.splitlines()[-1]}")
         if found := list(differences(self.checkpoint(name), self.checkpoint("local"))):
             raise FaultError(f"{name} differs from training on a local cache: {', '.join(found[:3])}")
 
@@ -95,8 +101,6 @@ def write(store: Store) -> str:
 
 def train(store: Store) -> str:
     """Train from the bucket with an error or a reset at every seventh request."""
-    if (done := store.train("local", store.local)).returncode:
-        raise FaultError(f"training on a local cache failed: {done.stderr.splitlines()[-1]}")
     lines = []
     for mode in ("serve", "error", "reset"):
         store.proxy.set(mode, every=7)
@@ -143,14 +147,10 @@ def outage(store: Store) -> str:
 def lost(store: Store) -> str:
     """Lose the store in the middle of a training, for 20 s; it must end with the weights of the local cache."""
     environment, log = store.environment, store.work / "lost.log"
-    small = f"--trainer.max_epochs -1 --trainer.max_steps {STEPS} --data.workers 1 --data.memory_mb 0"
-    place = ("--data.root", BUCKET, "--trainer.default_root_dir", str(store.work / "lost"))
-    command = [sys.executable, "-m", "vmae_zoo", "fit", "-c", "recipes/videomae.yaml", *small.split(), *place]
+    command = [sys.executable, "-m", "vmae_zoo", *store.training("lost", BUCKET)]
     with (
         log.open("w") as output,
-        subprocess.Popen(
-            [*command, "--checkpoint.every_n_steps", "1"], env=environment, stdout=output, stderr=output, cwd=store.work
-        ) as process,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=store.work) as process,
     ):
         while process.poll() is None and not list((store.work / "lost").glob("runs/*/*/checkpoints/last.ckpt")):
             time.sleep(0.1)
