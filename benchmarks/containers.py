@@ -189,9 +189,11 @@ def main() -> int:
     """Print a table of verdicts: for each container and kind, how often each occurs."""
     av.logging.set_level(None)
     with tempfile.TemporaryDirectory() as folder:
-        found = list(rows(Path(folder)))
-    if sys.argv[1:]:
-        Path(sys.argv[1]).write_text(json.dumps([row._asdict() for row in found], indent=0) + "\n")
+        found = []
+        for row in rows(Path(folder)):
+            found.append(row)
+            if sys.argv[1:]:
+                Path(sys.argv[1]).write_text(json.dumps([row._asdict() for row in found], indent=0) + "\n")
     print(f"| container | {' | '.join(KINDS)} |", "|---" * (1 + len(KINDS)) + "|", sep="\n")
     for name in dict.fromkeys(row.container for row in found):
         cells = []
