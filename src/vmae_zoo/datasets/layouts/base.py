@@ -11,7 +11,8 @@ import numpy as np
 from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipRecord, ClipTable, hashes, is_in
 
 EXTENSIONS = (
-    ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv", ".m2ts", ".mts",
+    ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".ogv",
+    ".ts", ".m2ts", ".mts", ".vob", ".mxf",
 )  # fmt: skip
 _reported: set[str] = set()  # skipped entries, each reported once per process
 SPLITS = {
