@@ -51,6 +51,7 @@ def imported_rooms(path, tree):
                 yield name.split(".")[1], node.lineno
 
 
+@pytest.mark.slow
 def test_a_room_imports_only_from_its_left(modules):
     wrong = []
     for path, tree in modules.items():
@@ -102,6 +103,7 @@ LIGHT = {  # modules that commands without tensors import, and what they may imp
 }
 
 
+@pytest.mark.slow
 def test_modules_without_tensors_import_no_heavy_library():
     """Each in turn in one process, those that may import less first."""
     program = f"""

@@ -67,6 +67,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_its_incomplete_file_remo
     assert read_writer(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_another_machine_is_waited_for_until_its_heartbeat_stops_or_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, "STALE_SECONDS", 1.5)
     file = tmp_path / WRITER

@@ -12,7 +12,7 @@ from benchmarks.gpu_day import __main__ as gpu_day
 from benchmarks import command_line
 from vmae_zoo.methods.registry import CLASS_NAMES
 
-FAST = ("env", "attention")
+FAST = ("env",)
 SLOW = tuple(name for name in gpu_day.STEPS if name not in (*FAST, "summary"))
 
 

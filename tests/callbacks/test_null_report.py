@@ -22,6 +22,7 @@ def fit(monkeypatch, tmp_path, **settings):
     return json.loads(summary.read_text())["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plateau", "notices"), [(null_report.PLATEAU, 1), (100.0, 0)])
 def test_a_run_that_has_learned_nothing_prints_its_nulls_and_one_notice(
     monkeypatch, tmp_path, capsys, plateau, notices

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from vmae_zoo.cli.main import main
 
 
+@pytest.mark.slow
 def test_it_is_resumed_where_it_stopped(tmp_path, monkeypatch, encode, recwarn):
     monkeypatch.chdir(tmp_path)
     for number in range(6):

@@ -35,6 +35,7 @@ def load(run):
     return torch.load(run / LAST, weights_only=True)
 
 
+@pytest.mark.slow
 def test_a_changed_setting_acts_is_listed_and_recorded(vmae, run, capsys):
     capsys.readouterr()
     assert vmae(*RESUME, "--trainer.max_epochs", "3", "--model.lr", "0.02") == 0
@@ -48,6 +49,7 @@ def test_a_changed_setting_acts_is_listed_and_recorded(vmae, run, capsys):
     assert yaml.safe_load((run / "recipe.until-step-8.yaml").read_text())["model"]["init_args"]["lr"] == 0.1
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(vmae, run, capsys):
     before = contents(run)
     assert vmae(*RESUME) == 0
@@ -65,6 +67,7 @@ def test_a_finished_run_is_left_as_it_is(vmae, run, capsys):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_setting_that_does_not_fit_the_weights_is_named_and_changes_nothing(vmae, run, capsys):
     before = contents(run)
     assert vmae(*RESUME, "--trainer.max_epochs", "3", "--model.width", "7") == 1
@@ -86,6 +89,7 @@ def damage(content, kind):
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["empty", "truncated", "zeroed", "flipped", "a page of zeros", "text"])
 def test_a_damaged_checkpoint_is_one_sentence_with_what_to_take_instead(vmae, run, capsys, kind):
     last = run / LAST
@@ -102,6 +106,7 @@ def test_a_damaged_checkpoint_is_one_sentence_with_what_to_take_instead(vmae, ru
     assert vmae("validate", "-c", "toy.yaml", "--ckpt_path", other) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [RECIPE, SUMMARY])
 def test_an_intact_checkpoint_resumes_beside_a_torn_record(vmae, run, capsys, file):
     (run / file).write_bytes((run / file).read_bytes()[:25])
@@ -112,6 +117,7 @@ def test_an_intact_checkpoint_resumes_beside_a_torn_record(vmae, run, capsys, fi
     assert yaml.safe_load((run / RECIPE).read_text())["trainer"]["max_epochs"] == 3
 
 
+@pytest.mark.slow
 def test_another_logger_changes_nothing_and_every_name_of_a_checkpoint_works(vmae, here, capsys):
     Path("csv.yaml").write_text(
         Path("toy.yaml")
@@ -142,6 +148,7 @@ def test_another_logger_changes_nothing_and_every_name_of_a_checkpoint_works(vma
     assert "no run of toy" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_callback_whose_state_cannot_be_read_back_is_named_when_it_is_saved(vmae, here, recwarn):
     assert vmae("fit", "-c", "toy.yaml", "--trainer.callbacks+=toys.OddState", "--checkpoint.every_n_steps", "2") == 0
     found = [str(warning.message) for warning in recwarn if "could not load" in str(warning.message)]
@@ -151,6 +158,7 @@ def test_a_callback_whose_state_cannot_be_read_back_is_named_when_it_is_saved(vm
     assert vmae("fit", "-c", "toy.yaml", "--ckpt_path", run, "--trainer.max_epochs", "3") == 1
 
 
+@pytest.mark.slow
 def test_choices_that_runs_do_not_support_are_refused(vmae, here, capsys):
     assert vmae("fit", "-c", "toy.yaml", "--trainer.barebones", "true") == 1
     assert "trainer.barebones" in capsys.readouterr().err

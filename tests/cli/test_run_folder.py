@@ -21,6 +21,7 @@ def only_run(here, recipe="toy"):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_in_the_folder_that_the_last_line_names(vmae, here, capsys):
     assert vmae("fit", "-c", "toy.yaml", "--checkpoint.every_n_steps", "3") == 0
     folder = only_run(here)
@@ -36,6 +37,7 @@ def test_a_run_leaves_everything_in_the_folder_that_the_last_line_names(vmae, he
     assert not list(folder.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_the_saved_recipe_repeats_the_run(vmae, here):
     vmae("fit", "-c", "toy.yaml", "--model.width", "6", "--seed_everything", "5")
     first = only_run(here)
@@ -135,6 +137,7 @@ def test_fast_dev_run_writes_nothing(vmae, here):
     assert [path.name for path in here.iterdir()] == ["toy.yaml"]
 
 
+@pytest.mark.slow
 def test_validation_reads_the_newest_checkpoint_and_writes_only_what_is_asked(vmae, here):
     vmae("fit", "-c", "toy.yaml")
     before = sorted(here.rglob("*"))
@@ -176,6 +179,7 @@ def test_a_run_told_to_stop_says_so(vmae, here, capsys, monkeypatch, sent, code)
     assert steps_of(folder) == 3, "saved where it stops"
 
 
+@pytest.mark.slow
 def test_a_run_told_to_stop_in_a_validation_saves_and_goes_on_exactly(vmae, here, monkeypatch):
     from vmae_zoo.callbacks.run_folder import RunFolder
 
@@ -194,12 +198,14 @@ def test_a_run_told_to_stop_in_a_validation_saves_and_goes_on_exactly(vmae, here
         assert torch.equal(whole[part]["layer.weight"], parts[part]["layer.weight"])
 
 
+@pytest.mark.slow
 def test_nothing_but_what_the_page_names_lies_in_the_folder(vmae, here):
     vmae("fit", "-c", "toy.yaml")
     names = {path.name.partition(".out")[0] for path in only_run(here).iterdir()}
     assert names == {"checkpoints", "recipe.yaml", "summary.json", "metrics.csv", "events", ".writer.lock"}
 
 
+@pytest.mark.slow
 def test_keep_every_n_epochs(vmae, here):
     vmae("fit", "-c", "toy.yaml", "--checkpoint.keep_every_n_epochs", "1")
     names = sorted(path.name for path in (only_run(here) / "checkpoints").iterdir())

@@ -29,6 +29,7 @@ def fit(tmp_path, data, max_steps=3, **settings):
     return trainer, method
 
 
+@pytest.mark.slow
 def test_a_module_with_only_a_train_loader_trains_when_steps_and_rate_are_given(tmp_path):
     first, _ = fit(tmp_path, Noise(), 1, lr=1e-2)
     trainer, _ = fit(tmp_path, Noise(), 40, lr=1e-2)

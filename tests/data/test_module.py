@@ -175,6 +175,7 @@ def test_bad_files_are_replaced_listed_and_counted(small_set, tmp_path, workers)
     assert {line["path"] for line in lines} == {str(tmp_path / "set/bad0.mp4")}
 
 
+@pytest.mark.slow
 def test_a_bad_file_is_no_replacement_of_its_own(small_set, tmp_path):
     clips = ClipDataModule(spoiled(small_set, tmp_path / "set", 1), **SMALL)
     with pytest.warns(UserWarning, match="replaced by"):
@@ -221,6 +222,7 @@ def test_a_run_whose_files_all_fail_later_stops_with_one_sentence(small_set, tmp
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_embedded_demo_set_is_the_default_and_created_on_first_use(tmp_path, monkeypatch):
     monkeypatch.setenv("VMAE_ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(GLYPH_SETS, "demo", GlyphSet(train=20, test=10))  # 5,000 take a minute
@@ -230,6 +232,7 @@ def test_the_embedded_demo_set_is_the_default_and_created_on_first_use(tmp_path,
     assert method.batches[0]["video"].shape == (4, 3, 2, 32, 32)
 
 
+@pytest.mark.slow
 def test_a_second_fit_goes_on_with_the_next_epoch(small_set, tmp_path):
     clips = ClipDataModule(str(small_set), global_batch=16, **SMALL)
     both, once = trainer(tmp_path), trainer(tmp_path, max_epochs=2)

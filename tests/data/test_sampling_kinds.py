@@ -39,6 +39,7 @@ def test_a_timed_clip_is_as_long_in_seconds_whatever_the_rate(row):
     )  # 4 frames at 25 last as long as 8 at 50; the middle
 
 
+@pytest.mark.slow
 def test_several_rates_take_turns_by_the_clips_key(row):
     reader = RecordingReader()
     clips = ClipDataset([row], ClipSpec(2, 2, 16, "span", (10, 25, 50)), reader=reader)

@@ -97,6 +97,7 @@ def test_a_run_waits_and_continues_with_the_same_clips(root, tmp_path, workers, 
     assert "up to 60 minutes" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_validation_waits_too(root, tmp_path):
     whole = fit(root, tmp_path / "whole")
     module = fit(root, tmp_path / "run", Outage(root, 5, hook="on_validation_start"))

@@ -48,6 +48,7 @@ def test_files_hold_the_drawn_clip():
     assert (read[drawn == 0] < 8).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_clips_are_the_same_with_any_number_of_processes(tmp_path):
     for name, workers in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
@@ -81,6 +82,7 @@ def test_directions_are_what_they_are_called(direction, axis, sign):
     assert 6 <= sign * best <= 8 + 1  # 0.8 to 1.1 pixels per frame
 
 
+@pytest.mark.slow
 def test_motion_is_in_no_single_frame():
     """A linear classifier on one frame stays at chance, and so it does on another clip's frame of the same labels."""
     clips = [make_clip(GLYPHS[n % 10], motion, "medium", n) for n, motion in enumerate(MOTIONS * 60)]
@@ -90,6 +92,7 @@ def test_motion_is_in_no_single_frame():
     assert model.score(pixels[400:], labels[400:]) < 0.19  # chance 0.1, standard error 0.021
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_get_one_complete_folder(tmp_path):
     program = (
         "from vmae_zoo.datasets.synthetic import embedded, glyph_sets\n"

@@ -297,6 +297,7 @@ def test_an_index_that_another_program_wrote_is_bounded_or_not_used(tmp_path, en
     assert again.lookup(str(video), video.stat().st_size, video.stat().st_mtime_ns)[0].frames == 30
 
 
+@pytest.mark.slow
 def test_a_packed_index_that_grows_without_end_is_refused():
     bomb = zlib.compress(bytes(64 << 20), 9)
     for packed in (bomb, bomb[: len(bomb) // 2]):
@@ -314,6 +315,7 @@ def test_a_damaged_index_is_one_sentence(tmp_path, encode):
         ClipDataModule(str(tmp_path / "set")).catalog  # noqa: B018
 
 
+@pytest.mark.slow
 def test_parts_make_the_index_of_one_process(tmp_path, encode, capsys):
     root = tmp_path / "set"
     for name in "abcde":

@@ -32,6 +32,7 @@ def cached(small_set, tmp_path_factory):
     return target
 
 
+@pytest.mark.slow
 def test_rows_and_keys_are_those_of_the_source(small_set, cached):
     source, copy = open_catalog(small_set), open_catalog(cached)
     assert copy.layout == "cache"

@@ -122,6 +122,7 @@ def served(caches, monkeypatch):
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_clip_is_two_ranged_requests(caches, served):
     url, sent = served
     there, here = open_catalog(url).records[20], open_catalog(caches[0]).records[20]
@@ -145,6 +146,7 @@ def test_distant_ranges_are_separate_requests(caches, served, monkeypatch):
     assert sorted(size for _, size in sent) == [500, 600]
 
 
+@pytest.mark.slow
 def test_forked_workers_read_from_a_store(caches, served):
     url, _ = served
     spec = ClipSpec(frames=3, stride_frames=2, size=16)
@@ -178,6 +180,7 @@ def test_a_server_that_ignores_ranges_is_refused(caches, tmp_path):
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_given_up(monkeypatch):
     pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     monkeypatch.setattr(storage, "STALL_SECONDS", 0.5)

@@ -30,6 +30,7 @@ with pool.file_workers(2) as workers:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="process groups and /proc")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_no_worker_outlives_a_signal(name):

@@ -84,6 +84,7 @@ def test_the_command_copies_resumes_and_names_what_it_cannot(encode, tmp_path, c
     assert "0 copied, 2 already there" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_parts_make_the_whole(encode, tmp_path, capsys):
     for name in "abc":
         encode(tmp_path / f"set/{name}.mp4", frames=20)

@@ -94,6 +94,7 @@ def test_each_source_keeps_its_stride(roots):
         assert second - first == (2 if row.id.startswith("one:") else 4)
 
 
+@pytest.mark.slow
 def test_copies_of_a_row_have_keys_of_their_own_and_epochs_take_turns(roots, tmp_path):
     data = ClipDataModule(str(roots), sources=MIX, repeats=2, **SMALL)
     trainer, module = fit(data, tmp_path)

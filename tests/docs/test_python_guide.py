@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from vmae_zoo.methods import Classifier
@@ -21,6 +22,7 @@ def prepare(folder, encode):
     package(Classifier(classes=list("abcdef"), **tiny)).save(folder / CLASSIFIER, None)
 
 
+@pytest.mark.slow
 def test_the_blocks_of_the_guide_run(tmp_path, monkeypatch, encode, capsys):
     prepare(tmp_path, encode)
     monkeypatch.chdir(tmp_path)

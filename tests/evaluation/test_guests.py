@@ -33,6 +33,7 @@ def checkpoint(place, monkeypatch):
     return ["--checkpoint", "guest.ckpt", "--method", "guest_package.MyMAE"]
 
 
+@pytest.mark.slow
 def test_probes_extraction_and_export_take_its_encoder(place, checkpoint, tmp_path):
     device = ["--device", "cpu", "--workers", "0"]
     data = [
@@ -51,6 +52,7 @@ def test_probes_extraction_and_export_take_its_encoder(place, checkpoint, tmp_pa
     assert main(["export", *checkpoint, "--out", str(tmp_path / "guest.pt2")]) == 0
 
 
+@pytest.mark.slow
 def test_its_masks_are_drawn(place, checkpoint, tmp_path):
     (place / "guest.yaml").write_text(
         "model: {class_path: guest_package.MyMAE}\ndata: {frames: 4, stride_frames: 1, size: 32}\n"

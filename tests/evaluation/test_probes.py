@@ -48,6 +48,7 @@ def wrap(values, label, split="train"):
     return Features(rows, list(values.astype(np.float32)), [], 0)
 
 
+@pytest.mark.slow
 def test_the_linear_probe_agrees_with_scikit_learn():
     train, test = features(600, seed=1, shift=0.5), features(400, seed=2, shift=0.5, split="test")
     probed = evaluate(select(linear_probe.fit, train, CLASSES, LBFGSSweep()), test)

@@ -7,6 +7,7 @@ from torchvision.models.optical_flow import raft_small
 from vmae_zoo.flow.raft import RaftFlow, load_raft
 
 
+@pytest.mark.slow
 def test_all_pairs_in_one_pass_equal_a_call_each():
     video = torch.randint(0, 256, (2, 3, 3, 128, 136), generator=torch.Generator().manual_seed(0)).byte()
     pairs = torch.tensor([[[2, 1], [0, 1]], [[1, 0], [2, 0]]])  # clips may differ in their pairs

@@ -45,6 +45,7 @@ def with_changed_cluster(method: ARVideo, video: torch.Tensor, cluster: int) -> 
     return video
 
 
+@pytest.mark.slow
 def test_default_counts_are_the_published_ones():
     with torch.device("meta"):
         method = ARVideo()
@@ -59,6 +60,7 @@ def test_default_counts_are_the_published_ones():
     assert out.prediction.shape == (2, 1470, 1536)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(-(2**62), 2**62), st.integers(0, 7), st.sampled_from([(1, 2, 2), (2, 2, 1), (2, 1, 2)]))
 def test_a_cluster_changes_only_later_predictions(key, step, shape):

@@ -126,6 +126,7 @@ def trained(tmp_path_factory):
     return run, classifier, folder
 
 
+@pytest.mark.slow
 def test_it_learns_and_its_checkpoint_has_the_classes(trained, tmp_path):
     run, classifier, folder = trained
     assert run.callback_metrics["top1/val"] == run.callback_metrics["mean_class/val"] == 100

@@ -65,6 +65,7 @@ def test_recomputed_activations_change_nothing(name):
     assert_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_blocks_with_different_drop_rates_share_a_program():
     torch._dynamo.reset()
     counter = CompileCounter()

@@ -47,6 +47,7 @@ def test_scores_of_the_workers_equal_those_computed_from_the_batch():
     assert torch.equal(method.sample_mask(clips).visible, given.visible)
 
 
+@pytest.mark.slow
 def test_raft_runs_on_the_device_and_gets_no_gradient():
     method = MGMAE(
         **TINY, image_size=128, frames=4, mask_ratio=0.75, flow="raft", flow_weights="random", flow_iterations=1

@@ -71,6 +71,7 @@ def test_giant_has_patches_of_14_and_mlps_of_48_over_11():
     assert [len(part.blocks) for part in (method.encoder, method.decoder)] == [40, 4]
 
 
+@pytest.mark.slow
 def test_decoders_have_the_published_sizes():
     with torch.device("meta"):
         decoders = {size: VideoMAEv2(size).decoder for size in ("small", "base", "large", "huge", "giant")}

@@ -198,6 +198,7 @@ def test_masks_follow_the_step_in_training_alone(tmp_path):
     assert [split.weight for split in fixed] == [None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_frozen_teacher_of_another_width_is_the_target_and_stays(tmp_path):
     torch.manual_seed(0)

@@ -133,6 +133,7 @@ def test_an_encoder_refuses_other_input(encoder, video, words):
         encoder(video)
 
 
+@pytest.mark.slow
 def test_values_are_checked_in_evaluation_alone(encoder):
     bright = torch.full((1, 3, 4, 32, 32), 255.0)
     assert deepcopy(encoder).train()(bright).shape == (1, 8, 24)

@@ -66,6 +66,7 @@ def test_the_panel_has_every_frame_and_leaves_the_encoder():
     assert list(show_features(encoder_of(attention="divided", bias="qkv"), video, frames).rows) == ["clip", "token PCA"]
 
 
+@pytest.mark.slow
 def test_the_command_draws_the_bundled_encoder(tmp_path, encode, capsys):
     video = encode(tmp_path / "a.mp4", frames=70, size=(96, 128))
     for suffix in ("png", "gif", "mp4"):

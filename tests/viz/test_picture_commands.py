@@ -56,6 +56,7 @@ def checkpoint(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_reconstruct_draws_all_videos_in_one_picture(video, checkpoint, tmp_path, capsys):
     arguments = ["reconstruct", "--checkpoint", str(checkpoint), "--video", str(video), str(video)]
     sheet, movie = tmp_path / "new" / "sheet.png", tmp_path / "new" / "moving.mp4"
@@ -71,6 +72,7 @@ def test_reconstruct_draws_all_videos_in_one_picture(video, checkpoint, tmp_path
     assert abs(frames[0].astype(int) - frames[-1]).max() > 50  # it moves
 
 
+@pytest.mark.slow
 def test_masks_move_with_all_frames(video, tmp_path):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "masks.gif"
     recipe.write_text(RECIPE)
@@ -78,6 +80,7 @@ def test_masks_move_with_all_frames(video, tmp_path):
     assert Image.open(out).n_frames == 4
 
 
+@pytest.mark.slow
 def test_masks_of_mgmae_come_with_their_flow(video, tmp_path):
     """A square that moves right is hue red, the direction of angle 0, and lighter than the still background."""
     recipe = tmp_path / "recipe.yaml"
@@ -90,6 +93,7 @@ def test_masks_of_mgmae_come_with_their_flow(video, tmp_path):
     assert flow[0][square].max(-1).mean() > flow[0, :6].max(-1).mean()
 
 
+@pytest.mark.slow
 def test_masks_draws_a_recipe_for_eight_gpus_on_any_machine(video, tmp_path, capsys):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "masks.png"
     recipe.write_text(RECIPE)
@@ -118,6 +122,7 @@ def test_mistakes_are_answered_in_one_line(video, checkpoint, tmp_path, capsys):
         assert not any("Traceback" in line for line in error)
 
 
+@pytest.mark.slow
 def test_masks_of_moco_v3_are_its_two_views(video, tmp_path, capsys):
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "views.png"
     recipe.write_text(

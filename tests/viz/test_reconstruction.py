@@ -115,6 +115,7 @@ def test_v2_counts_only_hidden_cubes_that_it_decodes():
         torch.testing.assert_close(result.mse[row], torch.stack(errors).mean())
 
 
+@pytest.mark.slow
 def test_training_makes_it_nearer_to_the_clip_than_a_prediction_of_zero():
     torch.manual_seed(0)
     method = VideoMAE(frames=4, mask_ratio=0.5, **SMALL | {"image_size": 32})

@@ -46,6 +46,7 @@ def test_the_model_of_glyphs_predicts_more_than_a_constant():
         assert out.loss < 0.7 * method.null_losses(out, *inputs)["clip_mean"]
 
 
+@pytest.mark.slow
 def test_the_retired_model_predicts_the_light_of_the_scenes_that_it_was_trained_on():
     """Those scenes were lit from one side; it learned that light ramp, see the page on the embedded sets."""
     method = vmae_zoo.load_pretrained(OLD, task="pretrain")

@@ -33,6 +33,7 @@ def test_list_filters_and_writes_json(tmp_path, capsys):
     assert "CC-BY-NC" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_push_then_pull_over_a_hub(checkpoint, hub, token, tmp_path, capsys):
     path, model = checkpoint
     assert main(["push", str(path), "org/model", "--dry-run"]) == 0
@@ -48,6 +49,7 @@ def test_push_then_pull_over_a_hub(checkpoint, hub, token, tmp_path, capsys):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["out.pth", "out.safetensors"])
 def test_convert_there_and_back(checkpoint, tmp_path, target, capsys):
     path, model = checkpoint

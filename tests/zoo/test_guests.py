@@ -235,6 +235,7 @@ def test_it_goes_to_a_hub_and_comes_back(make, guests, hub, token, monkeypatch):
         load_pretrained("hf://org/encoder", task="pretrain", endpoint=hub.endpoint)
 
 
+@pytest.mark.slow
 def test_the_commands_take_its_import_path(make, guests, hub, token, tmp_path, capsys):
     path, model = make("MyVideoMAE", imported=False, **SIZE, mask_ratio=0.75, decoder_width=16, decoder_num_heads=2)
     name = f"{guests}.MyVideoMAE"

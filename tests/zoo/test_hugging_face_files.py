@@ -99,6 +99,7 @@ def test_plain_pixel_targets_follow_the_config(tmp_path):
     assert torch.allclose(out.loss, theirs(clip().transpose(1, 2), HIDDEN).loss, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean_pooling", [False, True])
 def test_what_is_written_transformers_reads(tmp_path, mean_pooling):
     videomae(use_mean_pooling=mean_pooling).save_pretrained(tmp_path / "first")
@@ -148,6 +149,7 @@ def small_with(heads, folder):
     transformers.VideoMAEForPreTraining(config).save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_a_small_model_of_16_heads_must_be_confirmed(tmp_path):
     small_with(16, tmp_path)
     with pytest.raises(ValueError, match=r"num_heads=6 .* num_heads=16"):

@@ -161,6 +161,7 @@ def test_a_classifier_of_other_classes_keeps_its_own_head(tmp_path):
     assert torch.equal(again.head.weight, old.head.weight)
 
 
+@pytest.mark.slow
 def test_what_no_shape_shows_is_compared(checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"3 attention heads, this Classifier has 6: set model.num_heads=3"):
         start_from(Classifier(**SIZE, num_classes=3, num_heads=6), checkpoint[0])

@@ -167,6 +167,7 @@ def their_outputs(model, clip, split):
     return target, out.last_hidden_state
 
 
+@pytest.mark.slow
 def test_folders_of_transformers_give_its_features_and_predictions_and_go_back(tmp_path, caplog):
     model, values = theirs(), numbers("vjepa2_pretrain")
     model.save_pretrained(tmp_path / "first")
@@ -213,6 +214,7 @@ def test_safetensors_with_both_encoders_load(tmp_path):
         load_pretrained(tmp_path / "y.safetensors", task="pretrain", method="vjepa2", **HINTS)
 
 
+@pytest.mark.slow
 def test_classifiers_of_transformers_give_its_logits_and_go_back(tmp_path):
     config = transformers.VJEPA2Config(
         crop_size=64,

@@ -46,6 +46,7 @@ def test_a_mistyped_name_is_answered_without_them(arguments, code):
     assert bool(found[1]) == bool(code)
 
 
+@pytest.mark.slow
 def test_encoders_of_every_layout_need_no_training_library():
     code = f"""
 import vmae_zoo

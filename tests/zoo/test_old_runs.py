@@ -31,6 +31,7 @@ def run(tmp_path, monkeypatch):
     return next(Path("runs/old").iterdir())
 
 
+@pytest.mark.slow
 def test_it_is_resumed_and_ends_as_if_never_interrupted(run, capsys):
     assert main(["fit", "-c", str(run / "recipe.yaml"), "--ckpt_path", "last"]) == 0
     output = capsys.readouterr()
@@ -45,6 +46,7 @@ def test_it_is_resumed_and_ends_as_if_never_interrupted(run, capsys):
     assert states["Throughput"]["clips"] == 480
 
 
+@pytest.mark.slow
 def test_its_state_of_callbacks_is_restored(run, tmp_path):
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     checkpoint["callbacks"]["FiniteSteps"]["skipped"] = 5

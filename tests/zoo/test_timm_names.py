@@ -68,6 +68,7 @@ def publish(hub, model, architecture="vit_tiny_patch16_224", settings=None):
     hub.add("org/vit", {"config.json": json.dumps(config).encode(), "model.safetensors": save(weights)})
 
 
+@pytest.mark.slow
 def test_timm_downloads_it_and_features_are_equal_and_a_hub_out_of_reach_is_one_sentence(hub, vit, tmp_path):
     image = vit()
     publish(hub, image)
