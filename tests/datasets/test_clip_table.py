@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vmae_zoo.datasets import clip_table
-from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable, Origin, is_in
+from vmae_zoo.datasets import clip_table, text_column
+from vmae_zoo.datasets.clip_record import ClipRecord
+from vmae_zoo.datasets.clip_table import ClipTable, Origin
+from vmae_zoo.datasets.text_column import is_in
 
 RECORDS = [
     ClipRecord.below("/set", "/set/a/ü.mp4", 3),
@@ -20,7 +22,8 @@ RECORDS = [
 
 @pytest.fixture(params=[1, 2, 1 << 16], autouse=True)
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(clip_table, "CHUNK", request.param)
+    for module in (clip_table, text_column):
+        monkeypatch.setattr(module, "CHUNK", request.param)
 
 
 @pytest.mark.parametrize("folder", ["", "/set"])

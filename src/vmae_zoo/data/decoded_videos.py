@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vmae_zoo.data.reader import VideoReader
-from vmae_zoo.datasets.clip_table import ClipTable, hashes
+from vmae_zoo.datasets.clip_table import ClipTable
+from vmae_zoo.datasets.text_column import hashes
 from vmae_zoo.video.decode import IndexLookup, VideoError, VideoInfo
 
 LARGEST_VIDEO = 1 << 20  # bytes decoded; larger videos are worth decoding in several processes

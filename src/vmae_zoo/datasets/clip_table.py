@@ -13,136 +13,10 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from vmae_zoo.datasets.clip_record import ClipRecord, join
+from vmae_zoo.datasets.text_column import CHUNK, TextBuilder, TextColumn
+
 SPLIT_NAMES = ("train", "val", "test")
-CHUNK = 1 << 16  # rows that are Python objects at a time
-
-
-@dataclass(frozen=True, slots=True)
-class ClipRecord:
-    """One clip of a data set.
-
-    Args:
-        id: path relative to the root with forward slashes, plus the segment; the same on every machine, and the seed of
-            the clip's random keys.
-        file: the video file.
-        label: index of the class; -1 if unknown.
-        split: "train", "val" or "test".
-        start: start of the segment in seconds; None: start of the video.
-        end: end of the segment in seconds; None: end of the video.
-        group: source that the clip was cut from, if known: clips of one group are never divided between training and
-            model selection.
-        stride_frames: distance between frames, if it differs from that of the run.
-    """
-
-    id: str
-    file: str
-    label: int = -1
-    split: str = "train"
-    start: float | None = None
-    end: float | None = None
-    group: str = ""
-    stride_frames: int | None = None
-
-    @property
-    def path(self) -> Path:
-        """The video file."""
-        return Path(self.file)
-
-    @classmethod
-    def below(
-        cls,
-        root: str | Path,
-        file: str | Path,
-        label: int = -1,
-        split: str = "train",
-        start: float | None = None,
-        end: float | None = None,
-        group: str = "",
-    ) -> "ClipRecord":
-        """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
-        file = os.fspath(file)
-        return cls(clip_id(relative_name(root, file), start, end), file, label, split, start, end, group)
-
-
-def clip_id(name: str, start: float | None, end: float | None) -> str:
-    """The name of a file, plus its segment in seconds: ``a.mp4#1.5-4``."""
-    if start is None and end is None:
-        return name
-    return f"{name}#{'' if start is None else format(start, 'g')}-{'' if end is None else format(end, 'g')}"
-
-
-def join(folder: str, name: str) -> str:
-    """``str(Path(folder, name))``, without the time that `Path` takes for names that are normal already."""
-    if os.sep != "/" or "//" in name or "./" in name or name.endswith(("/", "/.")):
-        return str(Path(folder, name))
-    return os.path.join(folder, name)
-
-
-def relative_name(root: str | Path, file: str) -> str:
-    """A file's path relative to the root with forward slashes, or its full path if it is elsewhere."""
-    return file.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
-
-
-class TextColumn:
-    """Texts in one block of bytes.
-
-    Args:
-        data: uint8, all texts in UTF-8; bytes that are not UTF-8 are kept as they are.
-        starts: int64 (N,), first byte of each text.
-        sizes: int32 (N,), bytes of each text.
-    """
-
-    def __init__(self, data: np.ndarray, starts: np.ndarray, sizes: np.ndarray):
-        self.data, self.starts, self.sizes = data, starts, sizes
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __getitem__(self, row: int) -> str:
-        start = int(self.starts[row])
-        return self.data[start : start + int(self.sizes[row])].tobytes().decode("utf-8", "surrogateescape")
-
-    def __iter__(self) -> Iterator[str]:
-        view = self.data.data
-        for first in range(0, len(self), CHUNK):
-            starts = self.starts[first : first + CHUNK]
-            ends = starts + self.sizes[first : first + CHUNK]
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                yield str(view[start:end], "utf-8", "surrogateescape")
-
-    def take(self, rows: np.ndarray | slice) -> "TextColumn":
-        """Some of the texts; the bytes are shared."""
-        return TextColumn(self.data, self.starts[rows], self.sizes[rows])
-
-    @classmethod
-    def concatenate(cls, columns: Sequence["TextColumn"]) -> "TextColumn":
-        """The texts of several columns, one after the other."""
-        first = np.cumsum([0, *(len(column.data) for column in columns[:-1])])
-        starts = [column.starts + offset for column, offset in zip(columns, first, strict=True)]
-        return cls(
-            np.concatenate([column.data for column in columns]),
-            np.concatenate(starts),
-            np.concatenate([column.sizes for column in columns]),
-        )
-
-
-class _TextBuilder:
-    def __init__(self) -> None:
-        self.data, self.sizes = bytearray(), [np.empty(0, np.int32)]
-
-    def add(self, texts: Iterable[str]) -> None:
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-        self.data += b"".join(encoded)
-        self.sizes.append(np.fromiter(map(len, encoded), np.int32, len(encoded)))
-
-    def copy(self) -> "_TextBuilder":
-        other = _TextBuilder()
-        other.data, other.sizes = bytearray(self.data), list(self.sizes)
-        return other
-
-    def column(self) -> TextColumn:
-        sizes = np.concatenate(self.sizes)
-        return TextColumn(np.frombuffer(self.data, np.uint8), np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
 
 
 class Row(NamedTuple):
@@ -200,7 +74,7 @@ class ClipTable(Sequence[ClipRecord]):
     @classmethod
     def of(cls, rows: Iterable[Row | ClipRecord], folder: str | Path = "") -> "ClipTable":
         """The table of clips, whose files may be relative to a folder."""
-        ids, files = _TextBuilder(), None
+        ids, files = TextBuilder(), None
         labels, splits, groups = [np.empty(0, np.int32)], [np.empty(0, np.int8)], [np.empty(0, np.int32)]
         segments, segmented = [np.empty((0, 2))], False
         code, names = {name: number for number, name in enumerate(SPLIT_NAMES)}, {"": 0}
@@ -353,16 +227,3 @@ class ClipTable(Sequence[ClipRecord]):
 
 def _second(value: float | None) -> float | None:
     return None if value != value else value  # NaN
-
-
-def is_in(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Bool (N,): whether each value is among others; `numpy.isin` takes several times as long."""
-    if not len(others):
-        return np.zeros(len(values), bool)
-    ascending = np.sort(others)
-    return ascending[np.searchsorted(ascending, values).clip(max=len(ascending) - 1)] == values
-
-
-def hashes(texts: Iterable[str], count: int = -1) -> np.ndarray:
-    """int64: equal for equal texts, and, but for a chance of 2^-64, only for them; valid in this process."""
-    return np.fromiter(map(hash, texts), np.int64, count)

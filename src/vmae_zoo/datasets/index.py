@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from vmae_zoo.cache_folder import cache_folder
-from vmae_zoo.datasets.clip_table import hashes, is_in, relative_name
+from vmae_zoo.datasets.clip_record import relative_name
 from vmae_zoo.datasets.layouts import Catalog
+from vmae_zoo.datasets.text_column import hashes, is_in
 from vmae_zoo.video.decode import VideoInfo
 from vmae_zoo.video.packet_index import PacketIndex
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable, hashes, is_in
+from vmae_zoo.datasets.clip_record import ClipRecord
+from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
 from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
+from vmae_zoo.datasets.text_column import hashes, is_in
 from vmae_zoo.video.storage import as_path, is_remote
 
 __all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "ClipTable", "Layout", "open_catalog"]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipRecord, ClipTable, hashes, is_in
+from vmae_zoo.datasets.clip_record import ClipRecord
+from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipTable
+from vmae_zoo.datasets.text_column import hashes, is_in
 
 EXTENSIONS = (
     ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".ogv",

@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vmae_zoo.datasets.clip_table import ClipTable, Row, clip_id, join, relative_name
+from vmae_zoo.datasets.clip_record import clip_id, join, relative_name
+from vmae_zoo.datasets.clip_table import ClipTable, Row
 from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, Layout, without_missing
 from vmae_zoo.datasets.layouts.tables import (
     PATH_COLUMNS,

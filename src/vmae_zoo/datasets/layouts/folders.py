@@ -7,7 +7,8 @@ are ignored.
 
 from pathlib import Path
 
-from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable
+from vmae_zoo.datasets.clip_record import ClipRecord
+from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, is_video, list_videos
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.clip_table import ClipRecord, ClipTable
+from vmae_zoo.datasets.clip_record import ClipRecord
+from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout
 from vmae_zoo.video.storage import exists
 from vmae_zoo.video.storage import read as read_file
