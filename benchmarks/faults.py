@@ -10,13 +10,12 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.command_line import main
-from benchmarks.fault_harness import STEPS, FaultError, FaultHarness
-from benchmarks.fault_injection import NotPossibleError
+from benchmarks.fault_harness import STEPS, FaultHarness
 from benchmarks.fault_scenarios import SCENARIOS
+from benchmarks.scenarios import chosen, run_scenarios
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,28 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the faults and print a table; 1 if a promise is broken."""
-    unknown = [name for name in args.faults if name not in SCENARIOS]
-    if unknown:
-        raise ValueError(f"fault {unknown[0]!r} is not known: choose from {', '.join(SCENARIOS)}")
+    names = chosen("fault", args.faults, SCENARIOS)
     if os.name != "posix":
         raise ValueError("faults need kill -9 and a fork server, which Windows does not have")
-    rows = []
     with tempfile.TemporaryDirectory(prefix="faults-") as work:
         harness = FaultHarness(Path(work))
-        for name in args.faults or SCENARIOS:
-            begin = time.monotonic()
-            try:
-                state, detail = "kept", SCENARIOS[name](harness, args.kills, args.seed)
-            except NotPossibleError as reason:
-                state, detail = "skipped", str(reason)
-            except FaultError as error:
-                state, detail = "broken", str(error)
-            rows.append({"fault": name, "promise": state, "detail": detail, "seconds": round(time.monotonic() - begin)})
-            print(f"{name:14} {state:8} {rows[-1]['seconds']:5} s  {detail}", flush=True)
+        found = run_scenarios(names, lambda name: SCENARIOS[name](harness, args.kills, args.seed))
     if args.json:
         machine = {"machine": platform.machine(), "cores": os.cpu_count(), "steps": STEPS, "seed": args.seed}
+        rows = [{"fault": o.name, "promise": o.state, "detail": o.detail, "seconds": o.seconds} for o in found]
         args.json.write_text(json.dumps({**machine, "faults": rows}, indent=2) + "\n")
-    return int(any(row["promise"] == "broken" for row in rows))
+    return int(any(outcome.state == "broken" for outcome in found))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import torch
 from benchmarks.command_line import main
 from benchmarks.fault_harness import FaultError, differences
 from benchmarks.fault_proxy import FaultProxy
+from benchmarks.scenarios import chosen, run_scenarios
 from vmae_zoo.datasets.synthetic.embedded import embedded_root
 
 BUCKET = "s3://bucket/cache"
@@ -199,24 +200,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios and print a table; 1 if one fails."""
-    unknown = [name for name in args.scenarios if name not in SCENARIOS]
-    if unknown:
-        raise ValueError(f"scenario {unknown[0]!r} is not known: choose from {', '.join(SCENARIOS)}")
-    rows = []
+    names = chosen("scenario", args.scenarios, SCENARIOS)
     with tempfile.TemporaryDirectory(prefix="store-") as work, serve(Path(work)) as store:
-        for name in args.scenarios or SCENARIOS:
-            begin = time.monotonic()
-            try:
-                state, detail = "kept", SCENARIOS[name](store)
-            except FaultError as error:
-                state, detail = "broken", str(error)
-            rows.append({"scenario": name, "state": state, "detail": detail})
-            rows[-1]["seconds"] = round(time.monotonic() - begin)
-            print(f"{name:8} {state:7} {rows[-1]['seconds']:5} s  {detail}", flush=True)
+        found = run_scenarios(names, lambda name: SCENARIOS[name](store))
     if args.json:
         versions = {name: version(name) for name in ("moto", "s3fs", "aiobotocore")}
+        rows = [{"scenario": o.name, "state": o.state, "detail": o.detail, "seconds": o.seconds} for o in found]
         args.json.write_text(json.dumps({**versions, "scenarios": rows}, indent=2) + "\n")
-    return int(any(row["state"] == "broken" for row in rows))
+    return int(any(outcome.state == "broken" for outcome in found))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import torch
 from benchmarks.command_line import main
 from benchmarks.documented_code import documented_code
 from benchmarks.fault_harness import FaultError, differences
+from benchmarks.scenarios import chosen, run_scenarios
 from benchmarks.slurm_cluster import SlurmCluster
 from vmae_zoo.datasets.synthetic.embedded import embedded_root
 
@@ -127,27 +127,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenarios and print a table; 1 if one fails."""
-    unknown = [name for name in args.scenarios if name not in SCENARIOS]
-    if unknown:
-        raise ValueError(f"scenario {unknown[0]!r} is not known: choose from {', '.join(SCENARIOS)}")
+    names = chosen("scenario", args.scenarios, SCENARIOS)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of `vmae-zoo`
-    rows = []
     with tempfile.TemporaryDirectory(prefix="slurm-") as temporary:
         work = (args.work or Path(temporary)).absolute()
         with SlurmCluster(work / "cluster") as cluster:
             version = cluster.run("sinfo", "--version").strip()
-            for name in args.scenarios or SCENARIOS:
-                begin = time.monotonic()
-                try:
-                    state, detail = "kept", SCENARIOS[name](cluster, work / name, args.steps)
-                except FaultError as error:
-                    state, detail = "broken", str(error)
-                rows.append({"scenario": name, "state": state, "detail": detail})
-                rows[-1]["seconds"] = round(time.monotonic() - begin)
-                print(f"{name:8} {state:7} {rows[-1]['seconds']:5} s  {detail}", flush=True)
+            found = run_scenarios(names, lambda name: SCENARIOS[name](cluster, work / name, args.steps))
     if args.json:
+        rows = [{"scenario": o.name, "state": o.state, "detail": o.detail, "seconds": o.seconds} for o in found]
         args.json.write_text(json.dumps({"slurm": version, "steps": args.steps, "scenarios": rows}, indent=2) + "\n")
-    return int(any(row["state"] == "broken" for row in rows))
+    return int(any(outcome.state == "broken" for outcome in found))
 
 
 if __name__ == "__main__":

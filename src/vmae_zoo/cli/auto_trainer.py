@@ -1,10 +1,10 @@
 """``precision: auto`` of `recipes/trainer/auto.yaml`: what this machine's device computes with."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vmae_zoo.cli.recipe_arguments import as_options
 from vmae_zoo.recipe_yaml import read_recipe
 
 
@@ -42,9 +42,7 @@ def with_auto_trainer(arguments: list[str], accelerator: str | None = None) -> l
             keys = read_recipe(Path(name))
             if keys.get("precision") == "auto":
                 found = found if equals else found[:-1]
-                given = resolve_auto(keys, accelerator)
-                texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
-                found += [f"--trainer.{key}={text}" for key, text in texts.items()]
+                found += as_options("trainer", resolve_auto(keys, accelerator))
                 continue
         found.append(argument)
     return found

@@ -1,10 +1,9 @@
 """``fit`` of a classifier from weights: the shape of its encoder is that of the weights, whatever the recipe states."""
 
-import json
 from typing import Any
 
 from vmae_zoo.cli.compose import compose, settings_of
-from vmae_zoo.cli.recipe_arguments import options_of, recipes_of
+from vmae_zoo.cli.recipe_arguments import as_options, options_of, recipes_of
 
 CLASSIFIERS = ("Classifier", "vmae_zoo.methods.Classifier", "vmae_zoo.methods.classifier.Classifier")
 
@@ -36,8 +35,4 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     if not shape:
         return arguments
     print(f"model:  as in {weights}: " + ", ".join(f"{key} {value}" for key, value in shape.items()), flush=True)
-    return [*arguments, *(f"--model.{key}={_text(value)}" for key, value in shape.items())]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return [*arguments, *as_options("model", shape)]

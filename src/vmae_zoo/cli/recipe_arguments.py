@@ -1,7 +1,9 @@
 """Recipes among the arguments of a trainer subcommand, and the options in the order given."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vmae_zoo.aliases import current_class_path
 from vmae_zoo.cli.compose import PARTS
@@ -41,6 +43,12 @@ def options_of(arguments: list[str]) -> Iterator[tuple[str, str]]:
             continue
         following = next(iter(arguments[place + 1 : place + 2]), "")
         yield name[2:], value if equals else "" if following.startswith("--") else following
+
+
+def as_options(group: str, settings: Mapping[str, Any]) -> list[str]:
+    """Settings of a group as arguments, such as ``--data.batch_size=8``."""
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
+    return [f"--{group}.{name}={text}" for name, text in texts.items()]
 
 
 def _named_recipes(arguments: list[str]) -> Iterator[tuple[int, bool, str, str]]:
