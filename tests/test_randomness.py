@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmae_zoo.methods.base import compiled
 from vmae_zoo.randomness import KeyedRNG, hash_text, random_bits, random_order, random_uniform, sample_key
+from vmae_zoo.training.compilation import compiled
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -7,9 +7,8 @@ A method defines ``forward``, the arithmetic of its paper, and ``prepare_inputs`
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -29,21 +28,9 @@ from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import SinCosPosEmbed, trained_shape
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.video_encoder import VideoWindow
-from vmae_zoo.randomness import hash_text
+from vmae_zoo.training.compilation import RECOMPILE_LIMIT, Result, compiled
 from vmae_zoo.training.freeze import check_freeze, freeze_encoder
 from vmae_zoo.training.fsdp2 import shard
-
-RECOMPILE_LIMIT = 64  # compiled programs of a block: one per sequence length and gradient mode (9 in V-JEPA)
-
-
-Result = TypeVar("Result")
-
-
-@cache
-def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
-    """The function compiled for static shapes."""
-    torch.compiler.assume_constant_result(hash_text)  # here: at import this would import the compiler
-    return torch.compile(function, dynamic=False)
 
 
 class Method(OptimizedModule, ClipConsumer):

@@ -10,7 +10,7 @@ import numpy as np
 
 from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import ClipTable
-from vmae_zoo.datasets.layouts import csv_lists, folders, hmdb51, jpeg_shards, kinetics, ssv2, ucf101
+from vmae_zoo.datasets.layouts import csv_table, folders, hmdb51, jpeg_shards, kinetics, lists, ssv2, ucf101
 from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.datasets.text_column import hashes, is_in
@@ -25,8 +25,8 @@ LAYOUTS: dict[str, Layout] = {
         ucf101.LAYOUT,
         ssv2.LAYOUT,
         kinetics.LAYOUT,
-        csv_lists.CSV,
-        csv_lists.LIST,
+        csv_table.CSV,
+        lists.LIST,
         folders.FOLDER,
         folders.FLAT,
         jpeg_shards.CACHE,
@@ -78,14 +78,14 @@ def open_catalog(
             else "has no numbered splits: leave it out"
         )
         raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
-    if label_column is not None and chosen is not csv_lists.CSV:
+    if label_column is not None and chosen is not csv_table.CSV:
         raise ValueError(
             f"label_column = {label_column!r}, but {root} was read as the layout {chosen.name}: only CSV files (layout"
             " csv) have columns, leave it out"
         )
     if layout is None and root.is_dir() and chosen.name in ("folder", "flat"):
-        csv_lists.refuse_ignored_lists(root)
-    catalog = csv_lists.read_csv(root, split, label_column) if label_column else chosen.read(root, split)
+        lists.refuse_ignored_lists(root)
+    catalog = csv_table.read_csv(root, split, label_column) if label_column else chosen.read(root, split)
     if not catalog.records:
         raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
     return replace(catalog, notes=(*catalog.notes, *_repeated_note(catalog)))
