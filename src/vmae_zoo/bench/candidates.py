@@ -1,7 +1,7 @@
-"""Candidates of `vmae-zoo bench train`: a training step of each method, and of the VideoMAE of transformers.
+"""Candidates of `vmae-zoo bench train`: a training step of each method.
 
 Every candidate normalizes the same uint8 clips, samples its own masks, and does forward, backward and a fused AdamW
-step.
+step. The steps of the transformers library are in `vmae_zoo.bench.transformers_steps`.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,11 @@ class BenchStep:
 def build(name: str, setting: Setting) -> BenchStep:
     """A candidate; ``ValueError`` if it needs transformers, which is not installed."""
     torch.manual_seed(0)
-    return _transformers(name, setting) if name.startswith("transformers-") else _method(name, setting)
+    if not name.startswith("transformers-"):
+        return _method(name, setting)
+    from vmae_zoo.bench import transformers_steps
+
+    return transformers_steps.build(name, setting)
 
 
 def clips(grid: Any, setting: Setting, views: int = 1, scored: bool = False) -> dict[str, Any]:
@@ -105,39 +109,3 @@ def _method(name: str, setting: Setting) -> BenchStep:
         return method(*method.prepare_inputs(batch)).loss
 
     return BenchStep(method, loss, batch, setting)
-
-
-def _transformers(name: str, setting: Setting) -> BenchStep:
-    """VideoMAE of the transformers library, with our sizes, clips and tube masks."""
-    try:
-        import transformers
-    except ModuleNotFoundError:
-        raise ValueError(f"{name} needs the transformers library: pip install transformers") from None
-    from vmae_zoo.masking import TokenGrid, tube_mask
-    from vmae_zoo.models.preprocessing import Normalize, Preprocessing
-    from vmae_zoo.models.sizes import decoder_size, encoder_size
-
-    encoder, decoder = encoder_size(setting.size), decoder_size("videomae", setting.size)
-    settings: dict[str, Any] = {
-        "hidden_size": encoder.width,
-        "num_hidden_layers": encoder.depth,
-        "num_attention_heads": encoder.num_heads,
-        "intermediate_size": 4 * encoder.width,
-        "decoder_hidden_size": decoder.width,
-        "decoder_num_hidden_layers": decoder.depth,
-        "decoder_num_attention_heads": decoder.num_heads,
-        "decoder_intermediate_size": 4 * decoder.width,
-        "use_mean_pooling": False,
-        "attn_implementation": name.removeprefix("transformers-"),
-    }
-    model: Any = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(**settings))
-    model.to(setting.device).train()
-    normalizer = Normalize(Preprocessing()).to(setting.device)
-    grid = TokenGrid(8, 14, 14)
-    batch = clips(grid, setting)
-
-    def loss() -> Any:
-        hidden = tube_mask(batch["key"], grid, 0.9).hidden(grid.tokens)
-        return model(normalizer(batch["video"]).transpose(1, 2), bool_masked_pos=hidden).loss
-
-    return BenchStep(model, loss, batch, setting)

@@ -1,4 +1,4 @@
-"""``vmae-zoo bench train``: the cost of a training step, paired with the VideoMAE of transformers.
+"""``vmae-zoo bench train``: the cost of a training step, paired with the VideoMAE and V-JEPA 2 of transformers.
 
 First each candidate does a step in a separate process, which measures its memory (`vmae_zoo.bench.step_memory`). Then
 rounds time each candidate once, in turn, so that other load on the machine slows all of them; ratios are of the same
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from vmae_zoo.methods.registry import CLASS_NAMES
 
-NAMES = (*CLASS_NAMES, "transformers-sdpa", "transformers-eager")
+NAMES = (*CLASS_NAMES, "transformers-sdpa", "transformers-eager", "transformers-vjepa2")
 SLOW = 4  # times the first candidate's time per clip
 
 
