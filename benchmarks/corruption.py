@@ -30,7 +30,7 @@ from benchmarks.sample_videos import write_samples
 from vmae_zoo.data.module import ClipDataModule
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.datasets.audit import audit
-from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.video.decode import VideoError, probe, read_clip
 from vmae_zoo.video.ffmpeg_log import capture_damage

@@ -6,7 +6,7 @@ from tests.recording_reader import RecordingReader
 from vmae_zoo.data import Augmentation, ClipDataset, ClipRecord, ClipRequest, ClipSpec, collate, read_clip
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.data.transforms import center_crop, crop_and_resize, multi_scale_box, random_box, random_flip
-from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 
 CLIP = ClipSpec(frames=3, stride_frames=2, size=16)

@@ -7,7 +7,7 @@ import torch
 
 from vmae_zoo.data import ClipConsumer, ClipDataModule, ClipRequest
 from vmae_zoo.data.bad_samples import BadSamples
-from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.datasets.synthetic.glyph_sets import GLYPH_SETS, GlyphSet
 
 SMALL = {"frames": 2, "stride_frames": 2, "size": 16, "batch_size": 4, "workers": 0}

@@ -8,7 +8,7 @@ from vmae_zoo.data import ClipDataModule, ClipDataset, ClipRecord, ClipSpec
 from vmae_zoo.data import sampling as s
 from vmae_zoo.data.clip_frames import view_ids
 from vmae_zoo.data.views import ViewDataset
-from vmae_zoo.datasets.layouts.base import list_videos
+from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.randomness import KeyedRNG
 
 

@@ -23,8 +23,8 @@ from vmae_zoo.bench.readers import ours, readers
 from vmae_zoo.data.sampling import dense_ids, dense_start
 from vmae_zoo.datasets.index import find_index
 from vmae_zoo.datasets.jpeg_shards.writer import make_shard
-from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.reencode import reencode_file
+from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.training.flops import PEAK_TFLOPS
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip

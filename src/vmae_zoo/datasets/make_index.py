@@ -26,8 +26,8 @@ from vmae_zoo.datasets.index import (
     unchanged,
 )
 from vmae_zoo.datasets.layouts import open_catalog
-from vmae_zoo.datasets.layouts.base import list_videos
 from vmae_zoo.datasets.process_pool import file_workers
+from vmae_zoo.datasets.scan import scan_videos
 
 TABLE = """CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT,
     verdict TEXT, reasons TEXT, duration REAL, info TEXT, timeline BLOB)"""
@@ -55,12 +55,12 @@ def make_index(
         ValueError: there is no video, or the index cannot be written.
     """
     folder = folder_of(root)
-    videos = list_videos(folder) if root.is_dir() else []
+    videos = scan_videos(folder) if root.is_dir() else []
     if not videos:
         catalog = open_catalog(root)
         if catalog.layout == "cache":
             raise ValueError(f"{root} is a cache, whose frames were compared when it was made: index its source")
-        videos = [Path(file) for file in dict.fromkeys(catalog.records.all_files())]
+        videos = list(dict.fromkeys(catalog.records.all_files()))
     first, parts = part
     whole = find_index(root) if parts > 1 else None  # what it has is not audited again
     file, connection = _open_for_writing(root, f"-part-{first}-of-{parts}" if parts > 1 else "")
@@ -74,7 +74,7 @@ def make_index(
         if parts == 1:
             _take_over_parts(connection, file)
         indexed = {path: state for path, *state in connection.execute("SELECT path, size, mtime_ns FROM files")}
-        paths = {key_of(folder, path): path for path in videos}
+        paths = {key_of(folder, video): Path(video) for video in videos}
         paths = {key: paths[key] for key in sorted(paths)[first::parts]}
         connection.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in indexed if key not in paths])
         changed = [path for key, path in paths.items() if key not in indexed or not unchanged(path, *indexed[key])]

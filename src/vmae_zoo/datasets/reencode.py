@@ -22,8 +22,8 @@ from av.video.reformatter import VideoReformatter
 
 from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.datasets.copy_check import describe_difference
-from vmae_zoo.datasets.layouts.base import is_video, list_videos
 from vmae_zoo.datasets.process_pool import file_workers
+from vmae_zoo.datasets.scan import is_video, list_videos
 from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, frame_times, probe, read_clip
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb

@@ -12,7 +12,7 @@ from typing import Any
 from vmae_zoo.atomic_write import atomic_write
 
 _URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
-TRIES = 4  # of a read from an object store
+TRIES = 6  # of a read from an object store
 STALL_SECONDS = 30  # without a byte from an HTTP server
 PAUSE_SECONDS = 0.5  # before the second try; doubles with each further one
 MERGE_GAP = 1 << 16  # bytes: reads closer than this are merged
@@ -139,6 +139,8 @@ def _file_system(path: Path) -> Iterator[tuple[Any, str]]:
         system, name = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are separate packages
         raise ValueError(f"{url} cannot be opened: {error}") from None
+    if url.startswith(("s3://", "s3a://")):
+        system.retries = 1  # botocore repeats requests already; both together take minutes to fail
     try:
         system.invalidate_cache()  # other processes write there too
         yield system, name

@@ -11,7 +11,8 @@ import numpy as np
 from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.datasets.layouts import csv_table, folders, hmdb51, jpeg_shards, kinetics, lists, ssv2, ucf101
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, Catalog, Layout
+from vmae_zoo.datasets.layouts.base import Catalog, Layout
+from vmae_zoo.datasets.scan import EXTENSIONS
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.datasets.text_column import hashes, is_in
 from vmae_zoo.video.storage import as_path, is_remote

@@ -1,7 +1,6 @@
-"""Catalogs, records and layouts, and how the videos of a folder are found."""
+"""Catalogs and layouts, and which listed videos exist."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +11,6 @@ from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipTable
 from vmae_zoo.datasets.text_column import hashes, is_in
 
-EXTENSIONS = (
-    ".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".ogv",
-    ".ts", ".m2ts", ".mts", ".vob", ".mxf",
-)  # fmt: skip
-_reported: set[str] = set()  # skipped entries, each reported once per process
 SPLITS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
@@ -94,54 +88,6 @@ def format_classes(classes: Sequence[str], most: int = 4) -> str:
     return f"{len(classes)} classes ({', '.join(shown)})"
 
 
-def is_video(path: Path | str) -> bool:
-    """Whether a file has the extension of a video."""
-    return os.path.splitext(path)[1].lower() in EXTENSIONS
-
-
-def list_videos(folder: Path) -> list[Path]:
-    """All videos in a folder and its subfolders, sorted, without hidden ones; links to folders are followed once.
-
-    Entries that are no files (pipes, sockets, devices, broken links) and folders without read permission are skipped.
-    """
-    return sorted(_walk(folder, set()))
-
-
-def _walk(folder: Path, entered: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in entered:
-        return
-    entered.add(real)
-    try:
-        with os.scandir(folder) as opened:
-            entries = sorted(opened, key=lambda entry: entry.name)
-    except OSError as error:
-        _skip(folder, error.strerror or str(error))
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError as error:
-            _skip(Path(entry.path), error.strerror or str(error))
-            continue
-        if is_folder:
-            yield from _walk(Path(entry.path), entered)
-        elif is_video(entry.name):
-            if is_file:
-                yield Path(entry.path)
-            else:
-                _skip(Path(entry.path), "no regular file, or a broken link")
-
-
-def _skip(path: Path, reason: str) -> None:
-    name = os.fspath(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
-    if name not in _reported:
-        _reported.add(name)
-        print(f"{name} is skipped: {reason}", file=sys.stderr, flush=True)
-
-
 def subfolders(folder: Path) -> list[Path]:
     """The subfolders of a folder, sorted, without hidden ones; empty if the folder does not exist."""
     if not folder.is_dir():
@@ -190,7 +136,7 @@ def listed_catalog(
     root: Path,
     layout: str,
     classes: list[str],
-    entries: Iterable[tuple[str, Path | None, int, str]],
+    entries: Iterable[tuple[str, str | None, int, str]],
     split: int | None = None,
 ) -> Catalog:
     """The catalog of listed clips whose videos exist, with a note about the others; ``ValueError`` if none exists.

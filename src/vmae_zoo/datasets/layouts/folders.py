@@ -5,29 +5,45 @@
 are ignored.
 """
 
+import os
 from pathlib import Path
 
 from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import ClipTable
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, is_video, list_videos
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout
+from vmae_zoo.datasets.scan import has_video, is_video, list_folder, scan_videos
 
 
-def _videos(root: Path) -> list[tuple[Path, str, str | None]]:
+def _videos(root: Path) -> list[tuple[str, str, str | None]]:
     """Every video with its split and the folder that may be its class; of split folders only, if there are any."""
     if root.is_file():
-        return [(root, "train", None)]
-    found = [(path, path.relative_to(root).parts) for path in list_videos(root)]
+        return [(os.fspath(root), "train", None)]
+    below = len(os.path.join(root, ""))
+    found = [(video, video[below:].split(os.sep)) for video in scan_videos(root)]
     splits = {parts[0]: SPLITS[parts[0].lower()] for _, parts in found if parts[0].lower() in SPLITS}
     if "train" in splits.values():
-        found = [(path, parts) for path, parts in found if parts[0] in splits]
-        return [(path, splits[parts[0]], parts[1] if len(parts) > 2 else None) for path, parts in found]
-    return [(path, "train", parts[0] if len(parts) > 1 else None) for path, parts in found]
+        found = [(video, parts) for video, parts in found if parts[0] in splits]
+        return [(video, splits[parts[0]], parts[1] if len(parts) > 2 else None) for video, parts in found]
+    return [(video, "train", parts[0] if len(parts) > 1 else None) for video, parts in found]
 
 
 def _labelled(root: Path) -> bool:
     """Whether there are at least two class folders and no video outside them."""
-    names = {name for _, _, name in _videos(root)}
-    return len(names) > 1 and None not in names
+    if not root.is_dir():
+        return False
+    listings = [list_folder(root)]
+    splits = [folder for folder in listings[0].folders if os.path.basename(folder).lower() in SPLITS]
+    if any(SPLITS[os.path.basename(folder).lower()] == "train" and has_video(folder) for folder in splits):
+        listings = [list_folder(folder) for folder in splits]
+    if any(listing.videos for listing in listings):
+        return False
+    classes = set[str]()
+    for folder in (folder for listing in listings for folder in listing.folders):
+        if os.path.basename(folder) not in classes and has_video(folder):
+            classes.add(os.path.basename(folder))
+            if len(classes) > 1:
+                return True
+    return False
 
 
 def _read_labelled(root: Path, split: int | None) -> Catalog:
@@ -47,12 +63,12 @@ def _read_flat(root: Path, split: int | None) -> Catalog:
 FOLDER = Layout(
     "folder",
     "two or more sub-folders with videos, one for each class",
-    lambda root: root.is_dir() and _labelled(root),
+    _labelled,
     _read_labelled,
 )
 FLAT = Layout(
     "flat",
     "videos at any depth, or a single video",
-    lambda root: is_video(root) if root.is_file() else root.is_dir() and bool(list_videos(root)),
+    lambda root: is_video(root) if root.is_file() else root.is_dir() and has_video(root),
     _read_flat,
 )

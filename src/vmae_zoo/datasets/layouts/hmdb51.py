@@ -7,8 +7,9 @@ Files are matched by stem, so that a re-encoded copy with another extension can 
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog, subfolders
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, listed_catalog, subfolders
 from vmae_zoo.datasets.layouts.tables import read_lines
+from vmae_zoo.datasets.scan import videos_by_stem
 
 _SPLIT_FOLDERS = ("splits", "testTrainMulti_7030_splits")
 _MEANING = {"1": "train", "2": "val"}
@@ -38,7 +39,7 @@ def _read(root: Path, split: int | None) -> Catalog:
     folders = {folder.name: folder for parent in [*subfolders(root), root] for folder in subfolders(parent)}
     entries = []
     for label, (name, file) in enumerate(zip(classes, files, strict=True)):
-        videos = {path.stem: path for path in list_videos(folders[name])} if name in folders else {}
+        videos = videos_by_stem(folders[name]) if name in folders else {}
         for line in read_lines(file, "surrogateescape"):
             clip, _, use = line.replace("\t", " ").rpartition(" ")
             if use in _MEANING:

@@ -8,8 +8,9 @@ folders ``train/<class>``, ``val/<class>`` without CSV files have the layout "fo
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, list_videos, listed_catalog
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, listed_catalog
 from vmae_zoo.datasets.layouts.tables import parse_seconds, read_header, read_table
+from vmae_zoo.datasets.scan import videos_by_stem
 
 _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
@@ -47,7 +48,7 @@ def _read(root: Path, split: int | None) -> Catalog:
             entries.append((entry, kind, f"{entry['youtube_id']}_{start:06d}_{end:06d}"))
     classes = sorted({entry["label"] for entry, _, _ in entries if entry["label"]})
     labels = {name: label for label, name in enumerate(classes)}
-    videos = {path.stem: path for path in list_videos(root)}
+    videos = videos_by_stem(root)
     listed = (
         (timed, videos.get(timed) or videos.get(entry["youtube_id"]), labels.get(entry["label"], -1), kind)
         for entry, kind, timed in entries

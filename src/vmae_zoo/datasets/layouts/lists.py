@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vmae_zoo.datasets.clip_table import ClipTable, Row
-from vmae_zoo.datasets.layouts.base import EXTENSIONS, SPLITS, Catalog, Layout, without_missing
+from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout, without_missing
 from vmae_zoo.datasets.layouts.list_labels import MAX_DIGITS, below, number_labels, with_labels
 from vmae_zoo.datasets.layouts.tables import PATH_COLUMNS, first_lines, read_lines, whole_number
+from vmae_zoo.datasets.scan import EXTENSIONS
 
 _VIDEO = "|".join(extension[1:] for extension in EXTENSIONS)
 _LINE = re.compile(rf"""^(["']?)(?P<path>.+\.(?:{_VIDEO}))\1(?:[\s,;]+(?P<rest>.*))?$""", re.IGNORECASE)

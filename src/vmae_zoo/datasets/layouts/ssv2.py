@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, listed_catalog
 from vmae_zoo.datasets.layouts.tables import read_lines
+from vmae_zoo.datasets.scan import videos_by_stem
 
 
 def _file(root: Path, kind: str) -> Path | None:
@@ -43,7 +44,7 @@ def _read(root: Path, split: int | None) -> Catalog:
         raise ValueError(f"{labels_file}: expected a JSON object of class names and numbers") from None
     classes = sorted(numbers, key=numbers.__getitem__)
     labels = {name: label for label, name in enumerate(classes)}
-    videos = {path.stem: path for path in list_videos(root)}
+    videos = videos_by_stem(root)
     entries = []
     for kind, name in (("train", "train"), ("val", "validation")):
         file = _file(root, name)

@@ -7,8 +7,9 @@ that name; the videos are anywhere in the root. Files are matched by stem, which
 
 from pathlib import Path
 
-from vmae_zoo.datasets.layouts.base import Catalog, Layout, list_videos, listed_catalog
+from vmae_zoo.datasets.layouts.base import Catalog, Layout, listed_catalog
 from vmae_zoo.datasets.layouts.tables import read_lines
+from vmae_zoo.datasets.scan import videos_by_stem
 
 
 def _lists(root: Path) -> Path | None:
@@ -32,7 +33,7 @@ def _read(root: Path, split: int | None) -> Catalog:
             if line and not line.startswith("#"):
                 names[line.split()[0].replace("\\", "/")] = kind
     classes = sorted({name.split("/")[0] for name in names})
-    videos = {path.stem: path for path in list_videos(root)}
+    videos = videos_by_stem(root)
     entries = (
         (name, videos.get(Path(name).stem), classes.index(name.split("/")[0]), kind) for name, kind in names.items()
     )
