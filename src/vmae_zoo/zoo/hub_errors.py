@@ -15,14 +15,25 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+NOT_CACHED = " and is not in the cache: connect once and pull it, or give a local file"
+
 
 class HubUnreachableError(ValueError):
-    """The Hub does not answer, and the file is not in the cache."""
+    """The Hub does not answer."""
 
 
 @contextmanager
-def friendly_errors(repo: str, endpoint: str, revision: str | None = None) -> Iterator[None]:
-    """Turn exceptions of the client into a ``ValueError`` of one sentence, which contains no token."""
+def friendly_errors(
+    repo: str, endpoint: str, revision: str | None = None, unreachable: str = NOT_CACHED
+) -> Iterator[None]:
+    """Turn exceptions of the client into a ``ValueError`` of one sentence, which contains no token.
+
+    Args:
+        repo: name of the repository.
+        endpoint: address of the Hub.
+        revision: branch, tag or commit.
+        unreachable: the end of the sentence if the Hub cannot be reached.
+    """
     where = f"{repo} at {redact(endpoint)}"
     try:
         yield
@@ -38,7 +49,7 @@ def friendly_errors(repo: str, endpoint: str, revision: str | None = None) -> It
     except RevisionNotFoundError:
         raise ValueError(f"{where} has no revision {revision!r}: give a branch, a tag or a full commit sha") from None
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise _unreachable(where, error) from None
+        raise HubUnreachableError(f"{where} cannot be reached ({type(error).__name__}){unreachable}") from None
     except EntryNotFoundError:
         raise ValueError(f"{where} has no file that its listing contains: try again, or another revision") from None
     except HFValidationError:
@@ -53,19 +64,12 @@ def friendly_errors(repo: str, endpoint: str, revision: str | None = None) -> It
     except Exception as error:
         if not is_network_error(error):
             raise
-        raise _unreachable(where, error) from None
+        raise HubUnreachableError(f"{where} cannot be reached ({type(error).__name__}){unreachable}") from None
 
 
 def is_network_error(error: Exception) -> bool:
     """Whether the connection failed."""
     return isinstance(error, ConnectionError) or type(error).__module__.startswith("httpx")
-
-
-def _unreachable(where: str, error: Exception) -> HubUnreachableError:
-    return HubUnreachableError(
-        f"{where} cannot be reached ({type(error).__name__}) and is not in the cache: connect once and pull it, or "
-        "give a local file"
-    )
 
 
 def redact(endpoint: str) -> str:

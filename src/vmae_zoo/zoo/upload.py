@@ -22,6 +22,7 @@ from vmae_zoo.zoo.package import Package, package
 from vmae_zoo.zoo.publishable import SUMMARY, numbers, publishable
 from vmae_zoo.zoo.resolve import resolve
 
+UNREACHABLE = ": check the connection and push again; for a Hub without Xet storage, set HF_HUB_DISABLE_XET=1"
 RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
 
 
@@ -75,7 +76,7 @@ def push(
             print(preview(folder, repo))
             return None
         endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-        with friendly_errors(repo, endpoint, branch):
+        with friendly_errors(repo, endpoint, branch, UNREACHABLE):
             api = HfApi(endpoint)
             try:
                 api.create_repo(repo, private=private)
