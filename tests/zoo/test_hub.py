@@ -190,7 +190,7 @@ def test_with_the_server_gone_the_cache_loads_at_once(hub, token):
         vmae_zoo.load_pretrained("hf://org/other", endpoint=hub.endpoint)
     with pytest.raises(ValueError, match="cannot be reached"):
         vmae_zoo.load_pretrained("hf://org/other", endpoint=hub.endpoint, revision="0" * 40)
-    with pytest.raises(ValueError, match="cannot be reached.*push again") as refused:
+    with pytest.raises(ValueError, match=r"cannot be reached.*push again") as refused:
         vmae_zoo.push(videomae(), "org/model", endpoint=hub.endpoint)
     assert "cache" not in str(refused.value)
     assert time.monotonic() - started < 5

@@ -111,12 +111,13 @@ def read_pieces(path: Path, starts: Sequence[int], ends: Sequence[int]) -> list[
 def _check_ranges(path: Path, blocks: Sequence[bytes], firsts: Sequence[int], lasts: Sequence[int]) -> None:
     if any(len(block) > last - first for block, first, last in zip(blocks, firsts, lasts, strict=True)):
         raise ValueError(
-            f"{_url(path)}: the server sends whole files instead of the byte ranges that were requested: copy the data "
-            "to a folder, or to a server or object store with range requests"
+            f"{url_of(path)}: the server sends whole files instead of the byte ranges that were requested: copy the "
+            "data to a folder, or to a server or object store with range requests"
         )
 
 
-def _url(path: Path) -> str:
+def url_of(path: Path) -> str:
+    """A path for messages: with both slashes of a URL, which a `Path` has lost one of."""
     return _URL.sub(r"\1://", os.fspath(path))
 
 
@@ -128,7 +129,7 @@ def _file_system(path: Path) -> Iterator[tuple[Any, str]]:
     """
     import fsspec
 
-    url = _url(path)
+    url = url_of(path)
     options: dict[str, Any] = {}
     try:
         if url.startswith("http"):

@@ -15,7 +15,7 @@ from vmae_zoo.datasets.layouts.base import Catalog, Layout
 from vmae_zoo.datasets.scan import EXTENSIONS
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.datasets.text_column import hashes, is_in
-from vmae_zoo.video.storage import as_path, is_remote
+from vmae_zoo.video.storage import as_path, is_remote, url_of
 
 __all__ = ["EXTENSIONS", "LAYOUTS", "Catalog", "ClipRecord", "ClipTable", "Layout", "open_catalog"]
 
@@ -53,7 +53,8 @@ def open_catalog(
     root = embedded_root(root) if is_embedded(root) else as_path(root)  # type: ignore[arg-type]
     if is_remote(root) and not jpeg_shards.CACHE.found(root):
         raise ValueError(
-            f"{root} has no {jpeg_shards.MANIFEST}: from an object store only caches can be read (`vmae-zoo cache`)"
+            f"{url_of(root)} has no {jpeg_shards.MANIFEST}: from an object store only caches can be read "
+            "(`vmae-zoo cache`)"
         )
     if not is_remote(root) and not root.exists():
         raise ValueError(f"root = {root} does not exist: give the folder of the videos")

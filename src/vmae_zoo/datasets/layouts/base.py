@@ -10,6 +10,7 @@ import numpy as np
 from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import SPLIT_NAMES, ClipTable
 from vmae_zoo.datasets.text_column import hashes, is_in
+from vmae_zoo.video.storage import url_of
 
 SPLITS = {
     "train": "train", "training": "train",
@@ -53,7 +54,7 @@ class Catalog:
                 "no validation split, so training runs without a validation set (data.val_share 0.2 holds one out)"
             )
         what = f"layout {self.layout}{which}, {format_classes(self.classes)}, clips: {self.counts()}"
-        return "; ".join([f"{self.root}: {what}", *notes])
+        return "; ".join([f"{url_of(self.root)}: {what}", *notes])
 
     def counts(self) -> str:
         """``3570 train, 1530 val``."""
