@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vmae_zoo.callbacks import CollapseMeter
-from vmae_zoo.callbacks.collapse_meter import rank_me
+from vmae_zoo.callbacks.collapse_meter import has_collapsed, rank_me
 from vmae_zoo.methods import VJEPA, MoCoV3, VideoMAE
 
 SMALL = {"size": "tiny", "frames": 4, "image_size": 64, "width": 24, "depth": 1, "num_heads": 2}
@@ -53,6 +53,20 @@ def test_effective_rank_follows_its_formula():
     assert rank_me(features) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
     assert rank_me(torch.eye(9)) == pytest.approx(9, rel=1e-4)
     assert rank_me(torch.ones(9, 5)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "rank", "best_rank", "collapsed"),
+    [
+        (0.29, 2.5, 4.3, False),  # the small recipe: its rank is low from the start
+        (0.29, 1.2, 4.3, True),
+        (0.03, 2.5, 4.3, True),
+        (0.80, 60.0, 400.0, False),
+        (0.80, 20.0, 400.0, True),
+    ],
+)
+def test_collapse_is_the_loss_of_nine_tenths_of_deviation_or_rank(deviation, rank, best_rank, collapsed):
+    assert has_collapsed(deviation, 0.37, rank, best_rank) == collapsed
 
 
 def test_a_collapse_is_reported_once_and_a_healthy_run_is_not(recwarn):

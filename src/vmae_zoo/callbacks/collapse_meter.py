@@ -26,8 +26,7 @@ from vmae_zoo.methods.base import Method
 from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.training.fsdp2 import unsharded
 
-COLLAPSED_STD = 0.1  # of the largest deviation until the end of the warm-up
-COLLAPSED_RANK = 0.05  # of the width
+COLLAPSED = 0.1  # of the largest deviation until the end of the warm-up, or of the largest rank beyond 1
 
 
 class CollapseMeter(Callback):
@@ -109,22 +108,35 @@ class CollapseMeter(Callback):
         warmup_steps = method.run_length().warmup_steps
         if self.reference is None or trainer.global_step <= warmup_steps:  # features may collapse during the warm-up
             self.reference = max(deviation, self.reference or 0.0)
-        low_rank = rank < COLLAPSED_RANK * width <= self.best_rank  # at initialization, the rank is low too
         self.best_rank = max(self.best_rank, rank)
-        if (
-            self.warned
-            or trainer.global_step < warmup_steps
-            or not (deviation < COLLAPSED_STD * self.reference or low_rank)
-        ):
+        if self.warned or trainer.global_step < warmup_steps:
+            return
+        if not has_collapsed(deviation, self.reference, rank, self.best_rank):
             return
         self.warned = True
         rank_zero_warn(
             f"step {trainer.global_step}: the target features collapse: their standard deviation is {deviation:.3g} "
-            f"({self.reference:.3g} in the warm-up) and their effective rank {rank:.1f} of {width}; the loss does not "
-            "show it. Raise the momentum, lower the learning rate, or use a larger batch"
+            f"({self.reference:.3g} in the warm-up), their effective rank {rank:.1f} of {width} (highest: "
+            f"{self.best_rank:.1f}); the loss does not show it. Raise the momentum, lower the learning rate, or use a "
+            "larger batch"
         )
         if self.stop:
             trainer.should_stop = True
+
+
+def has_collapsed(deviation: float, reference: float, rank: float, best_rank: float) -> bool:
+    """Whether the features lost nearly all of their deviation or of their effective rank.
+
+    Both are compared with the run's own values: how high they are depends on the width, the videos and the number of
+    measured clips. An untrained network of 64 channels has a rank of 4 on the embedded clips.
+
+    Args:
+        deviation: standard deviation now.
+        reference: the largest one until the end of the warm-up.
+        rank: effective rank now, at least 1.
+        best_rank: the largest one.
+    """
+    return deviation < COLLAPSED * reference or rank - 1 < COLLAPSED * (best_rank - 1)
 
 
 def rank_me(features_ND: Tensor, eps: float = 1e-7) -> float:
