@@ -105,7 +105,7 @@ def vjepa2_loss(model: Any, target_encoder: Any, video_BCTHW: Tensor, masks: lis
     for split in masks:
         visible_BVD = gather_tokens(tokens_BND, split.visible)
         for layer in model.encoder.layer:
-            visible_BVD, _ = layer(visible_BVD, split.visible)
+            visible_BVD = layer(visible_BVD, split.visible)[0]
         visible_BVD = model.encoder.layernorm(visible_BVD)
         index_BVD = split.visible[:, :, None].expand_as(visible_BVD)
         placed_BND = torch.zeros_like(tokens_BND).scatter(1, index_BVD, visible_BVD)  # the predictor gathers them again
