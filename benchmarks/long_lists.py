@@ -37,7 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure and print; Linux only."""
+    if not sys.platform.startswith("linux"):
+        raise ValueError("memory is read from /proc, which only Linux has")
+    if args.clips < 2000:
+        raise ValueError(f"--clips {args.clips}: must be >= 2000, the short list has 1000")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for clips in (1000, args.clips):
@@ -68,6 +72,7 @@ def write_list(folder: Path, clips: int) -> Path:
             (folder / f"class_{label:03d}").mkdir(parents=True, exist_ok=True)
         names = [f"class_{number % CLASSES:03d}/video_{number:08d}.mp4" for number in range(clips)]
         for number, name in enumerate(names):
+            (folder / name).unlink(missing_ok=True)  # of an interrupted run
             os.symlink(videos[number % len(videos)], folder / name)
         file.write_text("".join(f"{name} {number % CLASSES}\n" for number, name in enumerate(names)))
     return file
@@ -99,9 +104,9 @@ def measure(file: Path, runs: Path, workers: int, checkpoint: Path | None = None
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         peak = 0
         while process.poll() is None:
-            peak = max(peak, _kilobytes(process.pid, "status", ("VmHWM",)))
+            peak = max(peak, _bytes(process.pid, "status", ("VmHWM",)))
             for worker in _children(process.pid):
-                private[worker] = max(private.get(worker, 0), _kilobytes(worker, "smaps_rollup", PRIVATE))
+                private[worker] = max(private.get(worker, 0), _bytes(worker, "smaps_rollup", PRIVATE))
             time.sleep(0.2)
         seconds = time.monotonic() - begin
         if process.returncode:
@@ -112,8 +117,8 @@ def measure(file: Path, runs: Path, workers: int, checkpoint: Path | None = None
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
-        "main_mb": round(peak / 1e3),
-        "workers_mb": sorted((round(size / 1e3, 1) for size in private.values()), reverse=True)[:workers],
+        "main_mb": round(peak / 1e6),
+        "workers_mb": sorted((round(size / 1e6, 1) for size in private.values()), reverse=True)[:workers],
     }
 
 
@@ -124,13 +129,13 @@ def _children(process: int) -> list[int]:
         return []
 
 
-def _kilobytes(process: int, file: str, names: tuple[str, ...]) -> int:
+def _bytes(process: int, file: str, names: tuple[str, ...]) -> int:
     """The sum of some lines of a process's file in /proc; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{process}/{file}").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith(names))
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(names))
 
 
 if __name__ == "__main__":

@@ -33,3 +33,16 @@ def test_vjepa2_of_transformers_has_the_loss_and_gradients_of_ours(tmp_path):
         atol=1e-5,
         rtol=1e-4,
     )
+
+
+@pytest.mark.slow
+def test_the_candidate_trains_its_encoder_and_not_its_target_encoder():
+    from vmae_zoo.bench.candidates import Setting, build
+
+    candidate = build("transformers-vjepa2", Setting("tiny", 1, "cpu", "float32", False))
+    before = {name: value.clone() for name, value in candidate.model.state_dict().items()}
+    candidate.step()
+    changed = {
+        name.split(".")[0] for name, value in candidate.model.state_dict().items() if not value.equal(before[name])
+    }
+    assert changed == {"encoder", "predictor"}

@@ -63,6 +63,7 @@ def test_effective_rank_follows_its_formula():
         (0.03, 2.5, 4.3, True),
         (0.80, 60.0, 400.0, False),
         (0.80, 20.0, 400.0, True),
+        (0.80, 1.0, 1.0, False),  # one clip
     ],
 )
 def test_collapse_is_the_loss_of_nine_tenths_of_deviation_or_rank(deviation, rank, best_rank, collapsed):
@@ -79,6 +80,15 @@ def test_a_collapse_is_reported_once_and_a_healthy_run_is_not(recwarn):
     recwarn.clear()
     run(vjepa(), CollapseMeter(every_n_steps=1))
     assert not [each for each in recwarn if "collapse" in str(each.message)]
+
+
+def test_the_rank_of_few_clips_after_a_restart_is_no_collapse(recwarn):
+    meter = CollapseMeter(every_n_steps=1, window=6)
+    meter.load_state_dict({"reference": 1e-6, "best_rank": 100.0, "warned": False})
+    watch = CollapseAt(step=100)
+    run(vjepa(), meter, watch, steps=5)
+    assert watch.seen[0]["collapse/rank"] < 10
+    assert not [each for each in recwarn if "target features collapse" in str(each.message)]
 
 
 def test_it_can_stop_the_run():

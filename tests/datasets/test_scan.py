@@ -12,7 +12,7 @@ NAMES = ("a", "b", "train", "val", "Test", ".hidden")
 FILES = ("x.mp4", "y.AVI", "z.txt", ".w.mp4")
 
 
-@pytest.fixture(params=range(40))
+@pytest.fixture(params=range(60))
 def tree(request, tmp_path):
     """A random tree of at most three levels, with files that are videos and others."""
     rng = random.Random(request.param)
@@ -21,19 +21,44 @@ def tree(request, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         for name in rng.sample(FILES, rng.randint(0, 2)):
             (folder / name).touch()
+    folders = sorted(path for path in tmp_path.rglob("*") if path.is_dir())
+    for number in range(rng.randint(0, 2) if folders else 0):
+        (rng.choice(folders) / f"link{number}").symlink_to(rng.choice([*folders, tmp_path / "far"]))
+    (tmp_path / "far/deep").mkdir(parents=True)
+    (tmp_path / "far/deep/x.mp4").touch()
     (tmp_path / "set").mkdir(exist_ok=True)
     return tmp_path / "set"
 
 
 def visible_videos(folder):
-    found = (path for path in folder.rglob("*") if path.is_file() and is_video(path))
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """The videos of all folders, then those behind links, each folder once."""
+    found, links, entered = [], [], set()
+
+    def walk(path):
+        if path.resolve() in entered:
+            return
+        entered.add(path.resolve())
+        for entry in sorted(path.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                links.append(entry) if entry.is_symlink() else walk(entry)
+            elif is_video(entry):
+                found.append(entry)
+
+    walk(folder)
+    while links:
+        now, links[:] = list(links), []
+        for link in now:
+            walk(link)
+    return sorted(found)
 
 
 def test_all_videos_are_found_in_the_order_of_their_paths(tree):
     videos = visible_videos(tree)
     assert list_videos(tree) == videos
-    assert has_video(tree) == bool(videos)
+    assert has_video(tree) in (bool(videos), None)
+    assert has_video(tree) or not any(video.resolve().is_relative_to(tree) for video in videos)
 
 
 def test_a_folder_has_classes_if_every_video_is_in_one_of_two_or_more(tree):
@@ -59,6 +84,7 @@ def test_a_link_back_ends_and_unreadable_entries_are_reported_once(tmp_path, cap
     os.mkfifo(tmp_path / "set/pipe.mp4")
     for _ in range(2):
         assert list_videos(tmp_path / "set") == [tmp_path / "set/a/x.mp4"]
+        assert open_catalog(tmp_path / "set").layout == "flat"
     skipped = capsys.readouterr().err.splitlines()
     assert sorted(line.split(" is skipped")[0] for line in skipped) == [
         str(tmp_path / "set/gone.mp4"),

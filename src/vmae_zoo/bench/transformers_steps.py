@@ -95,6 +95,9 @@ def vjepa2_loss(model: Any, target_encoder: Any, video_BCTHW: Tensor, masks: lis
         target_encoder: its encoder at an earlier step.
         video_BCTHW: float, normalized.
         masks: one split per mask set.
+
+    Returns:
+        Scalar.
     """
     video_BTCHW = video_BCTHW.transpose(1, 2)
     with torch.no_grad():

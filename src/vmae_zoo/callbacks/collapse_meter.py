@@ -26,7 +26,7 @@ from vmae_zoo.methods.base import Method
 from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.training.fsdp2 import unsharded
 
-COLLAPSED = 0.1  # of the largest deviation until the end of the warm-up, or of the largest rank beyond 1
+COLLAPSED = 0.1  # of the largest deviation until the end of the warm-up, or of (largest rank - 1)
 
 
 class CollapseMeter(Callback):
@@ -108,17 +108,18 @@ class CollapseMeter(Callback):
         warmup_steps = method.run_length().warmup_steps
         if self.reference is None or trainer.global_step <= warmup_steps:  # features may collapse during the warm-up
             self.reference = max(deviation, self.reference or 0.0)
-        self.best_rank = max(self.best_rank, rank)
+        full = len(self._pooled) == self.window  # the rank of fewer clips is lower
+        self.best_rank = max(self.best_rank, rank) if full else self.best_rank
         if self.warned or trainer.global_step < warmup_steps:
             return
-        if not has_collapsed(deviation, self.reference, rank, self.best_rank):
+        if not has_collapsed(deviation, self.reference, rank, self.best_rank if full else rank):
             return
         self.warned = True
         rank_zero_warn(
             f"step {trainer.global_step}: the target features collapse: their standard deviation is {deviation:.3g} "
             f"({self.reference:.3g} in the warm-up), their effective rank {rank:.1f} of {width} (highest: "
-            f"{self.best_rank:.1f}); the loss does not show it. Raise the momentum, lower the learning rate, or use a "
-            "larger batch"
+            f"{max(self.best_rank, rank):.1f}); the loss does not show it. Raise the momentum, lower the learning "
+            "rate, or use a larger batch"
         )
         if self.stop:
             trainer.should_stop = True
@@ -136,11 +137,11 @@ def has_collapsed(deviation: float, reference: float, rank: float, best_rank: fl
         rank: effective rank now, at least 1.
         best_rank: the largest one.
     """
-    return deviation < COLLAPSED * reference or rank - 1 < COLLAPSED * (best_rank - 1)
+    return deviation < COLLAPSED * reference or (rank < best_rank and rank - 1 < COLLAPSED * (best_rank - 1))
 
 
 def rank_me(features_ND: Tensor, eps: float = 1e-7) -> float:
     """Effective rank: the exponential of the entropy of the singular values, normalized to sum 1."""
     values = torch.linalg.svdvals(features_ND.float())
     shares = values / values.sum().clamp_min(eps) + eps
-    return float((-(shares * shares.log()).sum()).exp())
+    return max(float((-(shares * shares.log()).sum()).exp()), 1.0)

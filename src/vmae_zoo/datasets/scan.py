@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +13,16 @@ EXTENSIONS = (
     ".ts", ".m2ts", ".mts", ".vob", ".mxf",
 )  # fmt: skip
 THREADS = 16  # a network file system answers many requests at once
+BLOCK = 4096  # folders that are read before the next are queued
 BAR_AFTER_SECONDS = 2
 _reported: set[str] = set()  # skipped entries, each reported once per process
 
 
 class Listing(NamedTuple):
-    """Entries of a folder: paths of its subfolders and of its videos, without hidden ones."""
+    """Paths of a folder's entries, without hidden ones: subfolders, links to folders, and videos."""
 
     folders: list[str]
+    links: list[str]
     videos: list[str]
 
 
@@ -41,43 +42,50 @@ def videos_by_stem(folder: Path) -> dict[str, str]:
 
 
 def scan_videos(folder: Path) -> list[str]:
-    """All videos in a folder and its subfolders, sorted, without hidden ones; links to folders are followed once.
+    """All videos in a folder and its subfolders, sorted, without hidden ones.
 
-    Folders of one depth are read in parallel; a bar on a terminal counts the videos if it takes long. Entries that are
-    no files (pipes, sockets, devices, broken links) and folders without read permission are skipped.
+    Links to folders are followed after all folders, and each folder is read once. Folders are read in parallel; a bar
+    on a terminal counts the videos if it takes long. Entries that are no files (pipes, sockets, devices, broken links)
+    and folders without read permission are skipped.
     """
-    videos, entered = list[str](), set[str]()
+    videos, links, entered = list[str](), list[str](), set[str]()
+    level = {os.path.realpath(folder): os.fspath(folder)}  # paths by names without links
     bar = tqdm(desc=f"scanning {folder}", unit=" videos", delay=BAR_AFTER_SECONDS, disable=None, leave=False)
     with bar, ThreadPoolExecutor(THREADS) as threads:
-        depth = [os.fspath(folder)]
-        while depth:
-            depth = list(_not_entered(depth, entered))
-            below = []
-            for listing in threads.map(list_folder, depth):
-                below += listing.folders
-                videos += listing.videos
-                bar.update(len(listing.videos))
-            depth = below
+        while level or links:
+            if not level:
+                for link in links:
+                    level.setdefault(os.path.realpath(link), link)
+                links = []
+            left = [(real, path) for real, path in level.items() if real not in entered]
+            entered.update(level)
+            level = {}
+            for first in range(0, len(left), BLOCK):
+                block = left[first : first + BLOCK]
+                listings = threads.map(list_folder, [path for _, path in block])
+                for (real, _), listing in zip(block, listings, strict=True):
+                    level |= {os.path.join(real, os.path.basename(path)): path for path in listing.folders}
+                    links += listing.links
+                    videos += listing.videos
+                    bar.update(len(listing.videos))
     return sorted(videos, key=lambda video: video.split(os.sep))
 
 
-def has_video(folder: str | Path) -> bool:
-    """Whether a folder or a subfolder has a video; reads folders until it finds one."""
-    depth, entered = [os.fspath(folder)], set[str]()
-    while depth:
-        below = []
-        for path in _not_entered(depth, entered):
-            listing = list_folder(path)
-            if listing.videos:
-                return True
-            below += listing.folders
-        depth = below
-    return False
+def has_video(folder: str | Path) -> bool | None:
+    """Whether a folder or a subfolder has a video, reading no more than needed; None if only links may lead to one."""
+    folders, linked = [os.fspath(folder)], False
+    while folders:
+        listing = list_folder(folders.pop())
+        if listing.videos:
+            return True
+        folders += reversed(listing.folders)
+        linked |= bool(listing.links)
+    return None if linked else False
 
 
 def list_folder(folder: str | Path) -> Listing:
     """The entries of one folder, sorted; what cannot be read is reported on standard error and left out."""
-    listing = Listing([], [])
+    listing = Listing([], [], [])
     try:
         with os.scandir(folder) as opened:
             entries = sorted(opened, key=lambda entry: entry.name)
@@ -93,7 +101,7 @@ def list_folder(folder: str | Path) -> Listing:
             _skip(entry.path, error.strerror or str(error))
             continue
         if is_folder:
-            listing.folders.append(entry.path)
+            (listing.links if entry.is_symlink() else listing.folders).append(entry.path)
         elif is_video(entry.name):
             if is_file:
                 listing.videos.append(entry.path)
@@ -102,17 +110,8 @@ def list_folder(folder: str | Path) -> Listing:
     return listing
 
 
-def _not_entered(folders: list[str], entered: set[str]) -> Iterator[str]:
-    """The folders that were not read yet, under this or another name."""
-    for folder in folders:
-        real = os.path.realpath(folder)
-        if real not in entered:
-            entered.add(real)
-            yield folder
-
-
 def _skip(path: str | Path, reason: str) -> None:
     name = os.fspath(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
     if name not in _reported:
         _reported.add(name)
-        print(f"{name} is skipped: {reason}", file=sys.stderr, flush=True)
+        tqdm.write(f"{name} is skipped: {reason}", file=sys.stderr)

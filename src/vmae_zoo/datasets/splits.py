@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
+from vmae_zoo.video.storage import url_of
 
 # File names of official data sets contain the recording that a clip was cut from.
 SOURCES = (
@@ -75,7 +76,7 @@ def with_val_share(catalog: Catalog, share: float) -> Catalog:
     """
     if not catalog.records.of_split("train").all():
         raise ValueError(
-            f"data.val_share = {share}, but {catalog.root} has validation or test clips already: leave it out"
+            f"data.val_share = {share}, but {url_of(catalog.root)} has validation or test clips already: leave it out"
         )
     held = hold_out(catalog.records, share)[1]
     records = catalog.records.with_split("val", held)
@@ -98,7 +99,8 @@ def folds(catalog: Catalog, count: int, seed: int = 0) -> list[Catalog]:
         sources[source_of(record)].append(index)
     if not 2 <= count <= len(sources):
         raise ValueError(
-            f"{count} folds of {catalog.root}: choose from 2 to {len(sources)}, the number of its labeled sources"
+            f"{count} folds of {url_of(catalog.root)}: choose from 2 to {len(sources)}, the number of its labeled "
+            "sources"
         )
     parts: list[Counter[int]] = [Counter() for _ in range(count)]  # clips of each class
     part_of: dict[int, int] = {}

@@ -15,6 +15,10 @@ _URL = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])")
 TRIES = 6  # of a read from an object store
 STALL_SECONDS = 30  # without a byte from an HTTP server
 PAUSE_SECONDS = 0.5  # before the second try; doubles with each further one
+S3 = ("s3://", "s3a://")
+S3_RETRIES = (
+    2  # of a request whose answer breaks off; botocore repeats those without one, and both take minutes to fail
+)
 MERGE_GAP = 1 << 16  # bytes: reads closer than this are merged
 
 
@@ -117,7 +121,7 @@ def _check_ranges(path: Path, blocks: Sequence[bytes], firsts: Sequence[int], la
 
 
 def url_of(path: Path) -> str:
-    """A path for messages: with both slashes of a URL, which a `Path` has lost one of."""
+    """A path as text; restores the second slash of a URL, which `Path` drops."""
     return _URL.sub(r"\1://", os.fspath(path))
 
 
@@ -137,11 +141,13 @@ def _file_system(path: Path) -> Iterator[tuple[Any, str]]:
 
             limits = ClientTimeout(sock_connect=STALL_SECONDS, sock_read=STALL_SECONDS)
             options = {"client_kwargs": {"timeout": limits}}
+        elif url.startswith(S3):
+            options = {"use_listings_cache": False}  # hence an object of our own, whose attributes may be set
         system, name = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:  # s3fs, gcsfs, ... are separate packages
         raise ValueError(f"{url} cannot be opened: {error}") from None
-    if url.startswith(("s3://", "s3a://")):
-        system.retries = 1  # botocore repeats requests already; both together take minutes to fail
+    if url.startswith(S3):
+        system.retries = S3_RETRIES
     try:
         system.invalidate_cache()  # other processes write there too
         yield system, name

@@ -22,7 +22,9 @@ from vmae_zoo.zoo.package import Package, package
 from vmae_zoo.zoo.publishable import SUMMARY, numbers, publishable
 from vmae_zoo.zoo.resolve import resolve
 
-UNREACHABLE = ": check the connection and push again; for a Hub without Xet storage, set HF_HUB_DISABLE_XET=1"
+UNREACHABLE = (
+    ": check the connection and HF_HUB_OFFLINE, and push again; for a Hub without Xet storage, set HF_HUB_DISABLE_XET=1"
+)
 RESULTS = ("loss", "top1", "top5")  # metrics of a run that belong in its results; the others are speed and settings
 
 
@@ -62,7 +64,7 @@ def push(
         The sha of the commit; None after a dry run.
 
     Raises:
-        ValueError: the model, the repository or the licence prevents the upload.
+        ValueError: the model, the repository or the licence prevents the upload, or the Hub cannot be reached.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -70,7 +70,8 @@ def open_catalog(
             else f"not the layout {layout} ({LAYOUTS[layout].expects})"
         )
         raise ValueError(
-            f"{root} holds {expected}, but {_summarize(root)}: check root{'' if layout is None else ' and layout'}"
+            f"{url_of(root)} holds {expected}, but {_summarize(root)}: check root"
+            + ("" if layout is None else " and layout")
             + (f"; it has the layout {other.name}" if layout and (other := _detect(root)) else "")
         )
     if split is not None and split not in chosen.splits:
@@ -79,17 +80,17 @@ def open_catalog(
             if chosen.splits
             else "has no numbered splits: leave it out"
         )
-        raise ValueError(f"split = {split}, but the layout {chosen.name} of {root} {choices}")
+        raise ValueError(f"split = {split}, but the layout {chosen.name} of {url_of(root)} {choices}")
     if label_column is not None and chosen is not csv_table.CSV:
         raise ValueError(
-            f"label_column = {label_column!r}, but {root} was read as the layout {chosen.name}: only CSV files (layout"
-            " csv) have columns, leave it out"
+            f"label_column = {label_column!r}, but {url_of(root)} was read as the layout {chosen.name}: only CSV files "
+            "(layout csv) have columns, leave it out"
         )
     if layout is None and root.is_dir() and chosen.name in ("folder", "flat"):
         lists.refuse_ignored_lists(root)
     catalog = csv_table.read_csv(root, split, label_column) if label_column else chosen.read(root, split)
     if not catalog.records:
-        raise ValueError(f"{root} was read as the layout {chosen.name} and lists no clip: check its list files")
+        raise ValueError(f"{url_of(root)} was read as the layout {chosen.name} and lists no clip: check its list files")
     return replace(catalog, notes=(*catalog.notes, *_repeated_note(catalog)))
 
 

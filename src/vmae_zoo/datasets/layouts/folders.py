@@ -31,19 +31,34 @@ def _labelled(root: Path) -> bool:
     """Whether there are at least two class folders and no video outside them."""
     if not root.is_dir():
         return False
+    found = _labelled_without_links(root)
+    if found is None:
+        names = {name for _, _, name in _videos(root)}
+        return len(names) > 1 and None not in names
+    return found
+
+
+def _labelled_without_links(root: Path) -> bool | None:
+    """The same from the first videos of each folder; None if it depends on links to folders."""
     listings = [list_folder(root)]
     splits = [folder for folder in listings[0].folders if os.path.basename(folder).lower() in SPLITS]
-    if any(SPLITS[os.path.basename(folder).lower()] == "train" and has_video(folder) for folder in splits):
+    training = [has_video(folder) for folder in splits if SPLITS[os.path.basename(folder).lower()] == "train"]
+    if listings[0].links or (None in training and True not in training):
+        return None
+    if True in training:
         listings = [list_folder(folder) for folder in splits]
     if any(listing.videos for listing in listings):
         return False
-    classes = set[str]()
-    for folder in (folder for listing in listings for folder in listing.folders):
-        if os.path.basename(folder) not in classes and has_video(folder):
-            classes.add(os.path.basename(folder))
+    folders = [folder for listing in listings for folder in listing.folders]
+    classes, unsure = set[str](), any(listing.links for listing in listings)
+    for folder in folders:
+        if os.path.basename(folder) not in classes:
+            found = has_video(folder)
+            unsure |= found is None
+            classes.update([os.path.basename(folder)] * bool(found))
             if len(classes) > 1:
                 return True
-    return False
+    return None if unsure else False
 
 
 def _read_labelled(root: Path, split: int | None) -> Catalog:
@@ -69,6 +84,8 @@ FOLDER = Layout(
 FLAT = Layout(
     "flat",
     "videos at any depth, or a single video",
-    lambda root: is_video(root) if root.is_file() else root.is_dir() and has_video(root),
+    lambda root: (
+        is_video(root) if root.is_file() else root.is_dir() and (bool(has_video(root)) or bool(scan_videos(root)))
+    ),
     _read_flat,
 )

@@ -14,7 +14,7 @@ from typing import Any
 from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.clip_table import ClipTable
 from vmae_zoo.datasets.layouts.base import SPLITS, Catalog, Layout
-from vmae_zoo.video.storage import exists
+from vmae_zoo.video.storage import exists, url_of
 from vmae_zoo.video.storage import read as read_file
 
 MANIFEST = "rows.jsonl"
@@ -36,7 +36,7 @@ def _read(root: Path, split: int | None) -> Catalog:
     wanted = splits[0] if split is None else split
     if wanted not in splits:
         choices = ", ".join(map(str, splits)) if splits[0] is not None else "no numbered splits"
-        raise ValueError(f"split = {split}, but the cache {root} has {choices}")
+        raise ValueError(f"split = {split}, but the cache {url_of(root)} has {choices}")
 
     def read() -> Iterator[ClipRecord]:
         for number, line in enumerate(lines[1:], start=2):
