@@ -13,11 +13,15 @@ from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
 
 
-def fit(monkeypatch, tmp_path, **settings):
+def run(monkeypatch, tmp_path, **settings):
     monkeypatch.chdir(tmp_path)
     given = {**SMALL_RUN, "data.root": "synthetic:demo_small", "trainer.max_steps": 9, "trainer.val_check_interval": 3}
     given |= {"data.global_batch": 16, "data.batch_size": 16, "model.patch": 8, **settings}
     assert main(["fit", *(f"--{name}={value}" for name, value in given.items())]) == 0
+
+
+def fit(monkeypatch, tmp_path, **settings):
+    run(monkeypatch, tmp_path, **settings)
     (summary,) = Path("runs").glob("*/*/summary.json")
     return json.loads(summary.read_text())["metrics"]
 
@@ -36,6 +40,12 @@ def test_a_run_that_has_learned_nothing_prints_its_nulls_and_one_notice(
     assert names == {"zero", "clip_mean", "copy"}
     line = next(line for line in out.splitlines() if line.startswith("validation loss over nulls: "))
     assert line == null_line({name: metrics[f"loss/val_over_{name}"] for name in names})
+
+
+@pytest.mark.slow
+def test_a_fast_dev_run_prints_no_notice(monkeypatch, tmp_path, capsys):
+    run(monkeypatch, tmp_path, **{"model.lr": 1e-9, "trainer.fast_dev_run": "true"})
+    assert "plateau" not in capsys.readouterr().out
 
 
 def test_the_best_null_is_the_one_that_the_loss_is_nearest_to():

@@ -30,9 +30,9 @@ class NullReport(Callback):
         self._above: list[float] = []  # ratios to the best null of validations in a row
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A run that is resumed after its first third was checked before."""
+        """A run that is resumed after its first third was checked before; a ``fast_dev_run`` has nothing to learn."""
         total = total_steps(trainer)
-        self._checked = total is None or trainer.global_step > total / 3
+        self._checked = total is None or bool(trainer.fast_dev_run) or trainer.global_step > total / 3
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the notice on the plateau, once, at the first validation after a third of the steps."""
