@@ -23,7 +23,7 @@ from benchmarks.sample_videos import write_samples
 from vmae_zoo.data.clip_spec import ClipSpec
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.storage_retry import Item
-from vmae_zoo.datasets.layouts.base import ClipRecord
+from vmae_zoo.datasets.clip_record import ClipRecord
 from vmae_zoo.datasets.scan import list_videos
 
 LINKS = 3000  # names of the videos

@@ -189,3 +189,9 @@ def test_a_writer_is_found_and_dropped(tmp_path):
     internals.drop_writer(logger)
     assert internals.open_writer(logger) is None
     assert logger.experiment is not writer
+
+
+@pytest.mark.parametrize("setting", [True, 2, False])
+def test_a_fast_dev_run_is_a_trial_run(setting, tmp_path):
+    trainer = lightning.Trainer(fast_dev_run=setting, logger=False, accelerator="cpu", default_root_dir=tmp_path)
+    assert internals.is_trial_run(trainer) == bool(setting)

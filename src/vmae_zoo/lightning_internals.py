@@ -145,3 +145,8 @@ def open_writer(logger: TensorBoardLogger) -> "SummaryWriter | None":
 def drop_writer(logger: TensorBoardLogger) -> None:
     """Make the logger open a new event file the next time it logs."""
     logger._experiment = None
+
+
+def is_trial_run(trainer: Trainer) -> bool:
+    """Whether the run is a ``fast_dev_run``: Lightning sets this attribute of its trainer without declaring it."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]

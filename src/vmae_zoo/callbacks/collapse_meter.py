@@ -137,7 +137,7 @@ def has_collapsed(deviation: float, reference: float, rank: float, best_rank: fl
         rank: effective rank now, at least 1.
         best_rank: the largest one.
     """
-    return deviation < COLLAPSED * reference or (rank < best_rank and rank - 1 < COLLAPSED * (best_rank - 1))
+    return deviation < COLLAPSED * reference or rank - 1 < COLLAPSED * (best_rank - 1)
 
 
 def rank_me(features_ND: Tensor, eps: float = 1e-7) -> float:

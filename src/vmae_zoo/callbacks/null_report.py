@@ -8,6 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.callbacks.line_progress import total_steps
+from vmae_zoo.lightning_internals import is_trial_run
 from vmae_zoo.methods.optimization import OptimizedModule
 
 PREFIX = "loss/val_over_"
@@ -32,7 +33,7 @@ class NullReport(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A run that is resumed after its first third was checked before; a ``fast_dev_run`` has nothing to learn."""
         total = total_steps(trainer)
-        self._checked = total is None or bool(trainer.fast_dev_run) or trainer.global_step > total / 3
+        self._checked = total is None or is_trial_run(trainer) or trainer.global_step > total / 3
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the notice on the plateau, once, at the first validation after a third of the steps."""

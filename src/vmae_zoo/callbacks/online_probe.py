@@ -26,6 +26,7 @@ from vmae_zoo.evaluation import linear_probe
 from vmae_zoo.evaluation.features import Features
 from vmae_zoo.evaluation.knn import nearest_neighbors
 from vmae_zoo.evaluation.probe import evaluate, select
+from vmae_zoo.lightning_internals import is_trial_run
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
@@ -77,7 +78,7 @@ class OnlineProbe(Callback):
     ) -> None:
         """Probe every ``every_n_steps`` and at the last step."""
         step = trainer.global_step
-        if not self.every_n_steps or step == self._probed_at or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not self.every_n_steps or step == self._probed_at or is_trial_run(trainer):
             return
         if step % self.every_n_steps == 0 or step == total_steps(trainer):
             self._probed_at = step

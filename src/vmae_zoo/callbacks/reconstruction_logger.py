@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.dataset import collate
 from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.lightning_internals import is_trial_run
 from vmae_zoo.viz.picture import contact_sheet
 from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconstruct, reconstructs
 
@@ -62,7 +63,7 @@ class ReconstructionLogger(Callback):
             print(f"reconstruction: {caption(self._last)}", flush=True)
 
     def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._batch is None or trainer.global_step == self._written_at or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self._batch is None or trainer.global_step == self._written_at or is_trial_run(trainer):
             return
         self._written_at = trainer.global_step
         replicated = isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.interfaces import RunControl
-from vmae_zoo.lightning_internals import limit_progress_bar, skip_sigterm_broadcast
+from vmae_zoo.lightning_internals import is_trial_run, limit_progress_bar, skip_sigterm_broadcast
 from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
@@ -103,7 +103,7 @@ class LastCheckpoint(Checkpoint, RunControl):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``epoch-N.ckpt`` every ``keep_every_n_epochs``."""
         ended = trainer.current_epoch + 1
-        if self.keep_every_n_epochs and ended % self.keep_every_n_epochs == 0 and not _trial(trainer):
+        if self.keep_every_n_epochs and ended % self.keep_every_n_epochs == 0 and not is_trial_run(trainer):
             self._save(trainer, f"epoch-{ended}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -141,7 +141,7 @@ class LastCheckpoint(Checkpoint, RunControl):
 
     def _save_last(self, trainer: Trainer) -> None:
         self._due = False
-        if trainer.global_step != self._saved_step and not _trial(trainer) and self._save(trainer, "last.ckpt"):
+        if trainer.global_step != self._saved_step and not is_trial_run(trainer) and self._save(trainer, "last.ckpt"):
             self._saved_step = trainer.global_step
 
     def _save(self, trainer: Trainer, name: str) -> bool:
@@ -166,10 +166,6 @@ class LastCheckpoint(Checkpoint, RunControl):
     def folder(trainer: Trainer) -> Path:
         """The folder of this trainer's checkpoints."""
         return Path(trainer.default_root_dir) / "checkpoints"
-
-
-def _trial(trainer: Trainer) -> bool:
-    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def _last_step_skipped(trainer: Trainer) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, distributed
 
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.datasets.layouts import ClipRecord
+from vmae_zoo.lightning_internals import is_trial_run
 from vmae_zoo.training.metrics import ClassificationMetrics
 
 FORMULA = tuple("=+-@\t\r")  # first characters by which spreadsheets recognize a formula
@@ -139,7 +140,7 @@ class PredictionWriter(Callback):
         self, trainer: Trainer, found: VideoPredictions, records: Sequence[ClipRecord], name: str, truth: bool
     ) -> Path | None:
         """The folder; None in other processes than the first and in a trial run."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or is_trial_run(trainer):
             return None
         folder = Path(trainer.default_root_dir)
         found.write_csv(folder / name, records, self.classes(), truth)

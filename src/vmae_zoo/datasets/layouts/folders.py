@@ -69,6 +69,13 @@ def _read_labelled(root: Path, split: int | None) -> Catalog:
     return Catalog(root, "folder", classes, ClipTable.of(rows, root))
 
 
+def _holds_videos(root: Path) -> bool:
+    if not root.is_dir():
+        return root.is_file() and is_video(root)
+    found = has_video(root)
+    return bool(scan_videos(root)) if found is None else found
+
+
 def _read_flat(root: Path, split: int | None) -> Catalog:
     base = root.parent if root.is_file() else root
     rows = (ClipRecord.below(base, path, -1, kind) for path, kind, _ in _videos(root))
@@ -84,8 +91,6 @@ FOLDER = Layout(
 FLAT = Layout(
     "flat",
     "videos at any depth, or a single video",
-    lambda root: (
-        is_video(root) if root.is_file() else root.is_dir() and (bool(has_video(root)) or bool(scan_videos(root)))
-    ),
+    _holds_videos,
     _read_flat,
 )
