@@ -96,3 +96,12 @@ def test_videos_are_found_by_their_names_without_extension(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/one.two.mp4").touch()
     assert videos_by_stem(tmp_path) == {"one.two": str(tmp_path / "a/one.two.mp4")}
+
+
+def test_a_class_may_hold_nothing_but_a_link(tmp_path):
+    for name in ("set/a", "set/b", "far"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "set/a/x.mp4").touch()
+    (tmp_path / "far/y.mp4").touch()
+    (tmp_path / "set/b/link").symlink_to(tmp_path / "far")
+    assert open_catalog(tmp_path / "set").classes == ["a", "b"]
