@@ -151,18 +151,3 @@ def test_all_ids_lie_in_the_video(total):
         assert ids.min() >= 0
         assert ids.max() < total
         assert (np.diff(ids) >= 0).all()
-
-
-def test_what_makes_no_sense_is_refused_by_name():
-    with pytest.raises(ValueError, match="total = 0"):
-        s.dense_start(0, 16, 4, KeyedRNG(0, ""))
-    with pytest.raises(ValueError, match="stride = 0"):
-        s.dense_ids(10, 16, 0, 0)
-    with pytest.raises(ValueError, match="start = 10"):
-        s.dense_ids(10, 16, 4, 10)
-    with pytest.raises(ValueError, match="end = 301"):
-        s.window_ids(300, 16, 4, 301)
-    with pytest.raises(ValueError, match="view = 5"):
-        s.dense_view_ids(300, 16, 4, 5, 5)
-    with pytest.raises(ValueError, match="fps = 0"):
-        s.clip_span(16, 4, 0)

@@ -128,5 +128,3 @@ def test_half_of_the_clips_are_flipped():
 def test_crops_larger_than_the_frame_are_refused():
     with pytest.raises(ValueError, match="20 x 30"):
         t.center_crop(coordinates(1, 20, 30), 24)
-    with pytest.raises(ValueError, match="view = 3"):
-        t.crop_view(coordinates(1, 20, 30), 20, 3)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.eval_mode import eval_mode
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.training.fsdp2 import unsharded
 
 COLLAPSED = 0.1  # of the largest deviation until the end of the warm-up, or of (largest rank - 1)
@@ -40,10 +41,7 @@ class CollapseMeter(Callback):
     """
 
     def __init__(self, every_n_steps: int = 25, window: int = 8, active: bool | None = None, stop: bool = False):
-        if every_n_steps < 1 or window < 1:
-            raise ValueError(
-                f"collapse.every_n_steps and collapse.window must be >= 1, got {every_n_steps} and {window}"
-            )
+        check_least("collapse.", 1, every_n_steps=every_n_steps, window=window)
         self.every_n_steps, self.window = every_n_steps, window
         self.active, self.stop = active, stop
         self.reference: float | None = None  # largest deviation until the end of the warm-up
@@ -140,8 +138,8 @@ def has_collapsed(deviation: float, reference: float, rank: float, best_rank: fl
     return deviation < COLLAPSED * reference or rank - 1 < COLLAPSED * (best_rank - 1)
 
 
-def rank_me(features_ND: Tensor, eps: float = 1e-7) -> float:
+def rank_me(features_ND: Tensor) -> float:
     """Effective rank: the exponential of the entropy of the singular values, normalized to sum 1."""
     values = torch.linalg.svdvals(features_ND.float())
-    shares = values / values.sum().clamp_min(eps) + eps
+    shares = values / values.sum().clamp_min(1e-7) + 1e-7
     return max(float((-(shares * shares.log()).sum()).exp()), 1.0)

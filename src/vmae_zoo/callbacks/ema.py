@@ -52,9 +52,7 @@ class EMA(WeightAveraging):
         device = trainer.strategy.root_device
         self._average_model = AveragedModel(pl_module, device, **self._kwargs, use_buffers=False)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Update the average once per optimizer step, without the host-device sync of PyTorch's `AveragedModel`."""
         if self._average_model is None or self.decay is None or trainer.global_step <= self._latest_update_step:
             return

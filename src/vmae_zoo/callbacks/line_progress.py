@@ -35,9 +35,7 @@ class LineProgress(ProgressBar):
         self._start = self._next = time.monotonic()
         self._first_step = trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Print a line if one is due."""
         now = time.monotonic()
         steps = trainer.global_step - self._first_step

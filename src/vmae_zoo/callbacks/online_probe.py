@@ -30,6 +30,7 @@ from vmae_zoo.lightning_internals import is_trial_run
 from vmae_zoo.methods.base import Method
 from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
+from vmae_zoo.setting_checks import check_choice, check_least
 from vmae_zoo.training.fsdp2 import unsharded
 from vmae_zoo.training.metrics import ClassificationMetrics
 
@@ -51,15 +52,10 @@ class OnlineProbe(Callback):
         train_clips: int = 1000,
         val_clips: int = 500,
     ):
-        for name, value, least in (
-            ("every_n_steps", every_n_steps, 0),
-            ("train_clips", train_clips, 2),
-            ("val_clips", val_clips, 1),
-        ):
-            if value < least:
-                raise ValueError(f"online_probe.{name} = {value}: must be >= {least}")
-        if kind not in ("knn", "linear"):
-            raise ValueError(f"online_probe.kind = {kind!r} is not known: choose knn or linear")
+        check_least("online_probe.", 0, every_n_steps=every_n_steps)
+        check_least("online_probe.", 2, train_clips=train_clips)
+        check_least("online_probe.", 1, val_clips=val_clips)
+        check_choice("online_probe.kind", kind, ("knn", "linear"))
         self.every_n_steps, self.kind = every_n_steps, kind
         self.train_clips, self.val_clips = train_clips, val_clips
         self._probed_at = 0
@@ -73,9 +69,7 @@ class OnlineProbe(Callback):
             )
             self.every_n_steps = 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Probe every ``every_n_steps`` and at the last step."""
         step = trainer.global_step
         if not self.every_n_steps or step == self._probed_at or is_trial_run(trainer):

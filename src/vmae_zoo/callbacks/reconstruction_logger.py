@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from vmae_zoo.data.dataset import collate
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import is_trial_run
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.viz.picture import contact_sheet
 from vmae_zoo.viz.reconstruction import Reconstruction, caption, panels, reconstruct, reconstructs
 
@@ -31,12 +32,8 @@ class ReconstructionLogger(Callback):
     """
 
     def __init__(self, every_n_steps: int = 500, clips: int = 2, columns: int = 8):
-        for name, value in {"every_n_steps": every_n_steps, "clips": clips, "columns": columns}.items():
-            if value < 1:
-                raise ValueError(f"pictures.{name} = {value}: must be >= 1")
-        self.every_n_steps = every_n_steps
-        self.clips = clips
-        self.columns = columns
+        check_least("pictures.", 1, every_n_steps=every_n_steps, clips=clips, columns=columns)
+        self.every_n_steps, self.clips, self.columns = every_n_steps, clips, columns
         self._batch: dict[str, Any] | None = None
         self._written_at: int | None = None
         self._last: Reconstruction | None = None

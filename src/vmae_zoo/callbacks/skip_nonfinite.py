@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 from vmae_zoo.callbacks.ema import EMA, load_weights
 from vmae_zoo.data.interfaces import data_of
 from vmae_zoo.lightning_internals import scales_loss
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.training.checkpointing import LastCheckpoint, StepFilter
 
 FILE = "skipped_steps.jsonl"
@@ -63,8 +64,8 @@ class SkipNonFiniteSteps(Callback, StepFilter):
     """
 
     def __init__(self, patience: int = 10, rollbacks: int = 3):
-        if patience < 1 or rollbacks < 0:
-            raise ValueError(f"finite: patience must be >= 1 and rollbacks >= 0, got {patience} and {rollbacks}")
+        check_least("finite.", 1, patience=patience)
+        check_least("finite.", 0, rollbacks=rollbacks)
         self.patience = patience
         self.rollbacks = rollbacks
         self.skipped = self.in_a_row = self.rolled_back = 0
@@ -97,9 +98,7 @@ class SkipNonFiniteSteps(Callback, StepFilter):
             optimizer.zero_grad(set_to_none=True)  # optimizers leave a parameter without a gradient unchanged
         self._checks.append(StepCheck(trainer.global_step, skipped, loss, norm, tuple(clips)))
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Read and log the checks; roll back or raise `DivergedError`."""
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         every = 1 if trainer.strategy.root_device.type == "cpu" else interval

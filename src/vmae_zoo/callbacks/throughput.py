@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.training.flops import flops_per_clip, peak_flops
 
 PATIENCE = 3  # intervals above the limit before the hint
@@ -34,8 +35,7 @@ class Throughput(Callback):
     """
 
     def __init__(self, warmup_steps: int = 5, advise_above: float = 0.2):
-        if warmup_steps < 1:
-            raise ValueError(f"throughput.warmup_steps = {warmup_steps}: must be >= 1")
+        check_least("throughput.", 1, warmup_steps=warmup_steps)
         self.warmup_steps = warmup_steps
         self.advise_above = advise_above
         self.clips = 0

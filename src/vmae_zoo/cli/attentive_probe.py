@@ -5,6 +5,7 @@ from typing import Any
 
 from vmae_zoo.cli.linear_probe import lbfgs_probe
 from vmae_zoo.cli.probing import add_arguments, open_inputs, run_report
+from vmae_zoo.setting_checks import check_least
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
-    if args.blocks < 1:
-        raise ValueError(f"--blocks = {args.blocks}: must be >= 1")
+    check_least("--", 1, blocks=args.blocks)
     inputs = open_inputs(args)
     from dataclasses import replace
     from functools import partial

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.shard_option import add_shard, part_of
+from vmae_zoo.setting_checks import check_least
 
 SHOWN = 20  # damaged files printed
 
@@ -33,8 +34,7 @@ def run(args: argparse.Namespace) -> int:
     root = args.root.expanduser().absolute()
     if not root.exists():
         raise ValueError(f"{root} does not exist: give the folder of the videos")
-    if args.workers is not None and args.workers < 1:
-        raise ValueError(f"--workers {args.workers}: must be >= 1")
+    check_least("--", 1, workers=args.workers)
     from vmae_zoo.datasets.index import excluded_verdicts
     from vmae_zoo.datasets.make_index import make_index
 

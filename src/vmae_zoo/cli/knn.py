@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from vmae_zoo.cli.probing import add_arguments, open_inputs, run_report
+from vmae_zoo.setting_checks import check_least
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe, print, write the report."""
-    if args.k and min(args.k) < 1:
-        raise ValueError(f"--k {min(args.k)}: must be >= 1")
+    check_least("--", 1, k=min(args.k or [1]))
     if args.temperature <= 0:
         raise ValueError(f"--temperature {args.temperature}: must be above 0")
     inputs = open_inputs(args)

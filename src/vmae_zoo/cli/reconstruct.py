@@ -7,6 +7,7 @@ from typing import Any
 
 from vmae_zoo.cli.checkpoint_option import add_checkpoint, check_checkpoint, load_checkpoint
 from vmae_zoo.cli.json_option import add_json, write_json
+from vmae_zoo.setting_checks import check_least
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +61,7 @@ def check_pictures(args: argparse.Namespace) -> None:
     """``ValueError`` for videos that do not exist, or pictures that cannot be written."""
     from vmae_zoo.viz.picture import check_suffix
 
-    if args.columns < 1:
-        raise ValueError(f"--columns {args.columns}: must be >= 1")
+    check_least("--", 1, columns=args.columns)
     check_suffix(args.out)
     check_videos(args.video)
 

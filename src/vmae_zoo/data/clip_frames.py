@@ -47,15 +47,13 @@ def clip_ids(
         purpose: part of the random key, different for each clip of one sample.
         reader: reads the times of frames, for segments and for sampling by time.
     """
-    first, total = segment = segment_of(record, info, reader)
-    frames, stride = clip.frames, record.stride_frames or clip.stride_frames
+    segment = SegmentFrames(record, info, clip, reader)
+    total, frames, stride = segment.total, clip.frames, record.stride_frames or clip.stride_frames
     rng = None if key is None else KeyedRNG(key, "start" + purpose)
     if clip.sampling == "span":
         fps = clip.fps[0] if key is None else KeyedRNG(key, "fps" + purpose).choice(clip.fps)
-        span = clip_span(frames, stride, rate_of(record, info), fps)
-        total = evenly_timed_total(record, info, segment, reader)
-        start = span_start(total, span, rng) if rng else span_view_start(total, span, 0, 1)
-        ids = by_time(span_ids(total, frames, span, start), record, info, segment, reader)
+        span = clip_span(frames, stride, segment.rate, fps)
+        ids = span_ids(total, frames, span, span_start(total, span, rng) if rng else span_view_start(total, span, 0, 1))
     elif clip.sampling == "uniform":
         ids = segment_ids(total, frames, rng)
     elif clip.sampling == "sparse":
@@ -64,8 +62,8 @@ def clip_ids(
         ids = window_ids(total, frames, stride, window_end(total, frames, stride, rng))
     else:
         start = dense_start(total, frames, stride, rng) if rng else max(total - frames * stride, 0) // 2
-        ids = dense_ids(total, frames, stride, int(start))
-    return first + ids
+        ids = dense_ids(total, frames, stride, start)
+    return segment.frames(ids)
 
 
 def view_ids(clip: ClipSpec, views: int, total: int, stride_frames: int | None = None, rate: float = FPS) -> np.ndarray:
@@ -90,13 +88,6 @@ def view_ids(clip: ClipSpec, views: int, total: int, stride_frames: int | None =
     return np.stack(ids)
 
 
-def rate_of(record: ClipRecord, info: VideoInfo) -> float:
-    """Frame rate of a record's video; `VideoError` if the file does not state it."""
-    if info.fps <= 0:
-        raise VideoError(f"{record.path} does not state its frame rate, which sampling by time needs")
-    return info.fps
-
-
 def segment_of(record: ClipRecord, info: VideoInfo, reader: VideoReader = FILES) -> tuple[int, int]:
     """First frame and number of frames of a record's segment: the frames shown from its start until before its end.
 
@@ -118,22 +109,36 @@ def segment_of(record: ClipRecord, info: VideoInfo, reader: VideoReader = FILES)
     return first, last - first
 
 
-def evenly_timed_total(record: ClipRecord, info: VideoInfo, segment: tuple[int, int], reader: VideoReader) -> int:
-    """Number of frames that a segment of a video without a constant rate would have at the video's mean rate."""
-    first, total = segment
-    if info.constant_rate:
-        return total
-    times = reader.frame_times(record.path)
-    return max(round((times[first + total - 1] - times[first]) * info.fps) + 1, 1)
+class SegmentFrames:
+    """Positions in a record's segment, as the sampling rule of a clip counts them, and the frames shown there.
 
+    If clips are sampled by time, positions count at the mean rate of the video, else they are frames.
 
-def by_time(
-    ids: np.ndarray, record: ClipRecord, info: VideoInfo, segment: tuple[int, int], reader: VideoReader
-) -> np.ndarray:
-    """Frames of a segment, relative to its first, that are shown when frames ``ids`` would be at the mean rate."""
-    if info.constant_rate:
-        return ids
-    first, total = segment
-    times = reader.frame_times(record.path)[first : first + total]
-    shown = np.searchsorted(times - ROUNDING, times[0] + ids / info.fps, side="right") - 1
-    return np.clip(shown, 0, total - 1)
+    Attributes:
+        first: first frame of the segment.
+        total: number of positions.
+        rate: positions per second, for clips sampled by time.
+
+    Raises:
+        VideoError: the file does not state its frame rate, or the segment is outside the video.
+    """
+
+    def __init__(self, record: ClipRecord, info: VideoInfo, clip: ClipSpec, reader: VideoReader = FILES):
+        self.first, self.total = segment_of(record, info, reader)
+        self._times: np.ndarray | None = None
+        self.rate = FPS
+        if clip.sampling != "span":
+            return
+        if info.fps <= 0:
+            raise VideoError(f"{record.path} does not state its frame rate, which sampling by time needs")
+        self.rate = info.fps
+        if not info.constant_rate:
+            self._times = reader.frame_times(record.path)[self.first : self.first + self.total]
+            self.total = max(round((self._times[-1] - self._times[0]) * self.rate) + 1, 1)
+
+    def frames(self, positions: np.ndarray) -> np.ndarray:
+        """Frames of the video: int64, in the shape of the positions."""
+        if self._times is not None:
+            shown = np.searchsorted(self._times - ROUNDING, self._times[0] + positions / self.rate, side="right") - 1
+            positions = np.clip(shown, 0, len(self._times) - 1)
+        return self.first + positions

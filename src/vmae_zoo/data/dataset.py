@@ -4,7 +4,6 @@ T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the dev
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from torch.utils.data import default_collate
 from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.clip_frames import clip_ids
 from vmae_zoo.data.clip_spec import DEFAULT_AUGMENTATION, DEFAULT_CLIP, ONE_CLIP, Augmentation, ClipRequest, ClipSpec
-from vmae_zoo.data.reader import FILES, VideoReader
 from vmae_zoo.data.storage_retry import Item, RetryingDataset
 from vmae_zoo.data.transforms import center_box, crop_and_resize, multi_scale_box, random_box, random_flip
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -35,8 +33,7 @@ class ClipDataset(RetryingDataset):
         train: random start and crop; otherwise the middle clip and the center crop, the same in every epoch.
         repeats: clips of one decoded video, each with its own crop and key (4 in VideoMAE V2).
         seed: seed of all keys.
-        required_dirs: see `RetryingDataset`.
-        reader: how videos are read.
+        **source: see `RetryingDataset`.
     """
 
     def __init__(
@@ -48,10 +45,9 @@ class ClipDataset(RetryingDataset):
         train: bool = True,
         repeats: int = 1,
         seed: int = 0,
-        required_dirs: Sequence[Path] = (),
-        reader: VideoReader = FILES,
+        **source: Any,
     ):
-        super().__init__(records, required_dirs, reader)
+        super().__init__(records, **source)
         self.clip, self.request, self.seed = clip, request, seed
         self.augmentation = augmentation if train else Augmentation(crop="centre")
         self.train, self.repeats = train, repeats if train else 1

@@ -1,6 +1,7 @@
 """The clips of a run, from one data set or several, and the indexes of their files."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,7 @@ from vmae_zoo.video.packet_index import PacketIndex
 class DatasetMixture:
     """All clips, of every split, without videos that an index (`vmae-zoo index`) lists as damaged.
 
-    Args:
-        root: as of `open_catalog`; with ``sources`` the folder that their roots are relative to.
-        layout: name of the layout; None detects it.
-        split: numbered split, if the layout has any.
-        sources: several data sets instead, see `vmae_zoo.datasets.sources.Source`.
-        stride_frames: distance between frames for sources without a stride of their own.
-        refuse_corrupt: also leave out videos with concealed frames.
-        label_column: column of a CSV file with the labels; None is "label".
-        val_share: fraction of the training clips of each source without validation clips that validate; 0 for none.
+    The arguments are those of `vmae_zoo.data.module.ClipDataModule`.
     """
 
     def __init__(
@@ -69,9 +62,11 @@ class DatasetMixture:
 
     def labeled(self) -> "DatasetMixture":
         """The same without clips that have no label."""
-        fields = {name: value for name, value in vars(self).items() if name not in _DERIVED}
-        other = object.__new__(DatasetMixture)
-        vars(other).update(fields, catalogs=[without_unlabeled(catalog) for catalog in self.catalogs])
+        other = copy(self)
+        for name, member in vars(DatasetMixture).items():
+            if isinstance(member, cached_property):  # computed from the catalogs
+                vars(other).pop(name, None)
+        other.catalogs = [without_unlabeled(catalog) for catalog in self.catalogs]
         return other
 
     @cached_property
@@ -125,16 +120,6 @@ class DatasetMixture:
         for catalog in self.catalogs:
             if records := catalog.of("train"):
                 check_readable(records, catalog.root, self.reader)
-
-
-_DERIVED = (
-    "catalog",
-    "records",
-    "validation_records",
-    "fingerprint",
-    "required_dirs",
-    "reader",
-)  # computed from the catalogs
 
 
 class Indexes:

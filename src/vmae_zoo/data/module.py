@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
 
 from vmae_zoo.data.bad_samples import BAD_SAMPLES, BadSamples
-from vmae_zoo.data.clip_spec import Augmentation, ClipSpec, check_positive
+from vmae_zoo.data.clip_spec import Augmentation, ClipSpec
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.decoded_videos import DecodedVideos, fits_memory
 from vmae_zoo.data.global_batch import resolve_global_batch
@@ -27,6 +27,7 @@ from vmae_zoo.datasets.epoch_sampling import WeightedEpochs
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
 from vmae_zoo.datasets.synthetic.embedded import embedded_root, is_embedded
 from vmae_zoo.lightning_internals import epochs_processed, keep_own_samplers
+from vmae_zoo.setting_checks import check_least
 
 Collate = Callable[[Any], dict[str, Any]]
 
@@ -65,7 +66,7 @@ class ClipDataModule(VideoDataModule):
             stride_frames at ``fps``), "window" (fine-tuning on Kinetics, UCF101, HMDB51), "uniform" (frames spread over
             the video: fine-tuning on Something-Something V2) or "sparse" (VideoMAE V2's ``--sparse_sample``).
         fps: rates at which stride_frames counts if sampling is "span" (30 in space-time MAE); of several, each training
-            clip takes one.
+            clip takes one, and evaluation takes the first.
         rand_augment: number of RandAugment operations on a training clip (4 in fine-tuning); 0 for none.
         test_clips: views along time that a test averages over (5 on Kinetics, 2 on Something-Something V2).
         wait_minutes: how long to wait for an unavailable folder of videos before the run saves and stops.
@@ -115,9 +116,8 @@ class ClipDataModule(VideoDataModule):
         val_share: float = 0.0,
     ):
         super().__init__()
-        counts = {"batch_size": batch_size, "repeats": repeats, "prefetch": prefetch}
-        for name, value in {**counts, "test_clips": test_clips, "test_crops": test_crops}.items():
-            check_positive(name, value)
+        check_least("data.", 1, batch_size=batch_size, repeats=repeats, prefetch=prefetch)
+        check_least("data.", 1, test_clips=test_clips, test_crops=test_crops)
         self.clip = ClipSpec(frames, stride_frames, size, sampling, tuple(fps))
         self.augmentation = Augmentation(crop, tuple(scales), (area[0], area[1]), flip, short_side, rand_augment)
         self.root, self.layout, self.split, self.sources = root, layout, split, sources
@@ -252,16 +252,18 @@ class ClipDataModule(VideoDataModule):
     def dataset(self, records: Sequence[ClipRecord], train: bool) -> ClipDataset:
         """A data set of these records, with what the trainer's method requests."""
         request = request_of(self.trainer)
-        source = self.seed, self.required_dirs, self.reader
-        return ClipDataset(records, self.clip, self.augmentation, request, train, self.repeats, *source)
+        return ClipDataset(records, self.clip, self.augmentation, request, train, self.repeats, **self._source)
 
     def _view_loader(self, records: Sequence[ClipRecord]) -> DataLoader | list:
         if not records:
             return []
-        source = self.seed, self.required_dirs, self.reader
-        views = ViewDataset(records, self.clip, self.test_clips, self.test_crops, *source)
+        views = ViewDataset(records, self.clip, self.test_clips, self.test_crops, **self._source)
         videos = max(self.batch_size // (self.test_clips * self.test_crops), 1)
         return self._loader("views", views, self._shards(records, videos), collate_views)
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        return {"seed": self.seed, "required_dirs": self.required_dirs, "reader": self.reader}
 
     def _shards(self, records: Sequence[ClipRecord], batch_size: int | None = None) -> ShardedEvalSampler:
         trainer = self.trainer

@@ -127,8 +127,6 @@ def crop_view(clip: np.ndarray, size: int, view: int, views: int = 3) -> np.ndar
         view: index of the view, 0 to views - 1.
         views: number of views (3 in the papers).
     """
-    if not 0 <= view < views:
-        raise ValueError(f"view = {view}: must be 0 to {views - 1}")
     if views == 1:
         return center_crop(clip, size)
     rows, columns = clip.shape[1:3]

@@ -4,16 +4,13 @@
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vmae_zoo.data.clip_frames import by_time, evenly_timed_total, rate_of, segment_of, view_ids
+from vmae_zoo.data.clip_frames import SegmentFrames, view_ids
 from vmae_zoo.data.clip_spec import DEFAULT_CLIP, ClipSpec
 from vmae_zoo.data.dataset import collate
-from vmae_zoo.data.reader import FILES, VideoReader
-from vmae_zoo.data.sampling import FPS
 from vmae_zoo.data.storage_retry import Item, RetryingDataset
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -30,8 +27,7 @@ class ViewDataset(RetryingDataset):
         clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
         crops: views along the longer side (3 in the papers); one is the center.
         seed: seed of the keys.
-        required_dirs: see `RetryingDataset`.
-        reader: how videos are read.
+        **source: see `RetryingDataset`.
     """
 
     def __init__(
@@ -41,10 +37,9 @@ class ViewDataset(RetryingDataset):
         clips: int = 1,
         crops: int = 1,
         seed: int = 0,
-        required_dirs: Sequence[Path] = (),
-        reader: VideoReader = FILES,
+        **source: Any,
     ):
-        super().__init__(records, required_dirs, reader)
+        super().__init__(records, **source)
         self.clip, self.clips, self.crops, self.seed = clip, clips, crops, seed
 
     def __getitem__(self, ref: tuple[int, ...] | int) -> list[Item]:
@@ -63,14 +58,8 @@ class ViewDataset(RetryingDataset):
 
     def _read(self, record: ClipRecord) -> list[np.ndarray]:
         info = self.reader.probe(record.path)
-        first, total = segment = segment_of(record, info, self.reader)
-        rate = FPS
-        if self.clip.sampling == "span":
-            rate, total = rate_of(record, info), evenly_timed_total(record, info, segment, self.reader)
-        ids = view_ids(self.clip, self.clips, total, record.stride_frames, rate)
-        if self.clip.sampling == "span":
-            ids = by_time(ids, record, info, segment, self.reader)
-        ids = first + ids
+        segment = SegmentFrames(record, info, self.clip, self.reader)
+        ids = segment.frames(view_ids(self.clip, self.clips, segment.total, record.stride_frames, segment.rate))
         return np.split(self.reader.read_clip(record.path, ids.ravel(), self.clip.size), self.clips)
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from vmae_zoo.data.clip_frames import by_time, evenly_timed_total, rate_of, segment_of
+from vmae_zoo.data.clip_frames import SegmentFrames
 from vmae_zoo.data.clip_spec import ClipSpec
-from vmae_zoo.data.reader import FILES
 from vmae_zoo.data.sampling import span_ids
 from vmae_zoo.data.transforms import center_crop
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -45,20 +44,14 @@ class Windows(Dataset):
 
     def __init__(self, record: ClipRecord, clip: ClipSpec, hop: int | None = None):
         self.record, self.size = record, clip.size
-        info = probe(record.path)
-        first, total = segment = segment_of(record, info)
-        stride: float = clip.stride_frames
-        if clip.sampling == "span":
-            stride *= rate_of(record, info) / clip.fps[0]
-            total = evenly_timed_total(record, info, segment, FILES)
+        segment = SegmentFrames(record, probe(record.path), clip)
+        stride = clip.stride_frames * segment.rate / clip.fps[0]
         offsets = window_offsets(clip, stride)
         hop = max(round(clip.frames * stride), 1) if hop is None else hop
-        starts = window_starts(total, int(offsets[-1]) + 1, hop)
-        ids = np.minimum(np.add.outer(starts, offsets), total - 1)
-        if clip.sampling == "span":
-            ids = by_time(ids, record, info, segment, FILES)
-        self.starts: list[int] = ids[:, 0].tolist()
-        self.ids = first + ids
+        starts = window_starts(segment.total, int(offsets[-1]) + 1, hop)
+        ids = segment.frames(np.minimum(np.add.outer(starts, offsets), segment.total - 1))
+        self.starts: list[int] = (ids[:, 0] - segment.first).tolist()
+        self.ids = ids
 
     def __len__(self) -> int:
         return len(self.ids)

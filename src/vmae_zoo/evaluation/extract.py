@@ -28,6 +28,7 @@ from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import FeatureExtractor, check_encoder
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.video_encoder import VideoEncoder
+from vmae_zoo.setting_checks import check_choice
 from vmae_zoo.video.decode import VideoError
 
 ELSEWHERE = "elsewhere"  # folder of the features of videos outside the root
@@ -132,8 +133,7 @@ def output_name(video: str, form: str) -> str:
 
 def check_format(form: str) -> None:
     """``ValueError`` if the format is not known, ``ModuleNotFoundError`` if it needs a missing package."""
-    if form not in FORMATS:
-        raise ValueError(f"format {form!r} is not known: choose one of {', '.join(FORMATS)}")
+    check_choice("format", form, FORMATS)
     if form == "parquet" and find_spec("pyarrow") is None:
         raise ModuleNotFoundError("Parquet needs pyarrow, which is not installed: pip install 'vmae-zoo[parquet]'")
 

@@ -23,6 +23,7 @@ from vmae_zoo.evaluation.feature_store import FeatureStore, cache_root
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.preprocessing import Normalize
 from vmae_zoo.models.video_encoder import VideoEncoder
+from vmae_zoo.setting_checks import check_choice
 
 POOLS = ("mean", "cls", "tokens")
 
@@ -140,8 +141,7 @@ def compute_features(
     Raises:
         ValueError: the encoder has no class token to pool, or its features are not finite.
     """
-    if pool not in POOLS:
-        raise ValueError(f"pool = {pool!r} is not known: choose one of {', '.join(POOLS)}")
+    check_choice("pool", pool, POOLS)
     check_encoder(encoder)
     store = FeatureStore(cache or cache_root(), cache_key(encoder, views, pool, half))
     missing = [record for record in records if record not in store]

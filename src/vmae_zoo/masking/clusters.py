@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.randomness import random_bits, random_order
+from vmae_zoo.setting_checks import check_choice
 
 ORDERS = ("random", "spatial_first", "temporal_first")
 
@@ -85,8 +86,7 @@ def fixed_order(
     grid: TokenGrid, cluster: tuple[int, int, int], order: str, device: torch.device | str | None = None
 ) -> Tensor:
     """The spatial-first or temporal-first order of the clusters: int64 (K,)."""
-    if order not in ORDERS:
-        raise ValueError(f"order = {order!r} is not known: choose one of {', '.join(ORDERS)}")
+    check_choice("order", order, ORDERS)
     counts = [tokens // side for tokens, side in zip(grid.shape, cluster, strict=True)]
     cluster_THW = torch.arange(counts[0] * counts[1] * counts[2], device=device).view(counts)
     return cluster_THW.flatten() if order == "spatial_first" else cluster_THW.permute(1, 2, 0).flatten()

@@ -26,6 +26,7 @@ from vmae_zoo.flow.remap import backward_warp, forward_splat, remap
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.tube import num_hidden
 from vmae_zoo.randomness import random_bits, random_order
+from vmae_zoo.setting_checks import check_choice
 
 CHOICES = {
     "initial_map": ("mix_gauss", "pixel_rand", "token_rand"),
@@ -64,8 +65,7 @@ class MotionGuidedScorer:
     def __post_init__(self):
         num_hidden(self.grid.per_slice, self.mask_ratio)
         for name, known in CHOICES.items():
-            if vars(self)[name] not in known:
-                raise ValueError(f"{name} = {vars(self)[name]!r} is not known: choose one of {', '.join(known)}")
+            check_choice(name, vars(self)[name], known)
 
     def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
         """Scores of one clip in a data worker, float32 (N,); equal to those of `scores`.

@@ -37,6 +37,7 @@ from vmae_zoo.masking.block_layout import (
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.randomness import KeyedRNG, hash_text, random_bits, sample_key
+from vmae_zoo.setting_checks import check_choice
 
 DROPS = ("random", "late")
 
@@ -59,8 +60,7 @@ def multi_block_masks(
     Raises:
         ValueError: ``drop`` is unknown, or the grid is too small for the blocks.
     """
-    if drop not in DROPS:
-        raise ValueError(f"drop = {drop!r} is not known: choose {' or '.join(DROPS)}")
+    check_choice("drop", drop, DROPS)
     return [_sample_set(key_B, grid, step, index, blocks, drop) for index, blocks in enumerate(sets)]
 
 

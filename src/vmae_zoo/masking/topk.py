@@ -9,6 +9,7 @@ from torch import Tensor
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden
+from vmae_zoo.setting_checks import check_choice
 
 ROUNDINGS = ("floor", "videomae")
 TOPK = ("slice", "clip")
@@ -44,9 +45,8 @@ def visible_per_group(grid: TokenGrid, mask_ratio: float, rounding: str, topk: s
     Raises:
         ValueError: an option is unknown, or no token would be visible.
     """
-    for name, value, known in (("rounding", rounding, ROUNDINGS), ("topk", topk, TOPK)):
-        if value not in known:
-            raise ValueError(f"{name} = {value!r} is not known: choose one of {', '.join(known)}")
+    check_choice("rounding", rounding, ROUNDINGS)
+    check_choice("topk", topk, TOPK)
     tokens = grid.per_slice
     hidden = num_hidden(tokens, mask_ratio)
     visible = int((1 - mask_ratio) * tokens) if rounding == "floor" else tokens - hidden

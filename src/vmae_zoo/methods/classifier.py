@@ -25,6 +25,7 @@ from vmae_zoo.models.blocks import init_truncated
 from vmae_zoo.models.eval_mode import eval_mode
 from vmae_zoo.models.pooler import AttentivePooler, pooler_heads
 from vmae_zoo.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from vmae_zoo.setting_checks import check_choice
 from vmae_zoo.training.metrics import ClassificationMetrics, accuracy_metrics
 from vmae_zoo.training.mixup import mixup_cutmix, random_erasing, soft_targets
 from vmae_zoo.training.predictions import PredictionWriter
@@ -114,12 +115,8 @@ class Classifier(Method):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, betas=betas, warmup_epochs=warmup_epochs, **shared)
-        for name, value, choices in (
-            ("pool", pool, ("mean", "cls", "attentive")),
-            ("optimizer", optimizer, ("adamw", "sgd")),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(choices)}")
+        check_choice("pool", pool, ("mean", "cls", "attentive"))
+        check_choice("optimizer", optimizer, ("adamw", "sgd"))
         self.decay_all = optimizer == "sgd"
         self.encoder = encoders.classifier(**self.hparams)
         self.grid = self.encoder.grid

@@ -24,6 +24,7 @@ from vmae_zoo.methods.output import Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.contrastive import info_nce, projection_mlp
 from vmae_zoo.models.encoder import Encoder
+from vmae_zoo.setting_checks import check_choice
 from vmae_zoo.training.color_augment import FIRST_VIEW, SECOND_VIEW, color_jitter
 from vmae_zoo.training.momentum import MomentumEncoder, frozen_copy
 
@@ -75,8 +76,7 @@ class MoCoV3(Method):
         **shared: Any,
     ):
         super().__init__(size=size, min_lr=min_lr, weight_decay=weight_decay, betas=betas, **shared)
-        if clips not in ("two", "same"):
-            raise ValueError(f"clips = {clips!r} is not known: choose two or same")
+        check_choice("clips", clips, ("two", "same"))
         self.clip_request = ClipRequest(views=2, same_clip=clips == "same")
         self.encoder = encoders.moco_v3(**self.hparams)
         self.grid = self.encoder.grid

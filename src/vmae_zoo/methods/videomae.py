@@ -21,6 +21,7 @@ from vmae_zoo.methods.output import Output, weighted_mse
 from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.sizes import decoder_size
+from vmae_zoo.setting_checks import check_choice
 
 
 class VideoMAE(MaskedMethod):
@@ -78,8 +79,7 @@ class VideoMAE(MaskedMethod):
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # checks the ratio before any data is read
-        if masks not in ("tube", "multi_block"):
-            raise ValueError(f"masks = {masks!r} is not known: choose tube or multi_block")
+        check_choice("masks", masks, ("tube", "multi_block"))
         self.encoder_to_decoder = nn.Linear(
             self.encoder.width, decoder.width, bias=False
         )  # PyTorch's default initialization

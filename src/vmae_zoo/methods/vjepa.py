@@ -35,6 +35,7 @@ from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.patchify import gather_tokens
 from vmae_zoo.models.predictor import Predictor
 from vmae_zoo.models.sizes import decoder_size
+from vmae_zoo.setting_checks import check_choice
 from vmae_zoo.training.momentum import MomentumEncoder, frozen_copy
 
 
@@ -128,13 +129,9 @@ class VJEPA(MaskedMethod):
             betas=betas,
             **shared,
         )
-        for name, value, known in (
-            ("mask_tokens", mask_tokens, ("shared", "per_set")),
-            ("drop", drop, DROPS),
-            ("target", target, ("momentum", "frozen")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} = {value!r} is not known: choose {' or '.join(known)}")
+        check_choice("mask_tokens", mask_tokens, ("shared", "per_set"))
+        check_choice("drop", drop, DROPS)
+        check_choice("target", target, ("momentum", "frozen"))
         if (target == "frozen") != (teacher is not None or teacher_encoder is not None):
             raise ValueError(f"target = {target}, teacher = {teacher}: give target = frozen and a teacher, or neither")
         self.encoder = encoders.vjepa(**self.hparams)

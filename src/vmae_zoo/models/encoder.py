@@ -18,6 +18,7 @@ from vmae_zoo.models.patchify import PatchEmbed
 from vmae_zoo.models.positions import Trained, add_cls_position, build_pos_embed
 from vmae_zoo.models.preprocessing import Normalize, Preprocessing
 from vmae_zoo.models.video_encoder import VideoEncoder
+from vmae_zoo.setting_checks import check_choice
 
 
 class Encoder(BlockStack, VideoEncoder):
@@ -72,8 +73,7 @@ class Encoder(BlockStack, VideoEncoder):
         super().__init__()
         others = ("self", "__class__", "grid", "drop_path", "preprocessing")
         self.settings: dict[str, Any] = {name: value for name, value in arguments.items() if name not in others}
-        if attention not in ("joint", "divided"):
-            raise ValueError(f"attention = {attention!r} is not known: choose joint or divided")
+        check_choice("attention", attention, ("joint", "divided"))
         if position == "rope" and (attention == "divided" or cls_token):
             raise ValueError(
                 "position = rope is not supported with divided attention or a class token: use another position"

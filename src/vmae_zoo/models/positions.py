@@ -21,6 +21,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.patchify import gather_tokens
 from vmae_zoo.models.rotary import RotaryPosEmbed
 from vmae_zoo.models.sincos import sincos_1d, sincos_2d, sincos_3d
+from vmae_zoo.setting_checks import check_choice
 
 KINDS = ("sincos_1d", "sincos_2d", "sincos_2d_rows", "sincos_3d", "sincos_3d_low", "separable", "rope")
 Trained = tuple[int | None, int | None]  # frames, rows and columns in pixels
@@ -148,9 +149,8 @@ def build_pos_embed(
         return SeparablePosEmbed(grid, dim)
     if kind == "rope":
         return RotaryPosEmbed(grid, dim // num_heads, rope_frequencies)
-    if kind in KINDS:
-        return SinCosPosEmbed(kind, grid, dim, trained_shape(grid, trained))
-    raise ValueError(f"position = {kind!r} is not known: choose one of {', '.join(KINDS)}")
+    check_choice("position", kind, KINDS)
+    return SinCosPosEmbed(kind, grid, dim, trained_shape(grid, trained))
 
 
 def trained_shape(grid: TokenGrid, trained: Trained) -> tuple[int, int, int]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vmae_zoo.data.clip_spec import SAMPLINGS, ClipSpec, check_choice
+from vmae_zoo.data.clip_spec import SAMPLINGS, ClipSpec
 from vmae_zoo.data.sampling import FPS
+from vmae_zoo.setting_checks import check_choice
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

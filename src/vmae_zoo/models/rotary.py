@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
+from vmae_zoo.setting_checks import check_choice
 
 FREQUENCIES = ("paired", "tiled")
 
@@ -40,8 +41,7 @@ class RotaryPosEmbed(nn.Module):
 
     def __init__(self, grid: TokenGrid, head_dim: int, frequencies: str = "paired"):
         super().__init__()
-        if frequencies not in FREQUENCIES:
-            raise ValueError(f"rope_frequencies = {frequencies!r} is not known: choose {' or '.join(FREQUENCIES)}")
+        check_choice("rope_frequencies", frequencies, FREQUENCIES)
         if head_dim < 6:
             raise ValueError(
                 f"rotary positions need at least 6 channels a head, got {head_dim}: use fewer heads or a larger width"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vmae_zoo.setting_checks import check_choice
+
 
 @dataclass(frozen=True)
 class EncoderSize:
@@ -65,8 +67,7 @@ DECODERS = {
 
 def encoder_size(size: str, **given: Any) -> EncoderSize:
     """The encoder of this size, with the given values replaced; ``ValueError`` for an unknown size."""
-    if size not in ENCODERS:
-        raise ValueError(f"size = {size!r} is not known: choose one of {', '.join(ENCODERS)}")
+    check_choice("size", size, ENCODERS)
     return replace(ENCODERS[size], **{name: value for name, value in given.items() if value})
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.interfaces import RunControl
 from vmae_zoo.lightning_internals import is_trial_run, limit_progress_bar, skip_sigterm_broadcast
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
@@ -49,9 +50,7 @@ class LastCheckpoint(Checkpoint, RunControl):
     def __init__(
         self, every_n_steps: int = 500, every_minutes: float | None = 30, keep_every_n_epochs: int | None = None
     ):
-        for name, value in {"every_n_steps": every_n_steps, "keep_every_n_epochs": keep_every_n_epochs}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"checkpoint.{name} = {value}: must be >= 1")
+        check_least("checkpoint.", 1, every_n_steps=every_n_steps, keep_every_n_epochs=keep_every_n_epochs)
         if every_minutes is not None and every_minutes <= 0:
             raise ValueError(f"checkpoint.every_minutes = {every_minutes}: must be > 0, or null")
         self.every_n_steps = every_n_steps
@@ -86,9 +85,7 @@ class LastCheckpoint(Checkpoint, RunControl):
         """From here until the step is counted, nothing is saved."""
         self._stepping_from = trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save if a save is due; save and exit after a signal."""
         stepped, self._seen_step = trainer.global_step != self._seen_step, trainer.global_step
         self._check_signal(trainer, scheduled=stepped and trainer.global_step % self.every_n_steps == 0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmae_zoo.data.interfaces import data_of
+from vmae_zoo.setting_checks import check_choice, check_least
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,8 @@ class Schedule:
     first_step: int = 0
 
     def __post_init__(self) -> None:
-        if self.decay not in DECAYS:
-            raise ValueError(f"lr_decay = {self.decay!r} is not known: choose one of {', '.join(DECAYS)}")
-        if self.stretch < 1:
-            raise ValueError(f"schedule_stretch = {self.stretch}: must be >= 1")
+        check_choice("lr_decay", self.decay, DECAYS)
+        check_least("", 1, schedule_stretch=self.stretch)
 
     def lr_factor(self, step: int) -> float:
         """Factor on the learning rate at a 0-based step."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS, import_path, resolve_method
 from vmae_zoo.models.encoder import Encoder, resized
 from vmae_zoo.models.video_encoder import VideoEncoder
+from vmae_zoo.setting_checks import check_choice
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.build import LOG, build, build_encoder, build_method
 from vmae_zoo.zoo.convert import find_layout, layout, native
@@ -73,8 +74,7 @@ def load_pretrained(
     Raises:
         ValueError: the file does not exist, is damaged, or does not hold this model.
     """
-    if task not in TASKS:
-        raise ValueError(f"task = {task!r} is not known: choose one of {', '.join(TASKS)}")
+    check_choice("task", task, TASKS)
     if clip and task != "encoder":
         raise ValueError(f"clip = {clip} is for an encoder alone: train a {task} model for another clip size")
     stated = {"num_heads": num_heads, "image_size": image_size, "frames": frames}
