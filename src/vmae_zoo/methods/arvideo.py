@@ -92,9 +92,7 @@ class ARVideo(MaskedMethod):
             **vars(decoder),
             values=3 * 2 * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
-            trained=self.encoder.settings["trained"],
-            position=position,
-            rope_frequencies=rope_frequencies,
+            **self.encoder.position_settings,
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> ClusterOrder:

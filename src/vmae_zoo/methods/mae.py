@@ -69,9 +69,8 @@ class MAE(MaskedMethod):
             **vars(decoder),
             values=3 * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
-            trained=self.encoder.settings["trained"],
-            position="sincos_2d",
             bias="qkv",
+            **self.encoder.position_settings,
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:

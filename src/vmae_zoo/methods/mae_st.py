@@ -84,9 +84,8 @@ class MAEST(MaskedMethod):
             **vars(decoder),
             values=3 * self.target_grid.cube[0] * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
-            trained=self.encoder.settings["trained"],
-            position="separable",
             bias="qkv",
+            **self.encoder.position_settings,
         )
         self.apply(init_truncated if trunc_init else init_separate_qkv)
         if trunc_init:

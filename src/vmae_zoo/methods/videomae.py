@@ -80,20 +80,15 @@ class VideoMAE(MaskedMethod):
         self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # checks the ratio before any data is read
         check_choice("masks", masks, ("tube", "multi_block"))
-        self.encoder_to_decoder = nn.Linear(
-            self.encoder.width, decoder.width, bias=False
-        )  # PyTorch's default initialization
-        self.mask_token = nn.Parameter(
-            nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
-        )
+        self.encoder_to_decoder = nn.Linear(self.encoder.width, decoder.width, bias=False)
+        mask_token = nn.init.trunc_normal_(torch.zeros(1, 1, decoder.width), std=0.02, a=-0.02, b=0.02)
+        self.mask_token = nn.Parameter(mask_token)
         self.decoder = Decoder(
             self.grid,
             **vars(decoder),
             values=3 * 2 * self.grid.cube[1] ** 2,
             mlp_ratio=self.encoder.settings["mlp_ratio"],
-            trained=self.encoder.settings["trained"],
-            position=position,
-            rope_frequencies=rope_frequencies,
+            **self.encoder.position_settings,
         )
 
     def sample_mask(self, batch: dict[str, Any]) -> TokenSplit:

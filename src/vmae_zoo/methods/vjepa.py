@@ -107,8 +107,6 @@ class VJEPA(MaskedMethod):
         momentum_end: float | None = None,
         teacher: str | None = None,
         teacher_encoder: dict[str, Any] | None = None,
-        num_heads: int | None = None,
-        patch: int | None = None,
         lr: float | None = 5.25e-4,
         start_lr: float = 1e-4,
         lr_decay: str = "constant",
@@ -117,18 +115,8 @@ class VJEPA(MaskedMethod):
         betas: tuple[float, float] = (0.9, 0.999),
         **shared: Any,
     ):
-        super().__init__(
-            size=size,
-            num_heads=num_heads,
-            patch=patch,
-            lr=lr,
-            start_lr=start_lr,
-            lr_decay=lr_decay,
-            min_lr=min_lr,
-            weight_decay=weight_decay,
-            betas=betas,
-            **shared,
-        )
+        schedule: dict[str, Any] = {"lr": lr, "start_lr": start_lr, "lr_decay": lr_decay, "min_lr": min_lr}
+        super().__init__(size=size, **schedule, weight_decay=weight_decay, betas=betas, **shared)
         check_choice("mask_tokens", mask_tokens, ("shared", "per_set"))
         check_choice("drop", drop, DROPS)
         check_choice("target", target, ("momentum", "frozen"))
@@ -144,13 +132,10 @@ class VJEPA(MaskedMethod):
         self.predictor = Predictor(
             self.grid,
             self.encoder.width,
-            self.encoder.width,
             **vars(predictor),
             mask_tokens=len(VJEPA_SETS) if mask_tokens == "per_set" else 1,
-            position=position,
-            rope_frequencies=rope_frequencies,
-            trained=self.encoder.settings["trained"],
             scale_residuals=scale_residuals,
+            **self.encoder.position_settings,
         )
         self.target_encoder: Encoder = frozen_copy(self.encoder)
         self.momentum = MomentumEncoder((self.encoder,), (self.target_encoder,))

@@ -7,6 +7,8 @@ attention; a block is that of the first author's ARM program: ``q + attention(no
 Shapes: B clips, Q queries, V tokens of the memory, D = width, h heads, d = D / h.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.models.blocks import BlockStack, Mlp, init_linear, layer_norm
-from vmae_zoo.models.positions import Trained, build_pos_embed
+from vmae_zoo.models.positions import build_pos_embed
 from vmae_zoo.models.rotary import Rotation, rotate
 
 
@@ -77,9 +79,8 @@ class CrossDecoder(BlockStack):
         num_heads: attention heads (not stated in the paper; 8 here, 64 channels each).
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
-        trained: see `vmae_zoo.models.encoder.Encoder`.
         position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`; "rope" rotates the keys too.
-        rope_frequencies: see `vmae_zoo.models.rotary`.
+        **positions: further settings of the embedding.
     """
 
     def __init__(
@@ -90,12 +91,11 @@ class CrossDecoder(BlockStack):
         num_heads: int,
         values: int,
         mlp_ratio: float = 4.0,
-        trained: Trained = (None, None),
         position: str = "sincos_1d",
-        rope_frequencies: str = "paired",
+        **positions: Any,
     ):
         super().__init__()
-        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, num_heads=num_heads, **positions)
         self.query_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
         self.blocks = nn.ModuleList(CrossBlock(width, num_heads, mlp_ratio) for _ in range(depth))
         self.norm = layer_norm(width)

@@ -3,13 +3,15 @@
 Shapes: B clips, N tokens of the grid, V visible, M predicted; D = width of the decoder.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear, layer_norm
-from vmae_zoo.models.positions import Trained, add_cls_position, build_pos_embed
+from vmae_zoo.models.positions import add_cls_position, build_pos_embed
 
 
 class Decoder(BlockStack):
@@ -22,10 +24,9 @@ class Decoder(BlockStack):
         num_heads: attention heads.
         values: values predicted per token.
         mlp_ratio: hidden width of each MLP over D.
-        position: position embedding, see `vmae_zoo.models.positions.build_pos_embed`.
         bias: "qv" (VideoMAE) or "qkv" (MAE), see `vmae_zoo.models.blocks.Attention`.
-        trained: see `vmae_zoo.models.encoder.Encoder`.
-        rope_frequencies: see `vmae_zoo.models.rotary`.
+        position: position embedding; this and the following: see `vmae_zoo.models.positions.build_pos_embed`.
+        **positions: further settings of the embedding.
     """
 
     def __init__(
@@ -36,13 +37,12 @@ class Decoder(BlockStack):
         num_heads: int,
         values: int,
         mlp_ratio: float = 4.0,
-        position: str = "sincos_1d",
         bias: str = "qv",
-        trained: Trained = (None, None),
-        rope_frequencies: str = "paired",
+        position: str = "sincos_1d",
+        **positions: Any,
     ):
         super().__init__()
-        self.positions = build_pos_embed(position, grid, width, trained, num_heads, rope_frequencies)
+        self.positions = build_pos_embed(position, grid, width, num_heads=num_heads, **positions)
         self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, bias) for _ in range(depth))
         self.norm = layer_norm(width)
         self.head = nn.Linear(width, values)

@@ -137,6 +137,11 @@ class Encoder(BlockStack, VideoEncoder):
         return (tokens_BVD[:, 1:], tokens_BVD[:, 0]) if return_cls else tokens_BVD[:, 1:]
 
     @property
+    def position_settings(self) -> dict[str, Any]:
+        """Arguments of `build_pos_embed` that a decoder or predictor shares."""
+        return {name: self.settings[name] for name in ("position", "rope_frequencies", "trained")}
+
+    @property
     def clip_shape(self) -> tuple[int, int, int]:
         """Frames, rows and columns of a clip."""
         return self.grid.pixels

@@ -59,13 +59,12 @@ class PatchEmbed(nn.Module):
     Args:
         grid: tokens of a clip.
         dim: width D of the tokens.
-        channels: color channels C.
     """
 
-    def __init__(self, grid: TokenGrid, dim: int, channels: int = 3):
+    def __init__(self, grid: TokenGrid, dim: int):
         super().__init__()
         self.grid = grid
-        self.proj = nn.Conv3d(channels, dim, kernel_size=grid.cube, stride=grid.cube)
+        self.proj = nn.Conv3d(3, dim, kernel_size=grid.cube, stride=grid.cube)
 
     def forward(self, video_BCTHW: Tensor, ids_BV: Tensor | None = None) -> Tensor:
         """Embed the cubes with these ids, and only those: (B, V, D); None for all."""

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from vmae_zoo.models.blocks import Block, BlockStack, Mlp, init_truncated, scale_residual_branches
 
+EPS = 1e-5  # of the layer norms, as in the official programs (1e-6 in transformers)
+
 
 class CrossAttentionBlock(nn.Module):
     """``x = query + attention(query, norm(tokens))``, then ``x + mlp(norm(x))``.
@@ -22,17 +24,15 @@ class CrossAttentionBlock(nn.Module):
     Args:
         width: D.
         num_heads: attention heads.
-        mlp_ratio: hidden width of the MLP over D.
-        eps: epsilon of the layer norms.
     """
 
-    def __init__(self, width: int, num_heads: int, mlp_ratio: float = 4.0, eps: float = 1e-5):
+    def __init__(self, width: int, num_heads: int):
         super().__init__()
         self.num_heads = num_heads
-        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.norm1 = nn.LayerNorm(width, eps=EPS)
         self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.norm2 = nn.LayerNorm(width, eps=eps)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.norm2 = nn.LayerNorm(width, eps=EPS)
+        self.mlp = Mlp(width, 4 * width)
 
     def forward(self, query_B1D: Tensor, tokens_BND: Tensor) -> Tensor:
         """(B, 1, D) and (B, N, D) -> (B, 1, D)."""
@@ -51,15 +51,13 @@ class AttentivePooler(BlockStack):
         width: D.
         num_heads: attention heads of every block (16 in V-JEPA 2).
         depth: self-attention blocks (3 in V-JEPA 2), >= 1.
-        mlp_ratio: hidden width of each MLP over D.
-        eps: epsilon of the layer norms (1e-5 in the official programs, 1e-6 in transformers).
     """
 
-    def __init__(self, width: int, num_heads: int, depth: int = 3, mlp_ratio: float = 4.0, eps: float = 1e-5):
+    def __init__(self, width: int, num_heads: int, depth: int = 3):
         super().__init__()
         self.query_tokens = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
-        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, "qkv", eps=eps) for _ in range(depth))
-        self.cross_attention = CrossAttentionBlock(width, num_heads, mlp_ratio, eps)
+        self.blocks = nn.ModuleList(Block(width, num_heads, bias="qkv", eps=EPS) for _ in range(depth))
+        self.cross_attention = CrossAttentionBlock(width, num_heads)
         self.apply(init_truncated)
         scale_residual_branches(self.blocks)
         with torch.no_grad():
