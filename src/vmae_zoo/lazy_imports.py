@@ -10,12 +10,7 @@ EXPORTS: dict[str, dict[str, str]] = {}  # package -> name that it exports -> mo
 
 
 def lazy_exports(package: str, modules: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], list[str]]:
-    """``__getattr__`` and ``__all__`` of a package.
-
-    Args:
-        package: its ``__name__``.
-        modules: module -> names to export from it.
-    """
+    """``__getattr__`` and ``__all__`` of a package that exports names of modules."""
     home = EXPORTS[package] = {name: module for module, names in modules.items() for name in names}
 
     def get(name: str) -> Any:

@@ -110,13 +110,7 @@ def _finalize_tensor(value: Tensor) -> Tensor:
 
 
 def random_bits(key_B: Tensor, count: int, purpose: str) -> Tensor:
-    """``count`` times 63 random bits for each sample: int64 (B, count), equal to `KeyedRNG.bits`.
-
-    Args:
-        key_B: int64 (B,) keys; the result is on the same device.
-        count: numbers per sample.
-        purpose: what the numbers are for.
-    """
+    """``count`` times 63 random bits for each sample: int64 (B, count), equal to `KeyedRNG.bits`."""
     # state + step * golden with golden factored out: torch.compile takes the product for an index, which overflows
     start_B1 = (_finalize_tensor(key_B ^ hash_text(purpose)) * _signed(_GOLDEN_INVERSE))[:, None]
     steps = torch.arange(1, count + 1, device=key_B.device, dtype=torch.int64)

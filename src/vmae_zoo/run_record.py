@@ -44,12 +44,8 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
 def write_recipe(folder: Path, recipe: str, steps: int) -> None:
     """Replace ``recipe.yaml`` of a run folder; one with other settings is kept as ``recipe.until-step-N.yaml``.
 
-    The first line has the number of the run.
-
-    Args:
-        folder: the run folder.
-        recipe: YAML of every setting.
-        steps: optimizer steps that were made with the recipe that is replaced.
+    The first line has the number of the run. ``steps`` is the number of optimizer steps that were made with the recipe
+    that is replaced.
     """
     file, number = folder / RECIPE, number_of(folder) or ""
     before = file.read_bytes() if file.is_file() else b""
@@ -65,13 +61,7 @@ def _without_comments(recipe: bytes) -> list[bytes]:
 
 
 def flat_settings(value: Any, class_name: Callable[[str], str], name: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values of nested settings; a class stands for its group, and ``init_args`` is left out of names.
-
-    Args:
-        value: settings of a recipe, or one value.
-        class_name: how a ``class_path`` is given.
-        name: of the settings, a prefix.
-    """
+    """Names and values of nested settings; a class stands for its group, and ``init_args`` is left out of names."""
     if not isinstance(value, Mapping) or not value:
         yield name, value
         return

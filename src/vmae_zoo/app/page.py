@@ -29,13 +29,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 def build(checkpoints: Mapping[str, str], folder: Path, limits: Limits) -> Any:
-    """The page as `gradio.Blocks`.
-
-    Args:
-        checkpoints: label -> name or path, of which visitors see the label.
-        folder: of the embedded videos.
-        limits: of uploads.
-    """
+    """The page as `gradio.Blocks`; of a checkpoint (label -> name or path), visitors see the label."""
     import gradio as gr
 
     embedded = write_embedded(folder)
@@ -109,10 +103,7 @@ def message(text: str) -> str:
 def serve(checkpoints: Mapping[str, str], limits: Limits | None = None, **launch: Any) -> None:
     """Show the page until it is stopped; uploads are deleted after a quarter of an hour, and at the end.
 
-    Args:
-        checkpoints: see `build`.
-        limits: of uploads.
-        **launch: arguments of `gradio.Blocks.launch`, such as ``server_name`` and ``server_port``.
+    ``launch`` are arguments of `gradio.Blocks.launch`, such as ``server_name`` and ``server_port``.
     """
     limits = limits or Limits()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl-C, so that the temporary folder is removed

@@ -36,13 +36,7 @@ def load(source: str) -> Method:
 
 @lru_cache(maxsize=64)
 def masking_method(name: str, ratio: float, source: str) -> Method:
-    """A small method that draws masks: on the grid of the checkpoint if that decodes them, else on clips of 224 pixels.
-
-    Args:
-        name: of the class.
-        ratio: of hidden tokens, for methods that take one.
-        source: checkpoint.
-    """
+    """A small method that draws masks: on the grid of the checkpoint if that decodes them, else of 224 pixels."""
     method_class, trained = resolve_method(name), load(source)
     settings: dict[str, Any] = {"size": "tiny", "depth": 1, "width": 96, "num_heads": 2, "image_size": 224}
     if decodes(trained, method_class):

@@ -29,12 +29,7 @@ Masks, reconstructions and features of videos, by vmae_zoo {version}.
 
 
 def export_space(folder: Path, checkpoints: Mapping[str, str], gradio_version: str) -> list[Path]:
-    """Write ``app.py``, ``requirements.txt`` and ``README.md``.
-
-    Args:
-        folder: is created.
-        checkpoints: label -> name in the table of checkpoints, or hf:// address.
-        gradio_version: for the header of the README.
+    """Write ``app.py``, ``requirements.txt`` and ``README.md`` for checkpoints: label -> name or hf:// address.
 
     Raises:
         ValueError: a checkpoint is a local file, which the Space would not have.

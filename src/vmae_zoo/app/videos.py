@@ -19,13 +19,7 @@ EMBEDDED = {  # name -> clip; the bundled weights were trained on glyphs
 
 @dataclass(frozen=True)
 class Limits:
-    """What an upload may be.
-
-    Args:
-        megabytes: of the file.
-        minutes: of the video.
-        pixels: of a frame.
-    """
+    """What an upload may be: size of the file, length of the video, pixels of a frame."""
 
     megabytes: int = 100
     minutes: float = 10

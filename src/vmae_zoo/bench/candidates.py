@@ -37,14 +37,7 @@ class Setting:
 
 
 class BenchStep:
-    """A training step.
-
-    Args:
-        model: the model to train.
-        loss: computes the loss of the batch.
-        batch: random clips in the format of the data module.
-        setting: batch size, device and precision.
-    """
+    """A training step of a model on a batch of random clips, in the format of the data module."""
 
     def __init__(self, model: Any, loss: Callable[[], Any], batch: dict[str, Any], setting: Setting):
         self.model, self.loss, self.batch, self.setting = model, loss, batch, setting

@@ -88,13 +88,7 @@ def _vjepa2(transformers: Any, setting: Setting) -> BenchStep:
 
 
 def vjepa2_loss(model: Any, target_encoder: Any, video_BCTHW: Tensor, masks: list[TokenSplit]) -> Tensor:
-    """The loss of V-JEPA 2 by the library's encoder and predictor, the mean over the mask sets.
-
-    Args:
-        model: `transformers.VJEPA2Model`.
-        target_encoder: its encoder at an earlier step.
-        video_BCTHW: float, normalized.
-        masks: one split per mask set.
+    """The loss of a `transformers.VJEPA2Model`, the mean over the mask sets, from normalized clips.
 
     Returns:
         Scalar.

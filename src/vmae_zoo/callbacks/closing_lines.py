@@ -10,11 +10,7 @@ SHOWN = ("loss", "top1", "top5", "mean_class")  # first parts of the names of me
 
 
 class ClosingLines(Callback):
-    """Prints the last metrics of a finished training, and the command that resumes an interrupted one.
-
-    Args:
-        arguments: of the command that started it.
-    """
+    """Prints the last metrics of a finished training, and the command that resumes an interrupted one."""
 
     def __init__(self, arguments: Sequence[str]):
         self.arguments = arguments

@@ -127,13 +127,8 @@ def has_collapsed(deviation: float, reference: float, rank: float, best_rank: fl
     """Whether the features lost nearly all of their deviation or of their effective rank.
 
     Both are compared with the run's own values: how high they are depends on the width, the videos and the number of
-    measured clips. An untrained network of 64 channels has a rank of 4 on the embedded clips.
-
-    Args:
-        deviation: standard deviation now.
-        reference: the largest one until the end of the warm-up.
-        rank: effective rank now, at least 1.
-        best_rank: the largest one.
+    measured clips. An untrained network of 64 channels has a rank of 4 on the embedded clips. ``reference`` and
+    ``best_rank`` are the largest values of the run.
     """
     return deviation < COLLAPSED * reference or rank - 1 < COLLAPSED * (best_rank - 1)
 

@@ -15,9 +15,6 @@ class MetricsCSV(Logger):
     """Writes a row for each call of ``log_metrics``; a resumed run appends to the rows of the steps before.
 
     Lightning's ``CSVLogger`` deletes the file of an earlier process. A full disk leaves a gap.
-
-    Args:
-        folder: of the file.
     """
 
     def __init__(self, folder: Path):

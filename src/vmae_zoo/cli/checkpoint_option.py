@@ -27,12 +27,7 @@ def check_checkpoint(args: argparse.Namespace, task: str = "encoder") -> None:
 
 
 def load_checkpoint(args: argparse.Namespace, task: str = "encoder") -> Any:
-    """The model that the arguments name.
-
-    Args:
-        args: parsed arguments.
-        task: "encoder", "pretrain" or "classify", see `vmae_zoo.load_pretrained`.
-    """
+    """The model that the arguments name, for a task of `vmae_zoo.load_pretrained`."""
     from vmae_zoo.zoo import load_pretrained
 
     return load_pretrained(args.checkpoint, task=task, method=args.method)

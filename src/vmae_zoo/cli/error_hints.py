@@ -19,14 +19,7 @@ LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "Proces
 def hint_for(
     error: BaseException, settings: Mapping[str, Any], checkpoint: Path | None, changed: Sequence[Change] = ()
 ) -> str | None:
-    """What to do about an error that ended a training command; None if a user cannot fix it.
-
-    Args:
-        error: what was raised.
-        settings: of the subcommand: those of "data", "model" and "trainer".
-        checkpoint: what was loaded.
-        changed: settings that differ from the recipe of the resumed run.
-    """
+    """What to do about an error of a training command with these settings; None if a user cannot fix it."""
     text = str(error)
     if is_oom(error):
         return memory_hint(settings, "the GPU" if isinstance(error, torch.OutOfMemoryError) else "memory")
@@ -71,12 +64,7 @@ def is_oom(error: BaseException) -> bool:
 
 
 def memory_hint(settings: Mapping[str, Any], place: str) -> str:
-    """What was too large and what to try: half the batch with the same steps, and recomputed activations.
-
-    Args:
-        settings: see `hint_for`.
-        place: what ran out of memory, in words.
-    """
+    """What was too large and what to try: half the batch with the same steps, and recomputed activations."""
     data, model = settings_of(settings.get("data")), settings_of(settings["model"])
     size = data.get("batch_size")
     cures = [] if model.get("gradient_checkpointing") else ["--model.gradient_checkpointing true"]

@@ -52,14 +52,7 @@ def run(args: argparse.Namespace) -> int:
 def draw(
     recipe: str | Path, video: Path, seed: int = 0, method: str | None = None
 ) -> tuple[list["Panel"], dict[str, Any]]:
-    """The panels of a recipe's method over a video, and its name and token ids.
-
-    Args:
-        recipe: of the method.
-        video: a file.
-        seed: of the mask.
-        method: class of another method.
-    """
+    """The panels of a recipe's method over a video, and its name and token ids."""
     from vmae_zoo.cli.compose import compose
     from vmae_zoo.resources import find_recipe
 

@@ -137,16 +137,7 @@ def run_report(
     pool: str,
     train_views: "Views | None" = None,
 ) -> int:
-    """Run a probe and write its report.
-
-    Args:
-        args: parsed arguments.
-        subcommand: its name.
-        inputs: from `open_inputs`.
-        probe: trains and evaluates a head.
-        pool: of the features.
-        train_views: of the training videos, if they differ.
-    """
+    """Run a probe and write its report."""
     import vmae_zoo
     from vmae_zoo.cli.run_folders import new_folder
     from vmae_zoo.evaluation.features import Views

@@ -31,10 +31,6 @@ class MissingError(ValueError):
 def parameters(path: str, function: str = "__init__") -> list[str] | None:
     """Names of the arguments of a method of a class, those that it hands to its bases included.
 
-    Args:
-        path: import path of the class.
-        function: name of the method.
-
     Returns:
         The names; None if they cannot be read from the source.
 

@@ -70,11 +70,7 @@ class BadSamples:
             )
 
     def report(self, file: Path) -> None:
-        """Print a line for each unreadable video, with its reason, and their number; once.
-
-        Args:
-            file: the log.
-        """
+        """Print a line for each unreadable video, with its reason, and their number; once."""
         if not self.unreadable or self._reported:
             return
         self._reported = True

@@ -14,11 +14,7 @@ LARGEST_VIDEO = 1 << 20  # bytes decoded; larger videos are worth decoding in se
 
 
 class DecodedVideos(VideoReader):
-    """Reads each video once and keeps its frames.
-
-    Args:
-        lookup: see `VideoReader`.
-    """
+    """Reads each video once and keeps its frames."""
 
     def __init__(self, lookup: IndexLookup | None = None):
         super().__init__(lookup)

@@ -4,13 +4,7 @@ from lightning import Trainer
 
 
 def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, clips: int) -> tuple[int, int]:
-    """Set the trainer's accumulate_grad_batches.
-
-    Args:
-        trainer: the trainer.
-        wanted: clips per optimizer step over all processes; None: keep the trainer's accumulate_grad_batches.
-        batch_size: clips per process and forward pass.
-        clips: number of clips of an epoch.
+    """Set the trainer's accumulate_grad_batches to what a global batch needs; None keeps it.
 
     Returns:
         Micro-batches per process and optimizer step, and the global batch.
@@ -33,13 +27,7 @@ def resolve_global_batch(trainer: Trainer, wanted: int | None, batch_size: int, 
 
 
 def accumulation_of(global_batch: int | None, batch_size: int, processes: int, given: int = 1) -> int:
-    """Micro-batches per process and optimizer step.
-
-    Args:
-        global_batch: clips per optimizer step over all processes; None: use ``given``.
-        batch_size: clips per process and forward pass.
-        processes: number of processes.
-        given: the trainer's accumulate_grad_batches; 1 by default.
+    """Micro-batches per process and optimizer step; ``given``, the trainer's, if there is no global batch.
 
     Raises:
         ValueError: the global batch does not divide, or contradicts ``given``.

@@ -116,13 +116,7 @@ class ShardedEvalSampler(Sampler[list[SampleRef]]):
     """Every row once, divided among the processes, with the same number of batches on each: none waits for another.
 
     A process with fewer rows than batches reads some of them again: if batch_size is 1, or with fewer rows than
-    processes.
-
-    Args:
-        rows: number of clips.
-        batch_size: largest size of a batch; sizes in a process differ by at most one.
-        rank: index of this process.
-        world_size: number of processes.
+    processes. Sizes of batches in a process differ by at most one.
     """
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1):

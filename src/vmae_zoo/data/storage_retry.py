@@ -77,12 +77,7 @@ class RetryingDataset(Dataset[list[Item]]):
 
 
 def wait_for(folder: Path, minutes: float, check_stop: Callable[[], None]) -> None:
-    """Return once a folder is available.
-
-    Args:
-        folder: the folder.
-        minutes: longest time to wait.
-        check_stop: called before each pause; may raise to end the run.
+    """Return once a folder is available; ``check_stop`` is called before each pause and may raise to end the run.
 
     Raises:
         ValueError: the folder is still unavailable after that time.
@@ -111,15 +106,7 @@ def retry_batch(
     minutes: float,
     check_stop: Callable[[], None],
 ) -> dict[str, Any]:
-    """Read a batch again once its folder is available.
-
-    Args:
-        missed: the "unavailable" folder and the "refs" of the batch.
-        dataset: data set of the batch.
-        collate: makes a batch of its samples.
-        minutes: longest time to wait.
-        check_stop: see `wait_for`.
-    """
+    """Read a batch again once its folder is available."""
     while "unavailable" in missed:
         wait_for(Path(missed["unavailable"]), minutes, check_stop)
         missed = collate(dataset.__getitems__([tuple(ref) for ref in missed["refs"]]))

@@ -61,12 +61,6 @@ def multi_scale_box(frame: Sequence[int], size: int, rng: KeyedRNG, scales: Sequ
 
     Height and width are equal or adjacent in the list of `multi_scale_sizes` (10 pairs for 4 scales). The positions are
     the corners, the center, the centers of the edges and the centers of the quarters.
-
-    Args:
-        frame: rows and columns of the frame.
-        size: side in pixels that the box is resized to.
-        rng: random numbers.
-        scales: fractions of the shorter side.
     """
     rows, columns = frame
     sides = multi_scale_sizes(rows, columns, size, scales)

@@ -83,13 +83,7 @@ def window_starts(total: int, length: int, hop: int) -> list[int]:
 
 
 class WindowStream(IterableDataset):
-    """The windows of some videos, one video after the other; each data worker reads its share of the videos.
-
-    Args:
-        records: the videos.
-        clip: see `Windows`.
-        hop: see `Windows`.
-    """
+    """The windows of some videos, one video after the other; each data worker reads its share of the videos."""
 
     def __init__(self, records: Sequence[ClipRecord], clip: ClipSpec, hop: int | None):
         self.records, self.clip, self.hop = records, clip, hop

@@ -31,12 +31,7 @@ VERSION = 3  # of the audit's rules: an index of another version is not used
 
 
 class Index:
-    """Read access to an index, in any process.
-
-    Args:
-        root: folder that the paths in the index are relative to.
-        file: the SQLite file.
-    """
+    """Read access to the index of a folder, an SQLite file, in any process."""
 
     def __init__(self, root: Path, file: Path):
         self.root, self.file = root, file
@@ -124,13 +119,7 @@ def excluded_verdicts(refuse_corrupt: bool) -> tuple[str, ...]:
 
 
 def without_damaged(catalog: Catalog, index: Index, refuse_corrupt: bool = False) -> Catalog:
-    """The catalog without damaged files, with notes about them and about files that are not indexed.
-
-    Args:
-        catalog: catalog of a root.
-        index: index of the same root.
-        refuse_corrupt: also leave out files with concealed frames.
-    """
+    """The catalog without damaged files, with notes about them and about files that are not indexed."""
     records = catalog.records
     keys = hashes((key_of(index.root, file) for file in records.all_files()), len(records))
     videos, first_rows = np.unique(keys, return_index=True)

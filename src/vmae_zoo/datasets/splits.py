@@ -33,14 +33,9 @@ def source_of(record: ClipRecord) -> str:
 
 
 def hold_out(records: Sequence[ClipRecord], fraction: float, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split records into training and held-out ones.
+    """Split records into training ones and held-out ones, at most a fraction of each class.
 
     Clips of one source stay together. A class with a single video or a single source is only trained on.
-
-    Args:
-        records: labelled training videos.
-        fraction: fraction of each class to hold out, at most.
-        seed: seed of the choice.
 
     Returns:
         Indices of the training records and of the held-out ones.

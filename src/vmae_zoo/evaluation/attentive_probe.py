@@ -51,11 +51,6 @@ class AttentivePool(nn.Module):
     products of the tokens with one vector, the query mapped back through the key projection, and its output is the
     value projection of the tokens' weighted mean. A key bias would shift all scores of a head equally, which softmax
     ignores, so there is none.
-
-    Args:
-        dim: width D.
-        heads: attention heads.
-        classes: K.
     """
 
     def __init__(self, dim: int, heads: int, classes: int):
@@ -84,13 +79,7 @@ class AttentivePool(nn.Module):
 
 
 class DeepPool(nn.Module):
-    """The pooler of V-JEPA 2 and a head.
-
-    Args:
-        dim: width D.
-        depth: self-attention blocks.
-        classes: K.
-    """
+    """The pooler of V-JEPA 2 and a head."""
 
     def __init__(self, dim: int, depth: int, classes: int):
         super().__init__()
@@ -104,13 +93,7 @@ class DeepPool(nn.Module):
 
 
 def stack_tokens(tokens: Sequence[np.ndarray], device: torch.device, segments: int = 1) -> Tensor:
-    """The tokens of some videos, those of all segments in one sequence: float32 (R, crops, segments N, D).
-
-    Args:
-        tokens: (V, N, D) per video, the views of `vmae_zoo.data.views.ViewDataset`.
-        device: where to put them.
-        segments: clips along time of each video.
-    """
+    """Tokens (V, N, D) of some videos, all segments in one sequence: float32 (R, crops, segments N, D)."""
     values_RVND = torch.from_numpy(np.stack([np.asarray(each, np.float32) for each in tokens])).to(device)
     return rearrange(values_RVND, "r (s c) n d -> r c (s n) d", s=segments)
 
@@ -129,13 +112,7 @@ def logits_of(pools: Sequence[AttentivePool], tokens_BND: Tensor) -> Tensor:
 
 
 class AttentiveHeads:
-    """Pools side by side.
-
-    Args:
-        pools: one per head.
-        device: their device.
-        segments: clips along time of each video.
-    """
+    """Pools side by side."""
 
     def __init__(self, pools: Sequence[nn.Module], device: torch.device, segments: int = 1):
         self.pools, self.device, self.segments = pools, device, segments
@@ -171,14 +148,7 @@ def fit(
 ) -> AttentiveHeads:
     """Train a pool for each pair of learning rate and weight decay, all on the same batches and initialization.
 
-    Args:
-        train: tokens of the training videos.
-        classes: K.
-        settings: learning rate and weight decay of each pool.
-        sweep: epochs, batch size and seed.
-        device: where to train.
-        blocks: attention blocks: 1 as in V-JEPA, 4 as in V-JEPA 2.
-        segments: clips along time of each video, attended together.
+    ``blocks`` is 1 as in V-JEPA, or 4 as in V-JEPA 2; the tokens of the segments of a video are attended together.
     """
     views, _, width = train.values[0].shape
     crops = views // segments

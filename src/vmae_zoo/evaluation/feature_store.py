@@ -108,13 +108,7 @@ class FeatureStore:
 
 
 class StoreWriter:
-    """Appends features to a new file of a store by ordinary writes: on a full disk, a memory map ends the process.
-
-    Args:
-        store: the store.
-        file: the array file, of its final size.
-        row_bytes: of one video.
-    """
+    """Appends features to a new file of a store by ordinary writes: on a full disk, a memory map ends the process."""
 
     def __init__(self, store: FeatureStore, file: Path, row_bytes: int):
         self.store, self.file, self.row_bytes, self.count = store, file, row_bytes, 0

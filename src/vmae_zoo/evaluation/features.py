@@ -192,13 +192,9 @@ def cache_key(encoder: VideoEncoder, views: Views, pool: str, half: bool) -> dic
 
 
 class FeatureExtractor:
-    """Maps uint8 clips to features on a device, without gradients: normalize, encode, pool.
+    """Maps uint8 clips to features on a device, without gradients: normalize, encode (``half``: in bfloat16), pool.
 
-    Args:
-        encoder: is moved to the device and set to eval mode.
-        pool: see `compute_features`.
-        device: where to run.
-        half: run the encoder in bfloat16.
+    The encoder is moved to the device and set to eval mode.
     """
 
     def __init__(self, encoder: VideoEncoder, pool: str, device: str | torch.device = "cpu", half: bool = False):

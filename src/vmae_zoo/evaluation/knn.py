@@ -50,16 +50,7 @@ def nearest_neighbors(
     temperature: float = TEMPERATURE,
     device: str | torch.device = "cpu",
 ) -> KNNResult:
-    """Classify the test videos by the training videos.
-
-    Args:
-        train: features of labelled videos.
-        test: the queries.
-        classes: K.
-        neighbors: numbers k to try; those above the number of training videos mean all of them.
-        temperature: T.
-        device: where similarities are computed.
-    """
+    """Classify the test videos by the training videos; numbers of neighbors above their number mean all of them."""
     bank_RD, label_R = video_features(train).to(device), train.labels().to(device)
     most = len(bank_RD) - 1
     if most < 1:
@@ -92,16 +83,9 @@ def votes(
     temperature: float = TEMPERATURE,
     leave_one_out: bool = False,
 ) -> Iterator[dict[int, Tensor]]:
-    """Fractions of the votes, float (Q', K), for each k, of consecutive blocks of the queries.
+    """Fractions of the votes, float (Q', K), for each of ascending k, of consecutive blocks of the queries.
 
-    Args:
-        bank_RD: features of length 1.
-        label_R: their classes.
-        query_QD: features of length 1.
-        classes: K.
-        neighbors: numbers k, ascending, at most R.
-        temperature: T.
-        leave_one_out: query i is bank entry i and does not vote for itself.
+    Features have length 1. With ``leave_one_out``, query i is bank entry i and does not vote for itself.
     """
     size = max(BLOCK_VALUES // len(bank_RD), 1)
     for start in range(0, len(query_QD), size):

@@ -15,11 +15,6 @@ def write_matrix(folder: Path, index: Sequence[dict[str, Any]], file: Path) -> i
 
     It holds ``features``, float32 (M, D); ``video``, the id of the video of each row; and ``start``, its first frame.
 
-    Args:
-        folder: of the extraction.
-        index: from `vmae_zoo.evaluation.extract.extract`.
-        file: to write.
-
     Returns:
         The number of rows.
 

@@ -141,12 +141,7 @@ class Method(OptimizedModule, ClipConsumer):
         self.log(name, value, prog_bar=prog_bar, batch_size=clips * processes, sync_dist=True)
 
     def null_losses(self, out: Any, *inputs: Any) -> dict[str, Tensor]:
-        """Losses of null predictions by name, see `vmae_zoo.training.nulls`; none by default.
-
-        Args:
-            out: what ``forward`` returned.
-            inputs: its arguments.
-        """
+        """Losses of null predictions by name, see `vmae_zoo.training.nulls`; none by default."""
         return {}
 
     def weights_loaded(self, names: Collection[str]) -> None:

@@ -23,16 +23,7 @@ def cube_targets(
     kind: str | None,
     normalize: bool,
 ) -> Tensor:
-    """Targets (B, M, K) of the tokens with these ids.
-
-    Args:
-        video_BCTHW: clips, uint8 or normalized.
-        grid: tokens of a clip.
-        ids_BM: int64 token ids; None for all.
-        normalizer: normalization of the clips.
-        kind: "pixels" or "input", see `MaskedMethod`.
-        normalize: normalize each cube.
-    """
+    """Targets (B, M, K) of the tokens with these ids (None: all) of uint8 or normalized clips; see `MaskedMethod`."""
     cubes, uint8 = patchify(video_BCTHW, grid, ids_BM), video_BCTHW.dtype == torch.uint8
     if kind == "input":
         cubes = normalizer(cubes, channel_dim=2) if uint8 else cubes

@@ -100,12 +100,7 @@ class MoCoV3(Method):
         return views[0], views[1]
 
     def forward(self, view_BCTHW: Tensor, other_BCTHW: Tensor) -> Output:
-        """InfoNCE of two views, each as query and as key.
-
-        Args:
-            view_BCTHW: float, normalized by ``encoder.preprocessing``.
-            other_BCTHW: the other view of the same videos.
-        """
+        """InfoNCE of two views of videos, normalized by ``encoder.preprocessing``, each as query and as key."""
         views = view_BCTHW, other_BCTHW
         queries = [self.predictor(self.projector(self.encoder.encode_cls(view))) for view in views]
         with torch.no_grad():

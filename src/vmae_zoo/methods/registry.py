@@ -17,13 +17,7 @@ HOME = "vmae_zoo"
 
 
 class MethodEntry(NamedTuple):
-    """Where a method of this package is defined.
-
-    Args:
-        class_name: name of the class.
-        module: module that defines it.
-        encoder: function of `vmae_zoo.models.encoders` that builds its encoder.
-    """
+    """Class and module of a method of this package, and the function of `vmae_zoo.models.encoders` for its encoder."""
 
     class_name: str
     module: str

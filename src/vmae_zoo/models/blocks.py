@@ -115,13 +115,7 @@ class DropPath(nn.Module):
 class Block(nn.Module):
     """``x + attention(norm(x))``, then ``x + mlp(norm(x))``: joint attention over all given tokens.
 
-    Args:
-        dim: width D.
-        heads: attention heads.
-        mlp_ratio: hidden width of the MLP over D.
-        bias: see `Attention`.
-        drop_path: probability of dropping a residual branch of a clip (stochastic depth).
-        eps: epsilon of the layer norms.
+    ``drop_path`` is the probability of dropping a residual branch of a clip; for ``bias`` see `Attention`.
     """
 
     def __init__(

@@ -11,12 +11,7 @@ LARGEST = 20.0  # normalized pixels lie within -3 to 3, pixels of 0 to 255 do no
 def check_input(video_BCTHW: Tensor, grid: TokenGrid, channels: int, dtype: torch.dtype, values: bool) -> None:
     """``ValueError`` unless these are clips of the grid, in the dtype of the weights.
 
-    Args:
-        video_BCTHW: what is given to the encoder.
-        grid: tokens of a clip.
-        channels: color channels C.
-        dtype: of the weights.
-        values: also check the range of the values, which waits for the device.
+    With ``values`` the range of the values is checked too, which waits for the device.
     """
     expected = (channels, *grid.pixels)
     shape, size = tuple(video_BCTHW.shape), " x ".join(map(str, grid.pixels))

@@ -156,14 +156,7 @@ class Encoder(BlockStack, VideoEncoder):
 
 
 def resized(encoder: Encoder, frames: int, height: int, width: int) -> Encoder:
-    """A copy of the encoder for clips of another size, also rectangular ones, see `vmae_zoo.models.positions`.
-
-    Args:
-        encoder: encoder to copy.
-        frames: of a clip.
-        height: rows in pixels.
-        width: columns in pixels.
-    """
+    """A copy of an encoder for clips of other frames, rows and columns of pixels, see `vmae_zoo.models.positions`."""
     new = TokenGrid.of_clip(frames, height, width, encoder.grid.cube)
     other = copy.deepcopy(encoder)
     frames_before, side_before = encoder.settings["trained"]

@@ -128,15 +128,7 @@ def _encoder(
     options: Sequence[str] = (),
     **settings: Any,
 ) -> Encoder:
-    """An encoder of the size in the hyperparameters.
-
-    Args:
-        cube_frames: frames of a cube.
-        preprocessing: of its input.
-        hparams: hyperparameters of the method.
-        options: names of hyperparameters that are arguments of `Encoder`, whose defaults they have.
-        **settings: further arguments of `Encoder`.
-    """
+    """An encoder of the size in the hyperparameters; those named in ``options`` are passed to `Encoder`."""
     settings |= {name: hparams[name] for name in options if name in hparams}
     sizes = {name: hparams.get(name) for name in ("width", "depth", "num_heads", "mlp_ratio", "patch")}
     known = encoder_size(hparams.get("size", "base"), **sizes)
@@ -162,13 +154,7 @@ def describe(encoder: Encoder) -> dict[str, Any]:
 
 
 def rebuild(clip: tuple[int, int, int], cube: tuple[int, int, int], **settings: Any) -> Encoder:
-    """An encoder with random weights and default preprocessing; ``ValueError`` if it is not supported.
-
-    Args:
-        clip: frames, rows and columns of a clip.
-        cube: frames, rows and columns of a cube.
-        **settings: see `describe`.
-    """
+    """An encoder of these settings (see `describe`) with random weights; ``ValueError`` if it is not supported."""
     for name, constant in CONSTANTS.items():
         value = settings.pop(name, constant)
         if value != constant:

@@ -54,12 +54,7 @@ def gather_tokens(tokens_BND: Tensor, ids_BV: Tensor) -> Tensor:
 
 
 class PatchEmbed(nn.Module):
-    """A linear map of each cube, stored as a convolution (weight (D, C, p, q, r)) as in the official programs.
-
-    Args:
-        grid: tokens of a clip.
-        dim: width D of the tokens.
-    """
+    """A linear map of each cube, stored as a convolution (weight (D, C, p, q, r)) as in the official programs."""
 
     def __init__(self, grid: TokenGrid, dim: int):
         super().__init__()

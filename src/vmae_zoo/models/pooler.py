@@ -19,12 +19,7 @@ EPS = 1e-5  # of the layer norms, as in the official programs (1e-6 in transform
 
 
 class CrossAttentionBlock(nn.Module):
-    """``x = query + attention(query, norm(tokens))``, then ``x + mlp(norm(x))``.
-
-    Args:
-        width: D.
-        num_heads: attention heads.
-    """
+    """``x = query + attention(query, norm(tokens))``, then ``x + mlp(norm(x))``."""
 
     def __init__(self, width: int, num_heads: int):
         super().__init__()

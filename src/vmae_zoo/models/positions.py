@@ -81,12 +81,7 @@ class SinCosPosEmbed(_AddedPosEmbed):
 
 
 class SeparablePosEmbed(_AddedPosEmbed):
-    """Learned tables for space and time, and a vector for the class token (space-time MAE).
-
-    Args:
-        grid: the tokens.
-        dim: width D.
-    """
+    """Learned tables for space and time, and a vector for the class token (space-time MAE)."""
 
     kind = "separable"
 

@@ -69,13 +69,7 @@ class RotaryPosEmbed(nn.Module):
 
 
 def rotary_angles(grid: TokenGrid, head_dim: int, frequencies: str) -> Tensor:
-    """The angle of every token and channel: float64 (N, d); 0 for channels that are not rotated.
-
-    Args:
-        grid: the tokens.
-        head_dim: channels d of an attention head.
-        frequencies: see `RotaryPosEmbed`.
-    """
+    """The angle of every token and channel: float64 (N, d); 0 for channels that are not rotated."""
     axis_dim = 2 * (head_dim // 3 // 2)
     omega = 10000.0 ** (-torch.arange(axis_dim // 2, dtype=torch.float64) / (axis_dim / 2))
     omega_a = omega.repeat(2) if frequencies == "tiled" else omega.repeat_interleave(2)

@@ -15,11 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 
 class FSDP2Strategy(ModelParallelStrategy):
-    """FSDP2 over all processes of all nodes.
-
-    Args:
-        **settings: of `lightning.pytorch.strategies.ModelParallelStrategy`.
-    """
+    """FSDP2 over all processes of all nodes."""
 
     def __init__(self, **settings: Any):
         super().__init__(**{"save_distributed_checkpoint": False, **settings, "tensor_parallel_size": 1})

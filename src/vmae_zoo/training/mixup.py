@@ -64,12 +64,7 @@ def mixup_cutmix(
 def cutmix_box(lam: Tensor, row: Tensor, column: Tensor, height: int, width: int) -> Tensor:
     """Bool (H, W), True inside a box of ``1 - lam`` of the area, cropped at the border of the frame.
 
-    Args:
-        lam: scalar in [0, 1].
-        row: center of the box, in [0, 1) of the height.
-        column: center of the box, in [0, 1) of the width.
-        height: rows H.
-        width: columns W.
+    Its center, ``row`` and ``column``, is in [0, 1) of height and width.
     """
     side = (1 - lam).sqrt()
     inside = []

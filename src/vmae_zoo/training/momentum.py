@@ -23,10 +23,6 @@ class MomentumEncoder:
 
     The averages are submodules of the method: they are saved, resumed and sharded with it. Buffers, such as the running
     statistics of batch norms, are not averaged.
-
-    Args:
-        online: the trained modules.
-        average: modules of the same structure, for example from `frozen_copy`.
     """
 
     def __init__(self, online: Sequence[nn.Module], average: Sequence[nn.Module]):
@@ -55,11 +51,7 @@ class MomentumEncoder:
             average.lerp_(value, weight.to(average.dtype))
 
     def attach(self, optimizer: Optimizer, momentum: Callable[[], float]) -> None:
-        """Update after each step of ``optimizer`` from now on.
-
-        Args:
-            optimizer: optimizer of the online weights.
-            momentum: called after each step; returns its momentum.
+        """Update after each step of ``optimizer`` from now on, with the momentum that ``momentum`` then returns.
 
         Raises:
             ValueError: the weights have 16 bits, in which an average with a momentum near 1 would never move.

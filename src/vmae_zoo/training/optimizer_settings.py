@@ -22,10 +22,6 @@ def apply_settings(trainer: Trainer, configured: list[list[dict[str, Any]]]) -> 
     """Put back the settings after a checkpoint was loaded; schedules stay at their step.
 
     Without changes, this computes what the checkpoint holds.
-
-    Args:
-        trainer: has restored its optimizers and schedulers.
-        configured: result of `optimizer_settings`.
     """
     for optimizer, groups in zip(trainer.optimizers, configured, strict=True):
         for group, settings in zip(optimizer.param_groups, groups, strict=True):

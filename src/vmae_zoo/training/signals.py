@@ -66,9 +66,6 @@ class AsyncMaxReduce:
     """Asynchronous all-reduce (max) of a few integers; a call returns the result of the previous call.
 
     A single process gets its own values at once.
-
-    Args:
-        processes: number of processes.
     """
 
     def __init__(self, processes: int):

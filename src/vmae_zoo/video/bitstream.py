@@ -33,13 +33,7 @@ PacketParser = Callable[[memoryview], Packet | None]
 
 
 def packet_parser(codec: str, extradata: bytes, container: str) -> PacketParser | None:
-    """The parser for a codec's packets; None for unsupported codecs and containers.
-
-    Args:
-        codec: FFmpeg's name of the codec.
-        extradata: the codec header stored in the container.
-        container: FFmpeg's name of the container format.
-    """
+    """The parser for packets of a codec, with its header, in a container, by FFmpeg's names; None if unsupported."""
     in_avi = container == "avi"
     if not in_avi and not any(name in container.split(",") for name in ("mp4", "matroska")):
         return None

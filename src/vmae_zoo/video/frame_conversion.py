@@ -34,11 +34,6 @@ def to_rgb(frame: VideoFrame, short_side: int | None, matrix: np.ndarray | None)
 
     At its native size a frame is converted bit for bit as PyAV converts it by default.
 
-    Args:
-        frame: a decoded frame.
-        short_side: see `scaled_size`.
-        matrix: see `display_matrix`.
-
     Returns:
         uint8 (H, W, 3), possibly a view of memory that the frame owns: copy it.
     """

@@ -30,13 +30,7 @@ def padded(size: int | np.ndarray) -> int | np.ndarray:
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """Position of a video in a shard.
-
-    Args:
-        shard: the tar file.
-        offset: byte at which the JSON header starts.
-        length: bytes of the JSON header.
-    """
+    """Position of a video in a shard, a tar file: first byte and number of bytes of its JSON header."""
 
     shard: Path
     offset: int

@@ -39,12 +39,7 @@ class PacketRange:
 
 
 class PacketIndex:
-    """The packets of a video in file order, which is decoding order; each shows one frame or none.
-
-    Args:
-        pts: presentation time of each packet, all different.
-        packets: frame type of each packet.
-    """
+    """The packets of a video in file order, which is decoding order; each shows one frame or none."""
 
     def __init__(self, pts: list[int], packets: list[Packet]):
         self.pts = np.array(pts, np.int64)
@@ -141,12 +136,6 @@ def decode_range(
     container: InputContainer, stream: VideoStream, index: PacketIndex, packets: PacketRange
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Decode a packet range; yields the position and the frame of at least all wanted frames, ascending.
-
-    Args:
-        container: the opened file.
-        stream: its video stream.
-        index: the packet index of the stream.
-        packets: what to decode.
 
     Raises:
         IndexMismatchError: a frame is missing, differs from the index, or is marked as damaged: the decoder would

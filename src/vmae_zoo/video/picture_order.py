@@ -52,10 +52,7 @@ class _Counter:
 
 
 class H264Order:
-    """Order of H.264 pictures.
-
-    Args:
-        extradata: the ``avcC`` record of the container.
+    """Order of H.264 pictures, from the ``avcC`` record of the container.
 
     Raises:
         ValueError: the headers are not supported: several parameter sets, order type 1, or damage.
@@ -107,10 +104,7 @@ class H264Order:
 
 
 class HEVCOrder:
-    """Order of H.265 pictures.
-
-    Args:
-        extradata: the ``hvcC`` record of the container.
+    """Order of H.265 pictures, from the ``hvcC`` record of the container.
 
     Raises:
         ValueError: the headers are not supported: several parameter sets, or damage.

@@ -6,15 +6,10 @@ import numpy as np
 
 
 def sorted_times(times: Sequence[int | None], container: str, b_frames: bool) -> np.ndarray | None:
-    """Times of all frames in ascending order; missing and repeated ones are placed evenly between their neighbors.
+    """Times of all frames, in ticks, ascending; missing and repeated ones lie evenly between their neighbors.
 
     None if fewer than half are known, for AVI files with B-frames, which store no presentation times, and for MPEG
     streams if any is missing or repeated, because FFmpeg then fills in times that are wrong.
-
-    Args:
-        times: of the frames as decoded, in ticks.
-        container: FFmpeg's name of the format.
-        b_frames: whether the decoder reorders frames.
     """
     known = np.array([position for position, time in enumerate(times) if time is not None])
     if (container == "avi" and b_frames) or 2 * len(known) < len(times):
@@ -31,13 +26,9 @@ def sorted_times(times: Sequence[int | None], container: str, b_frames: bool) ->
 
 
 def is_uneven(gaps: np.ndarray, step: float) -> bool:
-    """Whether the distances of frames vary by more than the container's rounding.
+    """Whether the distances of frames, in ticks of ``step`` seconds, vary by more than the container's rounding.
 
     The first and the last one may differ by a frame, because some containers shift the first or the last time.
-
-    Args:
-        gaps: distances of neighboring frames in ticks.
-        step: seconds per tick; 0 if unknown.
     """
     if len(gaps) < 2:
         return False

@@ -26,12 +26,6 @@ TAILS = 1.0, 99.0  # percentiles of a component that become black and full light
 def show_features(encoder: Encoder, video_1CTHW: Tensor, frames_THWC: np.ndarray, title: str = "") -> Panel:
     """A panel of all frames: the clip, its tokens as colors, and the attention that each token receives.
 
-    Args:
-        encoder: with divided attention there is no attention row.
-        video_1CTHW: the clip as the encoder takes it.
-        frames_THWC: uint8, the same clip.
-        title: of the panel.
-
     Raises:
         ValueError: this is no encoder of this package, whose tokens lie on a grid.
     """

@@ -26,14 +26,7 @@ VISITS = ((72, 20, 120), (30, 140, 150), (250, 225, 40))  # colors of the first,
 
 
 def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_THWC: np.ndarray, clip: int = 0) -> Panel:
-    """A panel of all frames: the clip, its visible tokens, and the predicted or visited ones.
-
-    Args:
-        method: the method.
-        split: its mask.
-        frames_THWC: uint8, the clip at the method's size.
-        clip: index of the clip in the split.
-    """
+    """A panel of all frames: the clip, its visible tokens, and the predicted or visited ones."""
     grid = method.grid
     seen_BN, _, predicted_BM = token_masks(method, split)
     seen_N = _mask(seen_BN[clip])

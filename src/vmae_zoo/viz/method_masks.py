@@ -20,12 +20,6 @@ def draw_method(
 ) -> tuple[list[Panel], dict[str, Any]]:
     """Panels over the middle clip of a video, and the token ids as lists.
 
-    Args:
-        method: any but a classifier.
-        video: a file.
-        seed: of the mask.
-        augmentation: of the two views of MoCo v3.
-
     Raises:
         ValueError: the file is no video, or the method has no masks.
     """

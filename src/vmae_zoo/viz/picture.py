@@ -39,12 +39,7 @@ def spread_indices(total: int, columns: int) -> np.ndarray:
 
 
 def contact_sheet(panels: Sequence[Panel], side: int = 112) -> Image.Image:
-    """All panels in one picture.
-
-    Args:
-        panels: from top to bottom.
-        side: height of a frame in the picture, in pixels.
-    """
+    """All panels in one picture."""
     title, text = ImageFont.load_default(TITLE), ImageFont.load_default(TEXT)
     labels = max(int(text.getlength(label)) for panel in panels for label in panel.rows) + MARGIN
     width = max(len(frames) * (_width(frames, side) + GAP) for panel in panels for frames in panel.rows.values())

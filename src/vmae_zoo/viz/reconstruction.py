@@ -132,13 +132,7 @@ def reconstruct(module: nn.Module, batch: dict[str, Any], split: Any = None) -> 
 
 
 def predicted_pixels(method: MaskedMethod, values_BMK: Tensor, inputs_BMCpqr: Tensor) -> Tensor:
-    """Predicted values as pixels (B, M, C, p, q, r): undo the normalization of this method's targets.
-
-    Args:
-        method: its ``targets`` and ``normalizes_target`` decide.
-        values_BMK: predictions.
-        inputs_BMCpqr: the true cubes of the network's input.
-    """
+    """Predicted values as pixels (B, M, C, p, q, r): undo the normalization of this method's targets."""
     denormalize = method.encoder.normalizer.pixels
     normalized = method.normalizes_target
     if method.targets == "pixels":
@@ -180,13 +174,7 @@ def _over_cubes(mask_BN: Tensor) -> Tensor:
 
 
 def panels(result: Reconstruction, columns: int = 8, names: Sequence[str] = ()) -> list[Panel]:
-    """Panels with rows from the clip to the best null: one panel per clip, or one for all images.
-
-    Args:
-        result: from `reconstruct`.
-        columns: frames shown of each clip, or images shown.
-        names: titles of the clips.
-    """
+    """Panels with rows from the clip to the best null: one panel per clip, or one for all images."""
     rows = {
         "clip": result.clip,
         "visible": result.visible,

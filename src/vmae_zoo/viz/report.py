@@ -20,12 +20,7 @@ img, svg { max-width: 100%; height: auto } figure { margin: 1rem 0 } figcaption 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
-
-    Args:
-        title: heading.
-        body: HTML.
-    """
+    """A part of the page: heading and HTML."""
 
     title: str
     body: str

@@ -40,12 +40,7 @@ def read_views(method: MoCoV3, augmentation: Augmentation, video: Path, seed: in
 
 @torch.no_grad()
 def show_views(method: MoCoV3, batch: dict[str, Any]) -> Panel:
-    """A panel of all frames: each view as cropped, and after color augmentation.
-
-    Args:
-        method: augments the colors.
-        batch: from `read_views`.
-    """
+    """A panel of all frames: each view as cropped, and after color augmentation."""
     rows: dict[str, np.ndarray] = {}
     cropped = (batch["video"], batch["other"])
     for name, crops, view in zip(("first view", "second view"), cropped, method.prepare_inputs(batch), strict=True):

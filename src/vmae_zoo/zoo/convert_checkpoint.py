@@ -82,12 +82,6 @@ def convert(source: str | Path, target: Path, to: str, **hints: Any) -> LoadRepo
 def check_written(model: Any, path: Path, to: str, hints: dict[str, Any]) -> None:
     """Read what was written and compare its output for a random clip with the model's.
 
-    Args:
-        model: a method or encoder.
-        path: what was written.
-        to: its layout.
-        hints: of the caller, see `convert`.
-
     Raises:
         ValueError: they differ: the layout does not hold something that the model computes with.
     """

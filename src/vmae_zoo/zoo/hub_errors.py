@@ -26,14 +26,7 @@ class HubUnreachableError(ValueError):
 def friendly_errors(
     repo: str, endpoint: str, revision: str | None = None, unreachable: str = NOT_CACHED
 ) -> Iterator[None]:
-    """Turn exceptions of the client into a ``ValueError`` of one sentence, which contains no token.
-
-    Args:
-        repo: name of the repository.
-        endpoint: address of the Hub.
-        revision: branch, tag or commit.
-        unreachable: the end of the sentence if the Hub cannot be reached.
-    """
+    """Turn exceptions of the client into a ``ValueError`` of one sentence, which contains no token."""
     where = f"{repo} at {redact(endpoint)}"
     try:
         yield

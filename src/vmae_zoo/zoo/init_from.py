@@ -154,12 +154,7 @@ def _adapt_positions(
 
 
 def load_teacher(model: VJEPA, **where: Any) -> LoadReport:
-    """Load the frozen teacher that ``model.hparams`` names into a V-JEPA, with positions for the model's clips.
-
-    Args:
-        model: as constructed with ``target="frozen"``.
-        **where: endpoint and revision.
-    """
+    """Load the frozen teacher that ``model.hparams`` names into a V-JEPA, with positions for the model's clips."""
     teacher: Any = load_pretrained(model.hparams["teacher"], **where)
     report = teacher.loaded
     if teacher.grid.pixels != model.grid.pixels:

@@ -19,10 +19,6 @@ def publishable(value: Any, name: str = "") -> Any:
 
     Of a text with slashes the last part is kept: of a folder its name, of a URL neither host, password nor query.
     Settings of loggers, of plugins, and those named like a credential are left out.
-
-    Args:
-        value: settings, nested.
-        name: of the setting.
     """
     if isinstance(value, Mapping):
         return {

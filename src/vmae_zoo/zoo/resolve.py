@@ -16,15 +16,7 @@ TIMM = "timm:"  # prefix of the names of timm's models
 
 @dataclass(frozen=True)
 class ResolvedFile:
-    """A file of weights on this machine.
-
-    Args:
-        name: as given by the user.
-        file: of weights.
-        entry: in the table of checkpoints, if it has one.
-        commit: on the Hub, if it comes from there.
-        sha256: if it was computed.
-    """
+    """A file of weights on this machine."""
 
     name: str
     file: Path

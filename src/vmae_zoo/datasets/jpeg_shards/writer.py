@@ -66,15 +66,6 @@ def make_shard(
 ) -> dict[str, str]:
     """Write one shard and compare it with its sources.
 
-    Args:
-        shard: number of the shard.
-        videos: id and file of its videos.
-        clips: clips of each video, by id.
-        target: folder of the cache.
-        short_side: see `ShardPlan`.
-        quality: see `ShardPlan`.
-        digest: of the plan.
-
     Returns:
         The ids of videos that were left out, with reasons.
     """

@@ -20,12 +20,7 @@ FPS = 25
 def encode(path: Path, clip_THWC: np.ndarray, fps: int = FPS) -> None:
     """Write a clip as H.264 in MP4: a keyframe every 16 frames and no B-frames, so that any frame decodes quickly.
 
-    The same clip gives the same bytes with the same build of x264.
-
-    Args:
-        path: the file to write.
-        clip_THWC: uint8 RGB frames with even height and width.
-        fps: frame rate.
+    The same clip gives the same bytes with the same build of x264. Height and width must be even.
     """
     options = {"preset": "veryfast", "tune": "fastdecode", "crf": "20", "threads": "1"}
     fixed = {"g": "16", "keyint_min": "16", "sc_threshold": "0", "bf": "0"}

@@ -13,13 +13,7 @@ from vmae_zoo.randomness import hash_text, sample_key
 
 @dataclass(frozen=True)
 class GlyphSet:
-    """A set of moving glyphs.
-
-    Args:
-        level: of difficulty, see `vmae_zoo.datasets.synthetic.moving_glyphs.make_clip`.
-        train: training clips.
-        test: test clips.
-    """
+    """A set of moving glyphs: level of difficulty, see `make_clip`, and numbers of training and test clips."""
 
     level: str = "black"
     train: int = 4000

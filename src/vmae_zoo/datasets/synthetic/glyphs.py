@@ -11,12 +11,7 @@ _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_CO
 
 
 def draw_glyph(glyph: str, rng: KeyedRNG) -> np.ndarray:
-    """The mask of a glyph with its own font, pen, shear, rotation and bends: float32 (SIDE, SIDE), 0 to 1.
-
-    Args:
-        glyph: one of `GLYPHS`.
-        rng: source of the deformation.
-    """
+    """The mask of a glyph with its own font, pen, shear, rotation and bends: float32 (SIDE, SIDE), 0 to 1."""
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     font, pen = rng.choice(_FONTS), rng.integer(3, 7)
     (width, height), _ = cv2.getTextSize(glyph, font, 1.0, pen)

@@ -30,10 +30,6 @@ def layout(name: str) -> ModuleType:
 def find_layout(tensors: "dict[str, Tensor]", where: str) -> str:
     """The name of the layout that these weights have.
 
-    Args:
-        tensors: weights by name, without prefixes of wrappers.
-        where: the file, for the error.
-
     Raises:
         ValueError: no layout matches.
     """
