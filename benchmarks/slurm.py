@@ -78,7 +78,8 @@ def array(cluster: SlurmCluster, work: Path, steps: int) -> str:
         "/64": f"/{TASKS}",
     }
     job = cluster.submit(work / "array", documented_code(GUIDE, "#SBATCH --array", changes))
-    cluster.wait(lambda: "RUNNING" in cluster.state(f"{job}_0") and any(ours.glob("*.tar")), "first shard")
+    cluster.wait_for(f"{job}_0", "RUNNING")
+    cluster.wait(lambda: any(ours.glob("*.tar")), "first shard")
     cluster.run("scontrol", "requeue", f"{job}_0")
     cluster.wait(lambda: "PENDING" in cluster.state(f"{job}_0"), "requeued task")
     _start_now(cluster, f"{job}_0")

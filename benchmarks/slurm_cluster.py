@@ -54,6 +54,7 @@ class SlurmCluster:
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
         self.environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        self.logs: dict[str, Path] = {}  # by number of the job
 
     def __enter__(self) -> "SlurmCluster":
         (self.folder / "state").mkdir(parents=True)
@@ -104,7 +105,9 @@ class SlurmCluster:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "job.sh").write_text(script)
         places = (f"--chdir={folder}", f"--output={folder}/log.txt", str(folder / "job.sh"))
-        return self.run("sbatch", "--parsable", *places, **environment).strip()
+        job = self.run("sbatch", "--parsable", *places, **environment).strip()
+        self.logs[job] = folder / "log.txt"
+        return job
 
     def state(self, job: str) -> str:
         """State of a job, such as PENDING or COMPLETED; of a job array the set of its tasks' states."""
@@ -117,8 +120,13 @@ class SlurmCluster:
         self.wait(lambda: (ends | set(states)) & {*self.state(job).split("+"), self.state(job)}, f"{states}", seconds)
         state = self.state(job)
         if ends & set(state.split("+")):
-            raise FaultError(f"job {job} ended as {state}")
+            raise FaultError(f"job {job} ended as {state}: {self._last_line(job)}")
         return state
+
+    def _last_line(self, job: str) -> str:
+        log = self.logs[job.partition("_")[0]]
+        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+        return next((line for line in reversed(lines) if line.strip()), "no output")
 
     @staticmethod
     def wait(condition: Callable[[], object], what: str, seconds: float = 600) -> None:

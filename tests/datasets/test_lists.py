@@ -58,6 +58,27 @@ def test_lists_with_headers_comments_names_and_other_separators(root, head, form
     assert table(catalog) == (NUMBERED if numbered else EXPECTED)
 
 
+def test_a_long_list_reads_the_same_whatever_form_some_of_its_lines_have(root):
+    """Lines ``path label`` are read many at a time, and no line is lost between them."""
+    names = [f"{'long_name_' * 12}{number:04d}.mp4" for number in range(2500)]  # 330 kB of lines
+    (root / "x").mkdir()
+    for name in names:
+        (root / "x" / name).touch()
+    plain = [f"x/{name} {number % 7}" for number, name in enumerate(names)]
+    expected = {(f"x/{name}", str(number % 7), "train") for number, name in enumerate(names)}
+    (root / "train.csv").write_text("\n".join(plain))
+    assert table(open_catalog(root)) == expected
+    mixed = list(plain)
+    mixed[3], mixed[2100] = f'"x/{names[3]}",3', f"{root}/x//{names[2100]}\t0"
+    mixed[2200:2200] = ["", "# a comment"]
+    (root / "train.csv").write_text("\r\n".join(mixed) + "\r\n")
+    assert table(open_catalog(root)) == expected
+    mixed[2400] = "no video"
+    (root / "train.csv").write_text("\n".join(mixed))
+    with pytest.raises(ValueError, match="line 2401"):
+        open_catalog(root)
+
+
 def test_a_list_without_labels_and_labels_far_apart(root):
     (root / "train.txt").write_text("\n".join(TRAIN))
     assert table(open_catalog(root)) == {(path, None, "train") for path in TRAIN}

@@ -31,6 +31,30 @@ class Row(NamedTuple):
     group: str = ""
 
 
+class Chunk(NamedTuple):
+    """Some clips as columns: the fields of a `ClipRecord`; ``segments`` is None if no clip has a start or an end."""
+
+    ids: Sequence[str]
+    files: Sequence[str]
+    labels: Sequence[int]
+    splits: Sequence[str]
+    groups: Sequence[str]
+    segments: Sequence[tuple[float | None, float | None]] | None = None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row | ClipRecord]) -> "Chunk":
+        """The columns of rows."""
+        segments = [(row.start, row.end) for row in rows]
+        return cls(
+            [row.id for row in rows],
+            [row.file for row in rows],
+            [row.label for row in rows],
+            [row.split for row in rows],
+            [row.group for row in rows],
+            segments if any(segment != (None, None) for segment in segments) else None,
+        )
+
+
 class Origin(NamedTuple):
     """The data set that a clip comes from.
 
@@ -74,27 +98,30 @@ class ClipTable(Sequence[ClipRecord]):
     @classmethod
     def of(cls, rows: Iterable[Row | ClipRecord], folder: str | Path = "") -> "ClipTable":
         """The table of clips, whose files may be relative to a folder."""
+        iterator = iter(rows)
+        return cls.of_chunks((Chunk.of(chunk) for chunk in iter(lambda: list(islice(iterator, CHUNK)), [])), folder)
+
+    @classmethod
+    def of_chunks(cls, chunks: Iterable[Chunk], folder: str | Path = "") -> "ClipTable":
+        """As `of`, for clips that are columns already."""
         ids, files = TextBuilder(), None
         labels, splits, groups = [np.empty(0, np.int32)], [np.empty(0, np.int8)], [np.empty(0, np.int32)]
         segments, segmented = [np.empty((0, 2))], False
         code, names = {name: number for number, name in enumerate(SPLIT_NAMES)}, {"": 0}
         below = os.path.join(folder, "") if folder else ""
-        iterator = iter(rows)
-        while chunk := list(islice(iterator, CHUNK)):
-            new_ids, new_files = [row.id for row in chunk], [row.file.removeprefix(below) for row in chunk]
-            if files is None and new_ids != new_files:
+        for chunk in chunks:
+            new_files = [file.removeprefix(below) for file in chunk.files]
+            if files is None and chunk.ids != new_files:
                 files = ids.copy()
-            ids.add(new_ids)
+            ids.add(chunk.ids)
             if files is not None:
                 files.add(new_files)
-            labels.append(np.array([row.label for row in chunk], np.int32))
-            splits.append(np.array([code[row.split] for row in chunk], np.int8))
-            groups.append(np.array([names.setdefault(row.group, len(names)) for row in chunk], np.int32))
-            if any(row.start is not None or row.end is not None for row in chunk):
-                segments.append(np.array([(row.start, row.end) for row in chunk], float))  # None becomes NaN
-                segmented = True
-            else:
-                segments.append(np.broadcast_to(np.nan, (len(chunk), 2)))
+            labels.append(np.array(chunk.labels, np.int32))
+            splits.append(np.array([code[split] for split in chunk.splits], np.int8))
+            groups.append(np.array([names.setdefault(group, len(names)) for group in chunk.groups], np.int32))
+            segmented |= chunk.segments is not None
+            missing = np.broadcast_to(np.nan, (len(chunk.ids), 2))
+            segments.append(missing if chunk.segments is None else np.array(chunk.segments, float))  # None becomes NaN
         column = ids.column()
         return cls(
             column,

@@ -112,9 +112,9 @@ def without_missing(catalog: Catalog) -> Catalog:
     Each folder is listed once, which takes less time than a query for each file.
     """
     records = catalog.records
-    folders = {file[: file.rfind(os.sep)] for file in records.all_files()}
-    present = hashes(f"{folder}{os.sep}{name}" for folder in folders for name in _names(folder))
-    found = is_in(hashes(records.all_files(), len(records)), present)
+    folders = set[str]()
+    listed = hashes(_with_folders(records.all_files(), folders), len(records))
+    found = is_in(listed, hashes(f"{folder}{os.sep}{name}" for folder in folders for name in _names(folder)))
     absent = np.flatnonzero(~found)
     found[absent] = [os.path.lexists(file) for file in records.take(absent).all_files()]
     if found.all():
@@ -123,6 +123,13 @@ def without_missing(catalog: Catalog) -> Catalog:
     records = records.where(found)
     notes = (*catalog.notes, *missing_note(missing, len(catalog.records), catalog.root))
     return replace(catalog, records=records, notes=notes, missing=tuple(missing))
+
+
+def _with_folders(files: Iterable[str], folders: set[str]) -> Iterator[str]:
+    """The files as they are; their folders are added to ``folders``."""
+    for file in files:
+        folders.add(file[: file.rfind(os.sep)])
+        yield file
 
 
 def _names(folder: str) -> Iterator[str]:

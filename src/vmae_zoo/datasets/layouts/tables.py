@@ -10,6 +10,7 @@ from typing import NamedTuple
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _DELIMITERS = ",;\t"
 _START_BYTES = 1 << 16  # of a file, by which it is recognized
+_BLOCK = 1 << 18  # characters that are read at a time
 PATH_COLUMNS = ("path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_path", "name", "clip")
 
 
@@ -20,11 +21,11 @@ class Row(NamedTuple):
     values: list[str]
 
 
-def read_lines(file: Path, errors: str = "strict") -> Iterator[str]:
-    """The lines of a text file in UTF-8 or, with a byte order mark, UTF-16; stripped, with LF, CRLF or CR ends.
+def read_blocks(file: Path, errors: str = "strict") -> Iterator[str]:
+    """The text of a file in UTF-8 or, with a byte order mark, UTF-16, in blocks of whole lines that end with LF.
 
     Args:
-        file: the file.
+        file: the file, with LF, CRLF or CR ends.
         errors: "strict", or "surrogateescape" for lists of file names, which may be any bytes.
 
     Raises:
@@ -37,10 +38,17 @@ def read_lines(file: Path, errors: str = "strict") -> Iterator[str]:
         raise ValueError(f"{file}, line 1: holds zero bytes (UTF-16 without a byte order mark?): save it as UTF-8")
     try:
         with file.open(encoding=encoding, errors=errors) as opened:
-            for line in opened:
-                yield line.strip().removeprefix("\ufeff")
+            while block := opened.read(_BLOCK) + opened.readline():
+                yield block
     except UnicodeDecodeError:
         raise _other_encoding(file, encoding) from None
+
+
+def read_lines(file: Path, errors: str = "strict") -> Iterator[str]:
+    """The lines of a text file, stripped; file and errors as in `read_blocks`."""
+    for block in read_blocks(file, errors):
+        for line in block.removesuffix("\n").split("\n"):
+            yield line.strip().removeprefix("\ufeff")
 
 
 def _other_encoding(file: Path, encoding: str) -> ValueError:
