@@ -113,7 +113,7 @@ def test_mistakes_are_answered_in_one_line(video, checkpoint, tmp_path, capsys):
         ([str(tmp_path / "none.mp4")], "none.mp4"),
         ([str(text)], "text.mp4"),
         ([str(video), "--device", "toaster"], "--device toaster"),
-        ([str(video), "--columns", "0"], "--columns 0"),
+        ([str(video), "--columns", "0"], "--columns = 0"),
         ([str(video), "--out", str(tmp_path / "o.jpeg")], ".jpeg"),
     ):
         assert main([*arguments, *wrong]) == 1

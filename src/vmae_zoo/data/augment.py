@@ -16,28 +16,15 @@ from vmae_zoo.randomness import KeyedRNG
 GRAY = 128  # value of pixels from outside the frame
 
 
-def rand_augment(
-    clip: np.ndarray,
-    rng: KeyedRNG,
-    operations: int = 4,
-    magnitude: float = 7.0,
-    magnitude_std: float = 0.5,
-    probability: float = 0.5,
-) -> np.ndarray:
-    """Apply random operations in sequence.
+def rand_augment(clip: np.ndarray, rng: KeyedRNG, operations: int = 4) -> np.ndarray:
+    """Apply random operations, chosen with replacement (4 in VideoMAE, 2 in space-time MAE), each with probability 0.5.
 
-    Args:
-        clip: uint8 (T, H, W, 3).
-        rng: random numbers.
-        operations: number of operations, chosen with replacement (4 in VideoMAE, 2 in space-time MAE).
-        magnitude: mean strength, 0 to 10.
-        magnitude_std: standard deviation of the strength.
-        probability: probability of applying each chosen operation.
+    The strength, from 0 to 10, has a mean of 7 and a standard deviation of 0.5. ``clip`` is uint8 (T, H, W, 3).
     """
     for _ in range(operations):
         name = rng.choice(tuple(OPERATIONS))
-        applied = rng.uniform() < probability
-        level = min(max(magnitude + magnitude_std * rng.normal(), 0.0), 10.0)
+        applied = rng.uniform() < 0.5
+        level = min(max(7.0 + 0.5 * rng.normal(), 0.0), 10.0)
         sign = rng.choice((-1, 1))
         if applied:
             clip = OPERATIONS[name](clip, level, sign)

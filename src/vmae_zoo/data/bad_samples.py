@@ -15,6 +15,7 @@ from vmae_zoo.video.decode import VideoError
 BAD_SAMPLES = "bad_samples.jsonl"  # in the run folder
 MAX_LINES = 50  # of the report
 MIN_TRIED = 100  # videos to read before the share of unreadable ones is checked
+OPENED = 8  # videos at most, before training
 
 
 class BadSamples:
@@ -80,14 +81,14 @@ class BadSamples:
         print("\n".join(lines), flush=True)
 
 
-def check_readable(records: Sequence[ClipRecord], root: Path, reader: VideoReader, tries: int = 8) -> None:
+def check_readable(records: Sequence[ClipRecord], root: Path, reader: VideoReader) -> None:
     """Open a few videos, spread over the records, until one can be read; ``ValueError`` if none can."""
     reason = None
-    for record in [records[len(records) * k // tries] for k in range(tries)]:
+    for record in [records[len(records) * k // OPENED] for k in range(OPENED)]:
         try:
             reader.probe(record.path)
         except VideoError as error:
             reason = reason or error
         else:
             return
-    raise ValueError(f"none of {tries} videos of {root} can be read: {reason}")
+    raise ValueError(f"none of {OPENED} videos of {root} can be read: {reason}")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vmae_zoo.models.video_encoder import VideoEncoder
 
 FORMATS = ("pt2", "onnx")
+TOLERANCE = 1e-4  # largest difference allowed, relative to the largest output
 
 
 class ExportWrapper(nn.Module):
@@ -34,13 +35,12 @@ class ExportWrapper(nn.Module):
         return self.model.pool(out) if isinstance(self.model, VideoEncoder) else out
 
 
-def export(model: nn.Module, file: Path, tolerance: float = 1e-4) -> float:
+def export(model: nn.Module, file: Path) -> float:
     """Write the program, load it again and compare it with the model on batches of 1, 2 and 3 clips.
 
     Args:
         model: an encoder, or a classifier whose classes are known.
         file: file to write; its suffix, .pt2 or .onnx, is the format. A .json of the same stem holds the preprocessing.
-        tolerance: largest difference allowed, relative to the largest output.
 
     Returns:
         The largest difference, relative to the largest output.
@@ -68,7 +68,7 @@ def export(model: nn.Module, file: Path, tolerance: float = 1e-4) -> float:
     pairs = list(zip(outputs, expected, strict=True))
     largest = max(theirs.abs().max().item() for _, theirs in pairs)
     difference = max((ours - theirs).abs().max().item() for ours, theirs in pairs) / max(largest, 1e-12)
-    if difference > tolerance:
+    if difference > TOLERANCE:
         file.unlink()
         raise ValueError(f"the exported program differs from the model by {difference:.1e} of its largest output")
     description = {

@@ -27,17 +27,11 @@ class LBFGSSweep:
 
     Args:
         weight_decays: factors, above 0, on half the squared norm of the weights, added to the mean cross-entropy.
-        held_out: fraction of the training set that selects the head.
         seed: seed of the held-out part.
-        tolerance: largest component of the gradient at which the search stops.
-        iterations: most iterations of L-BFGS.
     """
 
     weight_decays: Sequence[float] = DECAYS
-    held_out: float = 0.2
     seed: int = 0
-    tolerance: float = 1e-5
-    iterations: int = 100
 
     @property
     def heads(self) -> list[Settings]:
@@ -89,9 +83,8 @@ def fit(
     for settings in heads:
         decay = settings["weight_decay"]
         scale_P1 = (variance_P / 2 + decay).rsqrt()[:, None]
-        weight_PK, bias_1K = _minimum(
-            along_MP * scale_P1.T, target_MK, decay * scale_P1**2, weight_PK / scale_P1, bias_1K, sweep
-        )
+        start = weight_PK / scale_P1, bias_1K
+        weight_PK, bias_1K = _minimum(along_MP * scale_P1.T, target_MK, decay * scale_P1**2, *start)
         weight_PK = weight_PK * scale_P1
         weights.append(axes_DP @ weight_PK)
         biases.append(bias_1K)
@@ -107,17 +100,12 @@ def principal_axes(samples_MD: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _minimum(
-    x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, weight_PK: Tensor, bias_1K: Tensor, sweep: LBFGSSweep
+    x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, weight_PK: Tensor, bias_1K: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of the smallest loss, from an initial guess; the gradient is written out."""
     weight, bias = weight_PK.clone().requires_grad_(), bias_1K.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=sweep.iterations,
-        tolerance_grad=sweep.tolerance,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
+    stop = {"max_iter": 100, "tolerance_grad": 1e-5, "tolerance_change": 0.0}
+    optimizer = torch.optim.LBFGS([weight, bias], line_search_fn="strong_wolfe", **stop)  # type: ignore[arg-type]
 
     def loss() -> Tensor:
         with torch.no_grad():

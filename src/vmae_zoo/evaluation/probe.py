@@ -20,18 +20,15 @@ from vmae_zoo.randomness import hash_text, random_order, sample_key
 from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 
 Settings = dict[str, float]
+HELD_OUT = 0.2  # fraction of the training set that selects the head
 
 
 class HeadSearch(Protocol):
-    """The settings to select from, and the part of the training set that selects."""
+    """The settings to select from, and the seed of the selection."""
 
     @property
     def heads(self) -> list[Settings]:
         """Settings of each head."""
-
-    @property
-    def held_out(self) -> float:
-        """Fraction of the training set that selects."""
 
     @property
     def seed(self) -> int:
@@ -48,7 +45,6 @@ class Sweep:
         epochs: passes over the training set; more if that is fewer than ``min_steps``.
         min_steps: fewest optimizer steps.
         batch_size: samples per step.
-        held_out: fraction of the training set that selects the head.
         seed: seed of order, initialization and held-out part.
     """
 
@@ -57,7 +53,6 @@ class Sweep:
     epochs: int = 50
     min_steps: int = 1000
     batch_size: int = 1024
-    held_out: float = 0.2
     seed: int = 0
 
     @property
@@ -136,7 +131,7 @@ def select(
 ) -> SelectedHead:
     """The best head of a search on the held-out part of the training set; of equal ones the more likely one."""
     device, heads = torch.device(device), search.heads
-    kept, held = hold_out(train.records, search.held_out, search.seed)
+    kept, held = hold_out(train.records, HELD_OUT, search.seed)
     held_HRK = fit(train.subset(kept), classes, heads, search, device)(train.subset(held)).cpu()
     label_R = train.subset(held).labels()
     accuracy_H = (held_HRK.argmax(2) == label_R).double().mean(1).tolist()

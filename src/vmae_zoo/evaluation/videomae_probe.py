@@ -24,6 +24,8 @@ from vmae_zoo.evaluation.probe import SelectedHead, Sweep, batches
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.training.schedules import Schedule
 
+WARMUP_EPOCHS, BATCH_SIZE, BASE_LR = 10, 1024, 0.1  # the rate is per 256 samples of a step
+
 
 def videomae_probe(
     encoder: VideoEncoder,
@@ -31,9 +33,6 @@ def videomae_probe(
     classes: int,
     *,
     epochs: int = 100,
-    warmup_epochs: int = 10,
-    batch_size: int = 1024,
-    base_lr: float = 0.1,
     pool: str = "mean",
     device: str | torch.device = "cpu",
     clips: int = 32,
@@ -48,9 +47,6 @@ def videomae_probe(
         records: labelled training videos.
         classes: K.
         epochs: passes, each over new views.
-        warmup_epochs: epochs in which the rate rises from 0.
-        batch_size: samples per step; all of them if there are fewer.
-        base_lr: learning rate per 256 samples of a step.
         pool: "mean" or "cls".
         device: device of encoder and head.
         clips: clips per forward pass of the encoder.
@@ -66,18 +62,18 @@ def videomae_probe(
             nn.init.normal_(head.weight, std=0.01, generator=torch.Generator(head.weight.device).manual_seed(seed))
             nn.init.zeros_(head.bias)
             optimizer = torch.optim.SGD(head.parameters(), lr=1.0, momentum=0.9)
-        size = min(batch_size, len(value_RD))
+        size = min(BATCH_SIZE, len(value_RD))
         per_epoch = max(len(value_RD) // size, 1)
         order = Sweep((), (), epochs=1, min_steps=0, batch_size=size, seed=seed + epoch)
         for _, ids in batches(len(value_RD), order, value_RD.device):
-            schedule = Schedule(epochs * per_epoch, min(warmup_epochs, epochs - 1) * per_epoch)
-            optimizer.param_groups[0]["lr"] = base_lr * size / 256 * schedule.lr_factor(step)
+            schedule = Schedule(epochs * per_epoch, min(WARMUP_EPOCHS, epochs - 1) * per_epoch)
+            optimizer.param_groups[0]["lr"] = BASE_LR * size / 256 * schedule.lr_factor(step)
             optimizer.zero_grad(set_to_none=True)
             cross_entropy(head(value_RD[ids]), label_R[ids]).backward()
             optimizer.step()
             step += 1
     assert head is not None
-    return SelectedHead(_Head(head), {"base_lr": base_lr, "epochs": float(epochs)}, float("nan"), [])
+    return SelectedHead(_Head(head), {"base_lr": BASE_LR, "epochs": float(epochs)}, float("nan"), [])
 
 
 class _Head:

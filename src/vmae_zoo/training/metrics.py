@@ -88,9 +88,10 @@ class ClassificationMetrics:
         return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
 
 
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(correct: int, total: int) -> tuple[float, float]:
     """95 % confidence interval of a fraction (Wilson, JASA 22, 1927), both bounds in [0, 1]."""
-    fraction, square = correct / total, z * z
+    z, fraction = 1.959964, correct / total
+    square = z * z
     center = (fraction + square / (2 * total)) / (1 + square / total)
     half = z / (1 + square / total) * math.sqrt(fraction * (1 - fraction) / total + square / (4 * total * total))
     return max(0.0, center - half), min(1.0, center + half)

@@ -30,7 +30,6 @@ def mixup_cutmix(
     key_B: Tensor,
     mixup: float = 0.8,
     cutmix: float = 1.0,
-    switch: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Mix clip i of a batch with clip B - 1 - i, with the same random parameters for the whole batch.
 
@@ -43,7 +42,6 @@ def mixup_cutmix(
         key_B: int64 keys; the first one determines the parameters.
         mixup: a of lambda ~ Beta(a, a) in mixup; 0 disables it (0.8 in the official program).
         cutmix: a of lambda ~ Beta(a, a) in CutMix; 0 disables it (1.0 in the official program).
-        switch: probability of CutMix if both are enabled.
 
     Returns:
         Mixed clips and targets.
@@ -54,7 +52,7 @@ def mixup_cutmix(
     u = random_uniform(key_1, 3, "mix")[0]
     mixup_HW = random_beta(key_1, mixup or 1.0, "mixup").expand(height, width)
     box_HW = cutmix_box(random_beta(key_1, cutmix or 1.0, "cutmix"), u[1], u[2], height, width)
-    use_cutmix = u[0] < (switch if mixup else 1.0) if cutmix else u[0] < 0
+    use_cutmix = u[0] < (0.5 if mixup else 1.0) if cutmix else u[0] < 0
     lam_HW = torch.where(use_cutmix, (~box_HW).float(), mixup_HW).to(video_BCTHW.dtype)
     lam = lam_HW.float().mean()
     mixed = lam_HW * video_BCTHW + (1 - lam_HW) * video_BCTHW.flip(0)
@@ -83,29 +81,18 @@ def random_beta(key_B: Tensor, a: float, purpose: str) -> Tensor:
     return (u_B2R[:, 0] / total_BR).gather(1, first_B1)[:, 0].float()
 
 
-def random_erasing(
-    video_BCTHW: Tensor,
-    key_B: Tensor,
-    probability: float = 0.25,
-    area: tuple[float, float] = (0.02, 1 / 3),
-    ratio: tuple[float, float] = (0.3, 1 / 0.3),
-) -> Tensor:
+def random_erasing(video_BCTHW: Tensor, key_B: Tensor, probability: float = 0.25) -> Tensor:
     """Replace a box of some clips by standard normal noise: the same box in all frames, independent noise in each.
 
-    Args:
-        video_BCTHW: float, normalized.
-        key_B: int64 keys.
-        probability: of each clip to be changed.
-        area: smallest and largest fraction of the frame covered by the box.
-        ratio: smallest and largest height / width, sampled log-uniformly.
+    It covers 0.02 to 1 / 3 of the frame; height / width is sampled log-uniformly from 0.3 to 1 / 0.3.
     """
     if probability == 0:
         return video_BCTHW
     _, channels, frames, height, width = video_BCTHW.shape
     u_BR4 = random_uniform(key_B, 1 + 4 * _TRIES, "erase")
     erased_B, u_BR4 = u_BR4[:, 0] < probability, u_BR4[:, 1:].unflatten(1, (_TRIES, 4))
-    pixels_BR = height * width * (area[0] + (area[1] - area[0]) * u_BR4[..., 0])
-    low, high = math.log(ratio[0]), math.log(ratio[1])
+    pixels_BR = height * width * (0.02 + (1 / 3 - 0.02) * u_BR4[..., 0])
+    low, high = math.log(0.3), -math.log(0.3)
     aspect_BR = (low + (high - low) * u_BR4[..., 1]).exp()
     rows_BR, columns_BR = (pixels_BR * aspect_BR).sqrt().round(), (pixels_BR / aspect_BR).sqrt().round()
     fits_BR = (rows_BR < height) & (columns_BR < width)

@@ -45,15 +45,13 @@ def show_split(method: MaskedMethod, split: TokenSplit | ClusterOrder, frames_TH
     return Panel(type(method).__name__, rows, counts)
 
 
-def show_masks(method: MaskedMethod, masks: Any, frames_THWC: np.ndarray, clip: int = 0) -> list[Panel]:
+def show_masks(method: MaskedMethod, masks: Any, frames_THWC: np.ndarray) -> list[Panel]:
     """A panel as of `show_split` for what ``sample_mask`` returned: one, or one a mask set; with the flow of MGMAE."""
     if isinstance(masks, list):
-        panels = [show_split(method, split, frames_THWC, clip) for split in masks]
-        titles = [
-            f"{type(method).__name__}, mask set {number} of {len(panels)}" for number in range(1, len(panels) + 1)
-        ]
-        return [replace(panel, title=title) for panel, title in zip(panels, titles, strict=True)]
-    panel = show_split(method, masks, frames_THWC, clip)
+        panels = [show_split(method, split, frames_THWC) for split in masks]
+        sets = f"mask set {{}} of {len(panels)}"
+        return [replace(panel, title=f"{panel.title}, {sets.format(k)}") for k, panel in enumerate(panels, start=1)]
+    panel = show_split(method, masks, frames_THWC)
     if isinstance(method, MGMAE):
         panel.rows["flow"] = show_flow(method, frames_THWC)
     return [panel]
@@ -87,11 +85,11 @@ def color_flow(flow_Thw2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR) for frame in rgb])
 
 
-def token_ids(split: Any, clip: int = 0) -> dict[str, list]:
-    """The token ids of a clip as lists."""
+def token_ids(split: Any) -> dict[str, list]:
+    """The token ids of the first clip as lists."""
     if isinstance(split, list):
-        return {"sets": [token_ids(each, clip) for each in split]}
-    return {name: values[clip].tolist() for name, values in vars(split).items() if values is not None}
+        return {"sets": [token_ids(each) for each in split]}
+    return {name: values[0].tolist() for name, values in vars(split).items() if values is not None}
 
 
 def covered(frames_THWC: np.ndarray, seen_N: np.ndarray, grid: TokenGrid) -> np.ndarray:
