@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
+from itertools import count
 
 import pytest
 
@@ -12,7 +14,6 @@ from vmae_zoo.datasets import process_pool
 
 SCRIPT = """
 import importlib.util, signal, sys, time
-from concurrent.futures import as_completed
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 spec = importlib.util.spec_from_file_location("pool", sys.argv[1])  # without the package, which takes seconds
@@ -23,11 +24,31 @@ def work(number):
     time.sleep(0.5)
     return number
 
-with pool.file_workers(2) as workers:
-    futures = [workers.submit(work, number) for number in range(40)]
-    for future in as_completed(futures):
-        print(future.result(), flush=True)
+for _, future in pool.as_finished(work, ((number,) for number in range(40)), 2):
+    print(future.result(), flush=True)
 """
+
+
+def crash_at(number, crash):
+    if number == crash:
+        os._exit(1)
+    return number
+
+
+def test_jobs_are_taken_as_results_are_read():
+    taken = []
+    jobs = ((taken.append(number) or number, None) for number in range(100))
+    finished = process_pool.as_finished(crash_at, jobs, 2)
+    next(finished)
+    assert len(taken) <= 2 * process_pool.AHEAD
+    found = [future.result() for _, future in finished]
+    assert len(found) == 99
+    assert taken == list(range(100))
+
+
+def test_a_crash_ends_the_jobs_that_were_taken_and_no_others_are():
+    finished = list(process_pool.as_finished(crash_at, ((number, 30) for number in count()), 2))
+    assert any(isinstance(future.exception(), BrokenProcessPool) for _, future in finished)
 
 
 @pytest.mark.slow

@@ -43,8 +43,9 @@ class AuditResult:
     packet_index: PacketIndex | None = None
 
 
-def audit(path: Path) -> AuditResult:
+def audit(file: str | Path) -> AuditResult:
     """Read and decode one file from start to end; all errors are in the result."""
+    path = Path(file)
     size, mtime_ns, digest = 0, 0, ""
     try:
         status = path.stat()

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from vmae_zoo.datasets.index import (
     unchanged,
 )
 from vmae_zoo.datasets.layouts import open_catalog
-from vmae_zoo.datasets.process_pool import file_workers
+from vmae_zoo.datasets.process_pool import as_finished
 from vmae_zoo.datasets.scan import scan_videos
 
 TABLE = """CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT,
@@ -74,12 +73,12 @@ def make_index(
         if parts == 1:
             _take_over_parts(connection, file)
         indexed = {path: state for path, *state in connection.execute("SELECT path, size, mtime_ns FROM files")}
-        paths = {key_of(folder, video): Path(video) for video in videos}
+        paths = {key_of(folder, video): video for video in videos}
         paths = {key: paths[key] for key in sorted(paths)[first::parts]}
         connection.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in indexed if key not in paths])
         changed = [path for key, path in paths.items() if key not in indexed or not unchanged(path, *indexed[key])]
         if whole is not None:
-            changed = [path for path in changed if not whole.is_current(key_of(folder, path), str(path))]
+            changed = [path for path in changed if not whole.is_current(key_of(folder, path), path)]
         bar = tqdm(total=len(changed), desc="index", unit="video", disable=None if progress else True, file=sys.stderr)
         try:
             with bar:
@@ -101,7 +100,7 @@ def _store(connection: sqlite3.Connection, key: str, result: AuditResult) -> Non
     connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*file, *found))
 
 
-def _audit_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, AuditResult]]:
+def _audit_all(paths: Sequence[str], workers: int) -> Iterator[tuple[str, AuditResult]]:
     """Audit results as they finish; a file that kills its process is damaged, and the other files are still audited.
 
     After a crash, files are audited one at a time until all that may have run at the same time are done.
@@ -110,18 +109,16 @@ def _audit_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Audi
     while left:
         batch = left[:1] if one_by_one else left
         done = set()
-        with file_workers(min(workers, len(batch))) as pool:
-            futures = {pool.submit(audit, path): path for path in batch}
-            for future in as_completed(futures):
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    continue
-                done.add(futures[future])
-                yield futures[future], result
+        for (path,), future in as_finished(audit, ((path,) for path in batch), min(workers, len(batch))):
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                continue
+            done.add(path)
+            yield path, result
         if one_by_one and not done:
             done.add(batch[0])
-            status = batch[0].stat()
+            status = os.stat(batch[0])
             yield batch[0], AuditResult(status.st_size, status.st_mtime_ns, "", "damaged", ("it crashes the decoder",))
         left = [path for path in left if path not in done]
         one_by_one = one_by_one - 1 if one_by_one else 2 * workers + 1

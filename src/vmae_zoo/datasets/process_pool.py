@@ -1,14 +1,46 @@
-"""A process pool for work on many files."""
+"""Work on many files in several processes."""
 
 import ctypes
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+AHEAD = 4  # jobs that a process has or waits for
+
+Result = TypeVar("Result")
+
+
+def as_finished(
+    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int
+) -> Iterator[tuple[tuple[Any, ...], Future[Result]]]:
+    """Run ``function(*job)`` for each job in ``workers`` processes; yields jobs and their futures as they finish.
+
+    Few jobs are taken ahead, and results are not kept, so the memory does not grow with the number of jobs. After a
+    crash of a process, the futures of the jobs that were taken raise `BrokenProcessPool`, and no others are taken.
+    """
+    left, running = iter(jobs), dict[Future[Result], tuple[Any, ...]]()
+    with file_workers(workers) as pool:
+        while True:
+            try:
+                for job in islice(left, AHEAD * workers - len(running)):
+                    running[pool.submit(function, *job)] = job
+            except BrokenProcessPool:
+                if not running:  # while it was idle
+                    raise
+                left = iter(())
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    left = iter(())
+                yield running.pop(future), future
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import os
 import platform
 import tarfile
 from collections.abc import Iterator
-from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +23,7 @@ from vmae_zoo.atomic_write import SUFFIX
 from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta, record_fields, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
-from vmae_zoo.datasets.process_pool import file_workers
+from vmae_zoo.datasets.process_pool import as_finished
 from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, frame_times, probe
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
@@ -37,22 +36,21 @@ COMPARE_EVERY = 32  # frames
 def make_shards(plan: ShardPlan, target: Path, shards: list[int], workers: int) -> Iterator[tuple[int, dict[str, str]]]:
     """Write shards in parallel; yields each shard, as they finish, with the videos it lacks and the reasons."""
     clips, settings = plan.clips(), (target, plan.short_side, plan.quality, plan.digest)
-    jobs = []
-    for shard in shards:
+
+    def job(shard: int) -> tuple[Any, ...]:
         videos = plan.videos_of(shard)
-        jobs.append((shard, videos, {name: clips[name] for name, _ in videos}, *settings))
+        return shard, videos, {name: clips[name] for name, _ in videos}, *settings
+
     if workers == 1:
-        yield from ((job[0], make_shard(*job)) for job in jobs)
+        yield from ((shard, make_shard(*job(shard))) for shard in shards)
         return
-    with file_workers(workers) as pool:
-        futures = {pool.submit(make_shard, *job): job[0] for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise ValueError(
-                "a process crashed while it decoded a video: run `vmae-zoo index` on the source to find the video"
-            ) from None
+    try:
+        for (shard, *_), future in as_finished(make_shard, map(job, shards), workers):
+            yield shard, future.result()
+    except BrokenProcessPool:
+        raise ValueError(
+            "a process crashed while it decoded a video: run `vmae-zoo index` on the source to find the video"
+        ) from None
 
 
 def make_shard(
