@@ -76,12 +76,7 @@ def process_exists(pid: int) -> bool:
 
 
 class RunLock:
-    """The right to write to a run folder.
-
-    Args:
-        folder: an existing run folder.
-        notify: called with a line if the lock has to be waited for.
-    """
+    """The right to write to an existing run folder; ``notify`` is called with a line if it has to be waited for."""
 
     def __init__(self, folder: Path, notify: Callable[[str], None] = print):
         self.folder, self.notify = folder, notify

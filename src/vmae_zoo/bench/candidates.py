@@ -17,12 +17,7 @@ MIN_CLIPS = {"MoCoV3": 2}  # its heads have batch norms
 class Setting:
     """What all candidates share.
 
-    Args:
-        size: see `vmae_zoo.models.sizes`.
-        batch: clips per step.
-        device: "cpu" or "cuda".
-        precision: "float32" or "bfloat16" (autocast).
-        compile: compile the blocks of our methods.
+    The device is "cpu" or "cuda", the precision "float32" or "bfloat16" (autocast); a batch is clips per step.
     """
 
     size: str

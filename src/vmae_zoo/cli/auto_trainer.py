@@ -11,11 +11,8 @@ from vmae_zoo.recipe_yaml import read_recipe
 def resolve_auto(trainer: Mapping[str, Any], accelerator: str | None = None) -> dict[str, Any]:
     """Settings of a trainer with "auto" replaced by bf16-mixed on a CUDA device that has it, else by 32-true.
 
-    With it, ``accelerator: auto`` is a CUDA device or the CPU: other devices (MPS) must be named.
-
-    Args:
-        trainer: settings; without ``precision: auto`` they are returned as they are.
-        accelerator: of the command line, which wins.
+    With it, ``accelerator: auto`` is a CUDA device or the CPU: other devices (MPS) must be named. Settings without
+    ``precision: auto`` are returned as they are; the ``accelerator`` of the command line wins over theirs.
     """
     if trainer.get("precision") != "auto":
         return dict(trainer)

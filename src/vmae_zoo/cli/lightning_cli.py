@@ -67,9 +67,7 @@ class RecipeParser(LightningArgumentParser):
 class SettingsCLI(LightningCLI):
     """Lightning's command line over composed and packaged recipes, with the callbacks that every run has.
 
-    Args:
-        arguments: the subcommand and its options; without a subcommand, model and data are built and nothing runs.
-        run: run the subcommand.
+    Without a subcommand, or unless ``run``, model and data are built and nothing runs.
     """
 
     def __init__(self, arguments: list[str], run: bool = True):

@@ -57,10 +57,7 @@ EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand.
-
-    Args:
-        argv: arguments after the command's name; None: those of this process.
+    """Run one subcommand with the arguments after the command's name, by default those of this process.
 
     Returns:
         The exit code: 0 success, 1 error, 2 wrong usage, 130 interrupted.

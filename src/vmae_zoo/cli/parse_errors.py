@@ -15,12 +15,9 @@ _KEYS_OF_DATA = {"height": "data.size", "image_size": "data.size", "frames": "da
 
 
 def short_message(message: str, files: Iterable[Path], options: Iterable[str] = ()) -> str:
-    """A parser's message on one line.
+    """A message of jsonargparse on one line.
 
-    Args:
-        message: of jsonargparse.
-        files: the recipes that were read: the line with the setting is named.
-        options: of the command line, which win over recipes.
+    Of the recipes that were read, the line with the setting is named, unless an option wins over it.
     """
     text = " ".join(message.split())
     key = match[1] if (match := _KEY.search(text)) else ""

@@ -25,10 +25,7 @@ _CLASS = re.compile(r"(?!(?:True|False|None)$)(?:\w+\.)*[A-Z]\w*")  # names of c
 
 
 def check_names(arguments: list[str]) -> None:
-    """Check the names of settings and classes in recipes and options.
-
-    Args:
-        arguments: of a trainer subcommand; recipes are named by existing files.
+    """Check the names of settings and classes in the recipes and options of a trainer subcommand.
 
     Raises:
         UsageError: a name does not exist; the message has the file, the line, and the nearest name.

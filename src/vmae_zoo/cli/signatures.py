@@ -18,9 +18,7 @@ from vmae_zoo.lazy_imports import EXPORTS
 class MissingError(ValueError):
     """There is no module or class with this import path.
 
-    Args:
-        path: the import path.
-        module: the module that was searched; None if that is missing too.
+    ``module`` is the one that was searched; None if that is missing too.
     """
 
     def __init__(self, path: str, module: str | None = None):

@@ -35,12 +35,7 @@ class BadSamples:
         self._reported = False
 
     def add(self, entries: Sequence[dict[str, Any]], read: int, file: Path) -> None:
-        """Log the unreadable videos of a batch.
-
-        Args:
-            entries: "path", "reason", "replacement", "epoch" and "key" of each.
-            read: number of readable videos of the batch.
-            file: the log, JSON lines.
+        """Log the unreadable videos of a batch that has ``read`` readable ones, as JSON lines.
 
         Raises:
             ValueError: no video of the batch was readable, or too many videos are unreadable.

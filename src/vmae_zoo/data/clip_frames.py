@@ -39,13 +39,7 @@ def clip_ids(
 ) -> np.ndarray:
     """Frames of a random clip, or of the middle clip if ``key`` is None: int64 (frames,).
 
-    Args:
-        record: whose segment and stride to use.
-        info: metadata of its video.
-        clip: number and distance of frames, and the sampling rule.
-        key: key of the sample.
-        purpose: part of the random key, different for each clip of one sample.
-        reader: reads the times of frames, for segments and for sampling by time.
+    ``purpose`` is part of the random key, different for each clip of one sample.
     """
     segment = SegmentFrames(record, info, clip, reader)
     total, frames, stride = segment.total, clip.frames, record.stride_frames or clip.stride_frames

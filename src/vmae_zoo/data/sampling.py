@@ -26,12 +26,6 @@ def dense_ids(total: int, frames: int, stride: int, start: int) -> np.ndarray:
     """Every ``stride``-th frame from ``start``; past the end of the video the last one is repeated.
 
     As in the official programs, the last frame of the video is never used: 61 frames give 0, 4, ..., 56, 56, not 60.
-
-    Args:
-        total: number of frames of the video.
-        frames: number of frames of the clip (16 in the papers).
-        stride: distance in frames (4 in the papers, 2 for Something-Something V2).
-        start: first frame, 0 to total - 1.
     """
     steps = max((total - start - 2) // stride, 0)
     return start + stride * np.minimum(np.arange(frames), steps)

@@ -50,10 +50,7 @@ def is_unavailable(folder: Path) -> bool:
 class RetryingDataset(Dataset[list[Item]]):
     """Base of data sets of clips: distinguishes unreadable videos from an unavailable folder.
 
-    Args:
-        records: the clips to read.
-        required_dirs: folders without which no video in them can be read.
-        reader: how videos are read.
+    Without its ``required_dirs`` no video in them can be read.
     """
 
     def __init__(self, records: Sequence[ClipRecord], required_dirs: Sequence[Path] = (), reader: VideoReader = FILES):

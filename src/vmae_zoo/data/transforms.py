@@ -82,12 +82,8 @@ def random_box(
 ) -> Box:
     """A box of a random fraction of the frame and a random aspect ratio: the random resized crop.
 
-    Args:
-        frame: rows and columns of the frame.
-        rng: random numbers.
-        scale: smallest and largest fraction of the frame's area.
-        ratio: smallest and largest width / height, log-uniform. After 10 boxes that do not fit, the largest centered
-            box within the ratio.
+    ``scale`` is a range of the frame's area; ``ratio``, width / height, is log-uniform. After 10 boxes that do not fit:
+    the largest centered box within the ratio.
     """
     rows, columns = frame
     for _ in range(10):
@@ -115,11 +111,7 @@ def center_crop(clip: np.ndarray, size: int) -> np.ndarray:
 def crop_view(clip: np.ndarray, size: int, view: int, views: int = 3) -> np.ndarray:
     """One of ``views`` square test crops, spread along the longer side from end to end; a single view is the center.
 
-    Args:
-        clip: uint8 (T, H, W, 3), the shorter side ``size`` pixels.
-        size: side of the crop in pixels.
-        view: index of the view, 0 to views - 1.
-        views: number of views (3 in the papers).
+    ``clip`` is uint8 (T, H, W, 3) with ``size`` pixels on the shorter side.
     """
     if views == 1:
         return center_crop(clip, size)

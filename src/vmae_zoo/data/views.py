@@ -21,13 +21,8 @@ from vmae_zoo.video.decode import VideoError
 class ViewDataset(RetryingDataset):
     """The views of each record: clips x crops items, crops varying fastest.
 
-    Args:
-        records: the clips to read.
-        clip: which frames and the size in pixels, to which the shorter side of the video is resized.
-        clips: views along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2); one is the middle.
-        crops: views along the longer side (3 in the papers); one is the center.
-        seed: seed of the keys.
-        **source: see `RetryingDataset`.
+    Clips lie along time (5 in VideoMAE's tests on Kinetics, 2 on Something-Something V2), one is the middle; crops
+    along the longer side (3 in the papers), one is the center.
     """
 
     def __init__(

@@ -34,13 +34,7 @@ class Window(NamedTuple):
 
 
 class Windows(Dataset):
-    """Every window of one video, in order.
-
-    Args:
-        record: the video.
-        clip: frames of a window, and the side of the center crop.
-        hop: frames of the video from the start of one window to the next; None: windows lie end to end.
-    """
+    """Every window of one video, in order, ``hop`` frames of the video after the last; None: windows lie end to end."""
 
     def __init__(self, record: ClipRecord, clip: ClipSpec, hop: int | None = None):
         self.record, self.size = record, clip.size

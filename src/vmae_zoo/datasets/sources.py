@@ -85,12 +85,6 @@ def merge_catalogs(sources: Sequence[Source], catalogs: Sequence[Catalog], base:
     """Merge catalogs into one: ids get the source's name as a prefix, and classes with the same name are merged.
 
     Classes of a source that are only numbers get the source's name as a prefix instead.
-
-    Args:
-        sources: the data sets.
-        catalogs: their catalogs, in the same order.
-        base: folder that the roots are relative to.
-        stride_frames: distance between frames for sources without a stride of their own.
     """
     labels: dict[str, int] = {}
     tables = []

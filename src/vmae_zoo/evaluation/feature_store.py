@@ -45,12 +45,7 @@ def video_key(record: ClipRecord) -> str:
 
 
 class FeatureStore:
-    """The features of one encoder and one way of reading videos.
-
-    Args:
-        root: folder of the stores.
-        cache_key: everything that the values depend on, except the videos; its hash names the folder.
-    """
+    """The features of one encoder and one way of reading videos: ``cache_key`` is all that defines both."""
 
     def __init__(self, root: Path, cache_key: dict[str, Any]):
         text = json.dumps(cache_key, sort_keys=True, default=str)

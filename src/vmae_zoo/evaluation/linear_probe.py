@@ -41,14 +41,7 @@ class LBFGSSweep:
 
 @dataclass(frozen=True)
 class LinearHeads:
-    """Linear maps side by side, after one standardization.
-
-    Args:
-        mean: (D,) of the training samples.
-        std: (D,) of the training samples.
-        weight: (H, D, K).
-        bias: (H, 1, K).
-    """
+    """Linear maps (H, D, K) with biases (H, 1, K) side by side, after one standardization by (D,)."""
 
     mean: Tensor
     std: Tensor

@@ -86,13 +86,10 @@ Fit = Callable[[Features, int, Sequence[Settings], Any, torch.device], Heads]
 
 @dataclass(frozen=True)
 class SelectedHead:
-    """A head, selected without the test set.
+    """A head, selected without the test set and trained on all of the training set.
 
-    Args:
-        head: trained on all of the training set.
-        settings: what it was trained with.
-        held_out_top1: top-1 in percent of these settings on the held-out part.
-        tried: settings and held-out top-1 of all heads.
+    ``held_out_top1``, in percent, is that of its settings on the held-out part; ``tried`` lists all settings with
+    theirs.
     """
 
     head: Heads = field(repr=False)
@@ -103,13 +100,9 @@ class SelectedHead:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """A selected head and its accuracy.
+    """A selected head and its accuracy on the test set.
 
-    Args:
-        selected: the head.
-        metrics: accuracies on the test set.
-        probabilities: (R, K) of the test videos.
-        confusion: (K, K) counts, true class (row) against predicted class (column).
+    Probabilities are (R, K); ``confusion`` holds counts, (K, K), true class (row) against predicted class (column).
     """
 
     selected: SelectedHead

@@ -18,11 +18,7 @@ def write_report(
 ) -> None:
     """Write the three files.
 
-    Args:
-        folder: folder of the run.
-        result: content of the JSON file; the numbers in its "scores" become scalars.
-        confusion: counts, true class (row) against predicted class (column).
-        classes: names of the classes, or empty.
+    The rows of ``confusion``, counts, are true classes; ``classes`` may be empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -35,11 +35,7 @@ class RaftFlow:
 
     @torch.no_grad()
     def __call__(self, video_BCTHW: Tensor, pairs_BP2: Tensor) -> Tensor:
-        """Flow between frames.
-
-        Args:
-            video_BCTHW: uint8, H and W multiples of 8 from 128 on.
-            pairs_BP2: int64, ids of the first and second frame of each pair.
+        """Flow between pairs of frames, H and W multiples of 8 from 128 on: float32 (B, P, H, W, 2), x and y in pixels.
 
         Returns:
             float32 (B, P, H, W, 2): x and y in pixels.

@@ -68,13 +68,9 @@ class MotionGuidedScorer:
             check_choice(name, vars(self)[name], known)
 
     def __call__(self, clip: np.ndarray, key: int) -> np.ndarray:
-        """Scores of one clip in a data worker, float32 (N,); equal to those of `scores`.
+        """Scores of one clip, uint8 (T, H, W, 3), in a data worker: float32 (N,), equal to those of `scores`.
 
         Uses numpy, because the overhead of torch for each call is large on maps of this size.
-
-        Args:
-            clip: uint8 (T, H, W, 3).
-            key: int64 key of the clip.
         """
         key_1, frames = torch.tensor([key]), self.grid.pixels[0]
         flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy())
@@ -114,9 +110,7 @@ class MotionGuidedScorer:
     def scores(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
         """Scores of a batch on its device: float32 (B, N).
 
-        Args:
-            key_B: int64 (B,) keys.
-            flow_BPhw2: float32 flow of the `pairs`; h and w are multiples of the height and width of the grid.
+        Height and width of the flow of the `pairs` are multiples of those of the grid.
         """
         return self.per_token(self.volume(key_B, flow_BPhw2))
 
@@ -167,15 +161,7 @@ def propagation_order(base_B: Tensor, frames: int) -> Tensor:
 
 
 def initial_map(key_B: Tensor, grid: TokenGrid, size: tuple[int, int], mask_ratio: float, kind: str) -> Tensor:
-    """Map of the base frame: float32 (B, h, w), from `EPS` to 1.
-
-    Args:
-        key_B: int64 (B,) keys; each clip has its own map.
-        grid: tokens of a clip.
-        size: rows and columns of the map.
-        mask_ratio: fraction of tokens (or pixels) without a bump.
-        kind: "mix_gauss", "token_rand" or "pixel_rand", see `MotionGuidedScorer`.
-    """
+    """Map of the base frame, each clip's own: float32 (B, h, w), from `EPS` to 1; kinds: see `MotionGuidedScorer`."""
     height, width = size
     if kind == "pixel_rand":
         pixel_BK = random_order(key_B, height * width, "motion map")[:, : int(height * width * (1 - mask_ratio))]

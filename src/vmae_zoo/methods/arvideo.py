@@ -103,9 +103,7 @@ class ARVideo(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, order: ClusterOrder) -> Output:
         """Predict every cluster but the first from the preceding ones.
 
-        Args:
-            video_BCTHW: float, normalized by ``encoder.preprocessing``.
-            order: the clusters in their order, and the tokens of each that the encoder sees.
+        ``order`` has the clusters, and the tokens of each that the encoder sees.
 
         Returns:
             Prediction and target (B, M, values), by cluster from the second on, by ascending token id in a cluster.

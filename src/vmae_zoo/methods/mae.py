@@ -80,9 +80,7 @@ class MAE(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the patches of ``split.predicted`` from those of ``split.visible``.
 
-        Args:
-            video_BCTHW: float images (B, 3, 1, H, W), normalized by ``encoder.preprocessing``.
-            split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted patches.
+        With ``split.weight`` the loss is the weighted mean over predicted patches.
         """
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))

@@ -109,9 +109,7 @@ class MAEST(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the target frames of ``split.predicted`` from the tokens of ``split.visible``.
 
-        Args:
-            video_BCTHW: float, normalized by ``encoder.preprocessing``.
-            split: any split of the grid; with ``split.weight`` the loss is the weighted mean over predicted tokens.
+        With ``split.weight`` the loss is the weighted mean over predicted tokens.
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)

@@ -194,12 +194,7 @@ class VJEPA(MaskedMethod):
         return multi_block_masks(batch["key"], self.grid, step, drop=self.hparams["drop"])
 
     def forward(self, video_BCTHW: Tensor, masks: list[TokenSplit]) -> LatentOutput:
-        """Predict, for each mask set, the features of hidden tokens from those of visible ones.
-
-        Args:
-            video_BCTHW: float, normalized by ``encoder.preprocessing``.
-            masks: one split per mask set.
-        """
+        """Predict, for each mask set, the features of hidden tokens from those of visible ones; a split per set."""
         self.target_encoder.check_values = not self.training  # no step waits for the device
         with torch.no_grad():
             tokens_BND = self.target_encoder(video_BCTHW).float()

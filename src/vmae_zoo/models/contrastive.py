@@ -32,10 +32,7 @@ def projection_mlp(widths: Sequence[int]) -> nn.Sequential:
 def info_nce(query_BD: Tensor, key_BD: Tensor, temperature: float) -> Tensor:
     """InfoNCE: ``2 T`` times the cross-entropy of the key of each query among the keys of all processes.
 
-    Args:
-        query_BD: of one view, with gradient; normalized here.
-        key_BD: of the other view, without gradient; normalized here.
-        temperature: T, by which the cosine similarities are divided.
+    Both are normalized here, and only the query has a gradient; cosine similarities are divided by the temperature T.
     """
     device = query_BD.device.type  # "meta" if only FLOPs are counted
     with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():

@@ -19,10 +19,7 @@ from vmae_zoo.models.uint8_clips import UInt8Clips
 def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None) -> Tensor:
     """Cubes of the tokens with these ids: (B, V, C, p, q, r); only they are copied.
 
-    Args:
-        video_BCTHW: clips of the size of the grid in pixels; any dtype.
-        grid: tokens of a clip.
-        ids_BV: int64 (B, V) token ids in any order; None for all N, in order.
+    All N are taken, in order, if no ids are given.
 
     Raises:
         ValueError: the clips have another size.

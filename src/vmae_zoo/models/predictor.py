@@ -60,10 +60,7 @@ class Predictor(BlockStack):
     def forward(self, context_BVE: Tensor, split: TokenSplit, mask_set: int = 0) -> Tensor:
         """Predict the features of ``split.predicted``: (B, M, E), rows in that order.
 
-        Args:
-            context_BVE: the encoder's features of ``split.visible``.
-            split: which tokens are context and which are hidden.
-            mask_set: index of the mask set; it selects the mask token if there are several.
+        ``mask_set`` selects the mask token if there are several.
         """
         mask_token_11D = self.mask_tokens[mask_set if len(self.mask_tokens) > 1 else 0]
         context_BVD = self.positions.add_to(self.embed(context_BVE), split.visible)

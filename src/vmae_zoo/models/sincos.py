@@ -24,11 +24,7 @@ def sincos_2d(height: int, width: int, dim: int, first: str = "column") -> Tenso
 
     The channels of one axis are ``[sin(p w), cos(p w)]`` with ``w_i = 10000^(-i / (dim / 4))``.
 
-    Args:
-        height: rows of tokens.
-        width: columns of tokens.
-        dim: number of channels, a multiple of 4.
-        first: the axis of the first half of the channels: "column" (MAE) or "row" (MoCo v3).
+    The axis of the first half of the channels is "column" (MAE) or "row" (MoCo v3); ``dim`` is a multiple of 4.
     """
     if dim % 4:
         raise ValueError(f"2-D sine-cosine positions need a width divisible by 4, got {dim}: choose another width")
@@ -42,13 +38,8 @@ def sincos_3d(time: int, height: int, width: int, dim: int, low: bool = False) -
 
     Each axis has ``2 * ceil(dim / 6)`` channels, sines before cosines, in the order time, row, column, cut to ``dim``.
 
-    Args:
-        time: time slices.
-        height: rows of tokens.
-        width: columns of tokens.
-        dim: number of channels.
-        low: frequencies from pi / 2 down to pi / 16 per token, so that every channel varies over a small grid; False:
-            from 1 to 1 / 10000, as in V-JEPA (Bardes et al., 2024, arXiv 2404.08471).
+    With ``low``, frequencies from pi / 2 down to pi / 16 per token, so that every channel varies over a small grid;
+    else from 1 to 1 / 10000, as in V-JEPA (Bardes et al., 2024, arXiv 2404.08471).
     """
     count = -(-dim // 6)
     share_K = np.arange(count) / max(count - 1 if low else count, 1)

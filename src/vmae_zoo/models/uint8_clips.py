@@ -18,10 +18,6 @@ class UInt8Clips(Tensor):
 
     The embedding of an encoder and the targets of a method cut cubes of ``pixels`` and normalize those; frames are
     selected without normalization; every other operation gets the normalized values.
-
-    Args:
-        pixels: uint8 0..255 (B, C, T, H, W).
-        normalizer: normalization of the encoder.
     """
 
     pixels: Tensor

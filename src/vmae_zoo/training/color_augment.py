@@ -53,11 +53,7 @@ SECOND_VIEW = ColorJitterConfig(blur=0.1, solarize=0.2)
 def color_jitter(video_BCTHW: Tensor, key_B: Tensor, config: ColorJitterConfig, purpose: str) -> Tensor:
     """A randomly changed view of each clip: float (B, C, T, H, W), 0..255.
 
-    Args:
-        video_BCTHW: uint8 0..255.
-        key_B: int64 (B,) keys; the changes are a function of key and purpose.
-        config: strengths and probabilities.
-        purpose: name of the view, so that two views of a clip differ.
+    Changes are a function of key and purpose, the name of the view.
     """
     u = random_uniform(key_B, 9, f"colours {purpose}").unbind(1)
     jitter_B = (u[0] < config.jitter).float()

@@ -53,11 +53,7 @@ def peak_flops(device_name: str) -> float | None:
 
 
 def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
-    """FLOPs of the forward and backward pass of one clip.
-
-    Args:
-        method: any method; it is not run, but built again on the meta device.
-        batch: a real batch, for its masks.
+    """FLOPs of the forward and backward pass of one clip, with the masks of a real batch.
 
     Returns:
         The number, or None for a method that cannot run on the meta device.

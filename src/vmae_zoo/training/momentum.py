@@ -36,12 +36,7 @@ class MomentumEncoder:
 
     @torch.no_grad()
     def update(self, momentum: float, skipped: Tensor | None = None) -> None:
-        """Update the averages once.
-
-        Args:
-            momentum: weight of the previous average, in [0, 1].
-            skipped: float scalar, > 0 if the optimizer step was skipped; the averages then stay. None: it was not.
-        """
+        """Update the averages once, unless the optimizer step was skipped: ``skipped``, a float scalar, is then > 0."""
         averages, online = (list(each) for each in zip(*self._pairs(), strict=True))
         if skipped is None:
             torch._foreach_lerp_(averages, online, 1 - momentum)

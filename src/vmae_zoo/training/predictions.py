@@ -61,11 +61,7 @@ class VideoPredictions:
     def write_csv(self, file: Path, records: Sequence[ClipRecord], classes: Sequence[str], truth: bool) -> None:
         """Write a line per video: path, most probable class, its probability and, if wanted, the true class.
 
-        Args:
-            file: file to write.
-            records: those of the loader; if there are none, a video is named by its index.
-            classes: names; if there are none, classes are written as numbers.
-            truth: add the column of true classes.
+        A video without a record is named by its index, a class without a name by its number.
         """
 
         def name(label: int) -> str:
@@ -94,8 +90,7 @@ class PredictionWriter(Callback):
     A test logs `ClassificationMetrics` and writes ``test.csv`` and ``test.json``; a prediction writes
     ``predictions.csv``. A trial run (``fast_dev_run``) writes nothing.
 
-    Args:
-        classes: returns the names of the classes, see `VideoPredictions.write_csv`.
+    ``classes`` returns the names of the classes, see `VideoPredictions.write_csv`.
     """
 
     def __init__(self, classes: Callable[[], Sequence[str]]):

@@ -12,11 +12,6 @@ from vmae_zoo.methods.base import Method
 def read_batch(method: Method, videos: Sequence[Path], seed: int = 0) -> dict[str, Any]:
     """Read one clip of each video.
 
-    Args:
-        method: its encoder's preprocessing and its ``clip_request`` decide how clips are read.
-        videos: files; the mask of each depends on its name and the seed.
-        seed: seed of the masks.
-
     Returns:
         A batch as from the data module, on the method's device.
 

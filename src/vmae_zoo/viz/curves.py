@@ -17,10 +17,7 @@ BARS = "▁▂▃▄▅▆▇█"
 def line_chart(title: str, curves: Mapping[str, Curve], styles: Sequence[str]) -> str:
     """An SVG element of one number over the steps.
 
-    Args:
-        title: name of the number.
-        curves: name of the run -> its curve.
-        styles: names of all runs of the page, in the order of colors and dashes.
+    ``styles`` names all runs of the page, in the order of colors and dashes.
     """
     points = [point for curve in curves.values() for point in curve]
     last = max((step for step, _ in points), default=1) or 1

@@ -20,12 +20,9 @@ FRAMES_PER_SECOND = 8
 
 @dataclass(frozen=True)
 class Panel:
-    """A title and rows of frames, each with its label.
+    """A title, a note in a smaller font, and rows of frames, each with its label.
 
-    Args:
-        title: printed above; may be empty.
-        rows: label -> frames (T, H, W, 3) uint8, all of the same aspect ratio.
-        note: printed below the title in a smaller font.
+    Frames are (T, H, W, 3) uint8, all of the same aspect ratio; title and note may be empty.
     """
 
     title: str

@@ -14,13 +14,7 @@ from vmae_zoo.viz.picture import Panel
 
 
 def read_views(method: MoCoV3, augmentation: Augmentation, video: Path, seed: int = 0) -> dict[str, Any]:
-    """A batch of the two training views of a video.
-
-    Args:
-        method: its encoder's preprocessing and its ``clip_request`` decide how clips are read.
-        augmentation: of training clips.
-        video: a file; starts, crops and colors depend on its name and the seed.
-        seed: seed of the views.
+    """A batch of the two training views of a video; starts, crops and colors depend on its name and the seed.
 
     Raises:
         ValueError: the file is not a video.

@@ -23,16 +23,9 @@ def model_card(
     results: Mapping[str, Any],
     picture: str | None,
 ) -> str:
-    """The README.md of a repository, including its front matter.
+    """The README.md of a repository, including its front matter; what is empty or None is left out.
 
-    Args:
-        model: weights and their record.
-        repo: target, "org/repo".
-        licence: of the weights; None if not stated.
-        recipe: of the run; empty if not known.
-        summary: the run's ``summary.json``; empty if not known.
-        results: numbers by name; ``name_low`` and ``name_high`` are the bounds of an interval.
-        picture: file name of a picture in the repository.
+    Results ``name_low`` and ``name_high`` are the bounds of an interval.
     """
     class_name = model.record["method"].rpartition(".")[2]
     task = "encoder" if model.encoder_only else model.record["task"]

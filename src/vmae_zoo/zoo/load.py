@@ -100,10 +100,7 @@ def load_full(name_or_path: str | Path, **hints: Any) -> "VideoEncoder | Method"
 def load_untrained(name_or_path: str | Path, seed: int = 0, **hints: Any) -> VideoEncoder:
     """The encoder that `load_pretrained` loads, with random weights: the baseline for its pre-training.
 
-    Args:
-        name_or_path: see `load_pretrained`.
-        seed: of the weights; the global random state stays as it is.
-        **hints: method, num_heads, decoder_num_heads, image_size and frames, see `load_pretrained`.
+    The global random state stays as it is; ``hints`` are arguments of `load_pretrained`.
     """
     spec, origin = read_source(name_or_path, make_hints(name_or_path, **hints))
     with torch.random.fork_rng(devices=[]):

@@ -34,11 +34,9 @@ _NETWORKS = ("encoder", "predictor", "target_encoder")
 
 @dataclass(frozen=True)
 class CheckpointData:
-    """Contents of a file of weights.
+    """The strided tensors of a file, on the CPU, and its record, see `vmae_zoo.methods.record`.
 
-    Args:
-        tensors: weights by the names in the file; strided tensors on the CPU.
-        record: record of this package, see `vmae_zoo.methods.record`; {} for a file of another program.
+    The record of a file of another program is {}.
     """
 
     tensors: dict[str, Tensor]

@@ -21,11 +21,10 @@ TOLERANCE = 1e-3  # of features, relative to the largest
 
 
 def read_timm(source: str, hints: LoadHints) -> tuple[ModelSpec, dict[str, Any]]:
-    """The weights of a model of timm, and their origin.
+    """The weights of "timm:NAME" and their origin.
 
-    Args:
-        source: "timm:NAME"; NAME may have a tag, "vit_base_patch16_224.augreg_in21k".
-        hints: with ``frames`` above 1 the encoder is inflated to clips, see `vmae_zoo.zoo.convert.timm_vit`.
+    NAME may have a tag, "vit_base_patch16_224.augreg_in21k"; with ``frames`` above 1 the encoder is inflated to clips,
+    see `vmae_zoo.zoo.convert.timm_vit`.
 
     Raises:
         ValueError: timm has no such model, cannot download it, or it is of another architecture.

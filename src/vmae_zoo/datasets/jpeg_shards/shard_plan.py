@@ -15,15 +15,7 @@ MAX_VIDEOS = 64  # in a shard: about 0.5 GB of Kinetics
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """How the videos of a data set are divided into shards.
-
-    Args:
-        catalogs: catalogs of the source, one per numbered split; the default split is first.
-        videos: id and file of every video, ascending.
-        per_shard: number of videos in a shard.
-        short_side: pixels of the frames; smaller videos keep their size.
-        quality: JPEG quality, 1 to 100.
-    """
+    """How the videos of a data set, its catalogs with the default split first, are divided into shards."""
 
     catalogs: list[Catalog]
     videos: list[tuple[str, Path]]

@@ -24,9 +24,7 @@ class Row(NamedTuple):
 def read_blocks(file: Path, errors: str = "strict") -> Iterator[str]:
     """The text of a file in UTF-8 or, with a byte order mark, UTF-16, in blocks of whole lines that end with LF.
 
-    Args:
-        file: the file, with LF, CRLF or CR ends.
-        errors: "strict", or "surrogateescape" for lists of file names, which may be any bytes.
+    Lists of file names, which may be any bytes, are read with ``errors="surrogateescape"``.
 
     Raises:
         ValueError: the file is in another encoding; the message names the line.

@@ -36,13 +36,7 @@ def encode(path: Path, clip_THWC: np.ndarray, fps: int = FPS) -> None:
 
 
 def write_clips(write: Callable[[Any], None], jobs: Sequence[Any], workers: int | None = None) -> None:
-    """Call ``write`` for each job, in parallel and with a progress bar.
-
-    Args:
-        write: draws and writes a clip; sent to processes, as are the jobs.
-        jobs: one per clip.
-        workers: processes; None: one per core.
-    """
+    """Call ``write``, which draws and writes a clip, for each job, in processes and with a progress bar."""
     if not sys.stderr.isatty():
         print(f"creating {len(jobs)} embedded clips, once ...", file=sys.stderr, flush=True)
     threads = cv2.getNumThreads()

@@ -10,11 +10,8 @@ from vmae_zoo.randomness import KeyedRNG, random_uniform
 def draw_texture(rng: KeyedRNG, height: int, width: int, cells: tuple[int, ...]) -> np.ndarray:
     """Smooth noise that blends three random colors: float32 (height, width, 3), 0 to 255.
 
-    Args:
-        rng: source of the random numbers.
-        height: in pixels.
-        width: in pixels.
-        cells: sides in pixels of the noise's cells, coarse to fine, each half as strong; they divide height and width.
+    ``cells`` are sides in pixels of the noise's cells, coarse to fine, each half as strong; they divide height and
+    width.
     """
     noise: np.ndarray = np.zeros((height, width), np.float32)
     for octave, cell in enumerate(cells):

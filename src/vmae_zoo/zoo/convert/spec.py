@@ -120,11 +120,8 @@ def patch_embed_shape(
 ) -> tuple[int, int]:
     """Width of the tokens and side of a patch, from the weight of the patch embedding.
 
-    Args:
-        tensors: weights by name.
-        name: of the weight: (width, colors, rows, columns), or (width, colors, frames, rows, columns).
-        hints: name the file in the error.
-        frames: frames of a cube; None: the weight has no such axis.
+    The weight is (width, colors, rows, columns), or (width, colors, frames, rows, columns) with so many ``frames`` in a
+    cube.
     """
     shape = tuple(tensors[name].shape) if name in tensors else ()
     cube_frames = () if frames is None else (frames,)
@@ -143,12 +140,8 @@ def encoder_shape(
 ) -> dict[str, Any]:
     """Size, width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
 
-    Args:
-        tensors: weights by name.
-        hints: values that the shapes do not show.
-        prefix: of the encoder's names.
-        frames: of a cube; None: the patch embedding is a 2-D convolution.
-        decoder: method whose decoder the size has to have too, see `size_name`.
+    ``decoder`` names the method whose decoder the size has to have too; ``frames`` of a cube: None if images are
+    embedded.
     """
     width, patch = patch_embed_shape(tensors, f"{prefix}patch_embed.proj.weight", hints, frames)
     depth = depth_of(tensors, f"{prefix}blocks.")

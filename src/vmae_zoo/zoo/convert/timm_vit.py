@@ -34,11 +34,8 @@ def image_encoder(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings and weights of a video encoder made of an image encoder.
 
-    Args:
-        tensors: the image encoder, by timm's names.
-        hints: the number of frames of a clip, and what the file does not state.
-        slices_positions: (1, 1 or time slices, D), added to the positions of each slice.
-        cube_frames: of the video encoder; None: 2 for clips, 1 for images.
+    ``slices_positions``, (1, 1 or time slices, D), are added to the positions of each slice; cubes have 2 frames, of
+    images 1, unless stated.
     """
     hparams = encoder_shape(tensors, hints)
     frames = hints.frames or 1
