@@ -105,7 +105,7 @@ def check(arguments: list[str], whole: bool) -> None:
 def parser_of(name: str, measured: str) -> argparse.ArgumentParser:
     """The parser of a subcommand, or of what `bench` measures."""
     if name != "bench":
-        return command_line.build_parser(name, import_module(command_line.SUBCOMMANDS[name][0]))
+        return command_line.build_parser(name, import_module(f"vmae_zoo.cli.{name.replace('-', '_')}"))
     parser = argparse.ArgumentParser(prog=f"vmae-zoo bench {measured}")
     import_module(f"vmae_zoo.bench.{measured}").configure(parser)
     return parser

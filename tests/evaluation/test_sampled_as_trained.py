@@ -11,7 +11,7 @@ import torch
 from vmae_zoo.data import ClipDataModule, ClipRecord, reader
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.extract import extract
-from vmae_zoo.evaluation.features import Views
+from vmae_zoo.evaluation.features import RandomViews, Views
 from vmae_zoo.methods import Classifier, VideoMAE
 from vmae_zoo.models.preprocessing import Preprocessing
 from vmae_zoo.models.video_encoder import VideoEncoder
@@ -77,7 +77,7 @@ def test_another_rate_is_another_feature(videos, tmp_path):
 def test_random_views_are_chosen_by_the_same_rule(sampling, videos, monkeypatch):
     asked, read = [], reader.read_clip
     monkeypatch.setattr(reader, "read_clip", lambda path, ids, *a, **b: asked.append(ids) or read(path, ids, *a, **b))
-    dataset = Views(augmented=30).dataset([videos[50]], replace(TIMED, sampling=sampling).clip)
+    dataset = RandomViews([videos[50]], replace(TIMED, sampling=sampling).clip, Views(augmented=30), epoch=0)
     assert len(dataset[0]) == len(asked) == 30
     ids = np.array(asked)
     assert len(np.unique(ids, axis=0)) > 5

@@ -1,6 +1,7 @@
 """``vmae-zoo compare``: settings, curves and probe results of runs side by side."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if changed:
         print("\nsettings that differ")
         numbers = [name.partition(" ")[0] for name, one in zip(names, runs, strict=True) if not one.is_probe]
-        print_table([["", *numbers], *([name, *values] for name, values in changed.items())])
+        print_table([["", *numbers], *([name, *values] for name, values in changed.items())], "  ")
     rows = curves_of(runs)
     for title, curves in rows.items():
         print(f"\n{title}")
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         for name, result in probed:
             print(f"  {name}  {result['verb']} on {Path(result['data']).name}")
             scores = {"this encoder": result["scores"], **result["baselines"]}
-            print_table([["", label, interval(each)] for label, each in scores.items()])
+            print_table([["", label, interval(each)] for label, each in scores.items()], "  ")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(charts(names, rows))
@@ -73,9 +74,8 @@ def curves_of(runs: list["RunData"]) -> dict[str, dict[str, "Curve"]]:
     return {title: {name: one.curves[title] for name, one in pairs if one.curves.get(title)} for title in plotted(runs)}
 
 
-def print_table(rows: list[list[str]]) -> None:
-    """Print rows of cells in columns."""
-    count = max(map(len, rows))
-    widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(count)]
+def print_table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
+    """Print rows of as many cells in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip())
+        print(indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

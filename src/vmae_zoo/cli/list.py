@@ -2,6 +2,7 @@
 
 import argparse
 
+from vmae_zoo.cli.compare import print_table
 from vmae_zoo.cli.json_option import add_json, write_json
 
 
@@ -31,9 +32,7 @@ def run(args: argparse.Namespace) -> int:
     for entry in found:
         best = next((f"{metric['top1']:g} {metric['data']}" for metric in entry.metrics if "top1" in metric), "")
         rows.append((entry.name, entry.task, f"{entry.parameters / 1e6:.1f} M", best, entry.licence, entry.location))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table(rows)
     print(f"{len(found)} checkpoints; metrics as published, in percent")
     write_json(args.json, [asdict(entry) for entry in found])
     return 0

@@ -23,37 +23,32 @@ TRAINER_SUBCOMMANDS = {
     "predict": "predict the classes of videos",
 }
 
-SUBCOMMANDS = {  # name: (module, summary)
-    "list": ("vmae_zoo.cli.list", "list public checkpoints, with filters"),
-    "pull": ("vmae_zoo.cli.pull", "download and verify weights, for use without a network"),
-    "push": ("vmae_zoo.cli.push", "upload a checkpoint to the Hub, with a model card"),
-    "convert": ("vmae_zoo.cli.convert", "write weights in the layout of another program, or in this package's"),
-    "index": (
-        "vmae_zoo.cli.index",
-        "check the videos of a data set: training then reads faster and skips damaged files",
-    ),
-    "reencode": ("vmae_zoo.cli.reencode", "copy a data set so that it decodes fast"),
-    "cache": ("vmae_zoo.cli.cache", "copy a data set as JPEG frames in tar shards"),
-    "bench": ("vmae_zoo.cli.bench", "measure reading and training on this machine"),
-    "recipes": ("vmae_zoo.cli.recipes", "list or check the recipes of the package"),
-    "runs": ("vmae_zoo.cli.runs", "list runs: state, steps, losses, checkpoint"),
-    "compare": ("vmae_zoo.cli.compare", "compare runs: settings, curves and probe results side by side"),
-    "report": ("vmae_zoo.cli.report", "write one HTML file about runs: curves, pictures, probes, settings, versions"),
-    "masks": ("vmae_zoo.cli.masks", "draw the masks of a method over a video"),
-    "reconstruct": ("vmae_zoo.cli.reconstruct", "draw the reconstruction of the hidden parts of videos"),
-    "features": ("vmae_zoo.cli.features", "draw the tokens of an encoder as colors, and its attention, over videos"),
-    "app": ("vmae_zoo.cli.app", "show masks, reconstructions and features of videos on a web page"),
-    "linear-probe": ("vmae_zoo.cli.linear_probe", "evaluate frozen features with a linear classifier"),
-    "attentive-probe": ("vmae_zoo.cli.attentive_probe", "evaluate frozen tokens with an attentive classifier"),
-    "extract": ("vmae_zoo.cli.extract", "write the features of videos"),
-    "export": ("vmae_zoo.cli.export", "write an encoder or classifier as an ONNX or torch.export program"),
-    "knn": ("vmae_zoo.cli.knn", "evaluate frozen features with k nearest neighbours"),
-    "doctor": ("vmae_zoo.cli.doctor", "check this installation: versions, devices, decoders, the `lightning` command"),
+SUBCOMMANDS = {  # name of the module, with hyphens: summary
+    "list": "list public checkpoints, with filters",
+    "pull": "download and verify weights, for use without a network",
+    "push": "upload a checkpoint to the Hub, with a model card",
+    "convert": "write weights in the layout of another program, or in this package's",
+    "index": "check the videos of a data set: training then reads faster and skips damaged files",
+    "reencode": "copy a data set so that it decodes fast",
+    "cache": "copy a data set as JPEG frames in tar shards",
+    "bench": "measure reading and training on this machine",
+    "recipes": "list or check the recipes of the package",
+    "runs": "list runs: state, steps, losses, checkpoint",
+    "compare": "compare runs: settings, curves and probe results side by side",
+    "report": "write one HTML file about runs: curves, pictures, probes, settings, versions",
+    "masks": "draw the masks of a method over a video",
+    "reconstruct": "draw the reconstruction of the hidden parts of videos",
+    "features": "draw the tokens of an encoder as colors, and its attention, over videos",
+    "app": "show masks, reconstructions and features of videos on a web page",
+    "linear-probe": "evaluate frozen features with a linear classifier",
+    "attentive-probe": "evaluate frozen tokens with an attentive classifier",
+    "extract": "write the features of videos",
+    "export": "write an encoder or classifier as an ONNX or torch.export program",
+    "knn": "evaluate frozen features with k nearest neighbours",
+    "doctor": "check this installation: versions, devices, decoders, the `lightning` command",
 }
 
 OMP_SPIN_COUNT = "10000"  # a fraction of a millisecond
-
-EXAMPLE = "example: vmae-zoo fit -c recipes/videomae.yaml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +82,7 @@ def _dispatch(arguments: list[str]) -> int:
     if runs_trainer(name):
         return import_module("vmae_zoo.cli.trainer").run(arguments)
     if name in SUBCOMMANDS:
-        module = import_module(SUBCOMMANDS[name][0])
+        module = import_module(f"vmae_zoo.cli.{name.replace('-', '_')}")
         return module.run(build_parser(name, module).parse_args(arguments[1:]))
     if name == "--version":
         print(f"vmae-zoo {vmae_zoo.__version__}")
@@ -105,7 +100,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def build_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
     """The parser of a subcommand: its module adds the arguments, and an example as ``parser.epilog``."""
-    summary = SUBCOMMANDS[name][1]
+    summary = SUBCOMMANDS[name]
     parser = argparse.ArgumentParser(
         prog=f"vmae-zoo {name}",
         description=f"{summary[0].upper()}{summary[1:]}.",
@@ -119,14 +114,19 @@ def build_parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
 def help_text() -> str:
     """The output of ``vmae-zoo --help``."""
     width = max(map(len, [*TRAINER_SUBCOMMANDS, *SUBCOMMANDS]))
-    trainer = [f"  {name:<{width}}  {summary}" for name, summary in TRAINER_SUBCOMMANDS.items()]
-    others = [f"  {name:<{width}}  {summary}" for name, (_, summary) in SUBCOMMANDS.items()]
-    head = ["usage: vmae-zoo SUBCOMMAND ...", "", f"Self-supervised video pre-training, {vmae_zoo.__version__}.", ""]
-    body = [
-        "training (PyTorch Lightning; also `lightning SUBCOMMAND ...`):",
-        *trainer,
-        "",
-        "other subcommands:",
-        *others,
-    ]
-    return "\n".join([*head, *body, "", "`vmae-zoo SUBCOMMAND --help` lists the options of one.", EXAMPLE])
+    trainer, others = (
+        "\n".join(f"  {name:<{width}}  {summary}" for name, summary in names.items())
+        for names in (TRAINER_SUBCOMMANDS, SUBCOMMANDS)
+    )
+    return f"""usage: vmae-zoo SUBCOMMAND ...
+
+Self-supervised video pre-training, {vmae_zoo.__version__}.
+
+training (PyTorch Lightning; also `lightning SUBCOMMAND ...`):
+{trainer}
+
+other subcommands:
+{others}
+
+`vmae-zoo SUBCOMMAND --help` lists the options of one.
+example: vmae-zoo fit -c recipes/videomae.yaml"""

@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.reconstruct import check_videos
+from vmae_zoo.cli.trainer_settings import ONE_CPU
 
 if TYPE_CHECKING:
     from vmae_zoo.viz.picture import Panel
-
-ON_THIS_MACHINE = (  # so that recipes for several GPUs work on any machine
-    "--trainer.accelerator=cpu",
-    "--trainer.devices=1",
-    "--trainer.num_nodes=1",
-    "--trainer.strategy=auto",
-    "--trainer.precision=32-true",
-    "--trainer.logger=false",
-)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +56,7 @@ def draw(
     from vmae_zoo.viz.method_masks import draw_method
 
     filter_logs()
-    options = ["-c", str(recipe), *ON_THIS_MACHINE]
+    options = ["-c", str(recipe), *(f"--{name}={value}" for name, value in ONE_CPU.items()), "--trainer.logger=false"]
     if method:
         method_class = resolve_method(method)
         options += ["--model", f"{method_class.__module__}.{method_class.__qualname__}"]

@@ -14,7 +14,7 @@ from typing import Any
 from vmae_zoo.cli.compose import compose, settings_of
 from vmae_zoo.cli.errors import report_errors
 from vmae_zoo.cli.signatures import parameters
-from vmae_zoo.cli.trainer_settings import LINKS
+from vmae_zoo.cli.trainer_settings import LINKS, ONE_CPU
 from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
@@ -27,11 +27,7 @@ ANY_MACHINE = {
     "data.global_batch": "2",
     "data.workers": "0",
     "data.pin_memory": "false",
-    "trainer.accelerator": "cpu",
-    "trainer.devices": "1",
-    "trainer.num_nodes": "1",
-    "trainer.strategy": "auto",
-    "trainer.precision": "32-true",
+    **ONE_CPU,
     "trainer.fast_dev_run": "true",
     "trainer.enable_progress_bar": "false",
 }

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
@@ -157,30 +156,26 @@ class RunCLI(SettingsCLI):
             lock.acquire()
         except OSError as error:
             raise ValueError(unwritable(folder, error)) from error
-        self.held.callback(self._restore_unless_trained, folder, set(folder.rglob("*")))
+        self.held.callback(self._clean_unless_trained, folder, set(folder.rglob("*")))
 
     @rank_zero_only
     def _new_run(self) -> Path:
         folder = new_run(self.root, self.recipe)
-        self.held.callback(self._remove_unless_trained, folder)
+        self.held.callback(self._clean_unless_trained, folder)
         self._lock(folder)
         return folder
 
-    def _restore_unless_trained(self, folder: Path, before: Collection[Path]) -> None:
-        """Remove what loggers wrote into the folder of a run whose training did not begin."""
-        if not (self.callback and self.callback.began):
-            for path in sorted(set(folder.rglob("*")).difference(before), reverse=True):
-                with suppress(OSError):
-                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    def _clean_unless_trained(self, folder: Path, before: Collection[Path] = ()) -> None:
+        """Remove what was written into a folder whose run did not begin; without content before, also the folder.
 
-    def _remove_unless_trained(self, folder: Path) -> None:
-        """Remove the folder of a run that did not begin, and its parents ``runs/<recipe>`` and ``runs`` if empty."""
+        Its parents ``runs/<recipe>`` and ``runs`` are removed with it if they are empty.
+        """
         if self.callback and self.callback.began:
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # not empty
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+        written = sorted(set(folder.rglob("*")).difference(before), reverse=True)
+        for path in written if before else (*written, folder, *folder.parents[:2]):
+            with suppress(OSError):  # not empty
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _settings_text(self) -> str:
         """YAML of every setting of the subcommand."""

@@ -22,15 +22,15 @@ LINKS = {  # setting of the data -> argument of the model, if it has one: each n
     "data.sampling": "sampling",
 }
 
-OTHERS = (
-    "config",
-    "seed_everything",
-    "json",
-    "name",
-    "tags",
-    "print_config",
-    "help",
-    "version",
-)  # settings outside of groups
+ONE_CPU = {  # so that recipes for several GPUs work on any machine
+    "trainer.accelerator": "cpu",
+    "trainer.devices": "1",
+    "trainer.num_nodes": "1",
+    "trainer.strategy": "auto",
+    "trainer.precision": "32-true",
+}
+
+# settings outside of groups
+OTHERS = ("config", "seed_everything", "json", "name", "tags", "print_config", "help", "version")
 
 OBJECTS = ("model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule")  # not settings, of Trainer.fit

@@ -53,11 +53,18 @@ class Views:
         """Views per video."""
         return self.augmented or self.clips * self.crops
 
-    def dataset(self, records: Sequence[ClipRecord], clip: ClipSpec, epoch: int = 0) -> Dataset:
-        """The views of these videos; random ones are new in every epoch."""
-        if not self.augmented:
-            return ViewDataset(records, clip, self.clips, self.crops)
-        return RandomViews(records, clip, self, epoch)
+    def loader(
+        self, records: Sequence[ClipRecord], clip: ClipSpec, batch_size: int, workers: int, epoch: int = 0
+    ) -> SignalSafeLoader:
+        """Batches of so many views of these videos, at least those of one; random ones are new in every epoch."""
+        views = RandomViews(records, clip, self, epoch)
+        return SignalSafeLoader(
+            views if self.augmented else ViewDataset(records, clip, self.clips, self.crops),  # type: ignore[arg-type]
+            max(batch_size // self.count, 1),
+            num_workers=workers,
+            collate_fn=collate_views,
+            worker_init_fn=start_worker,
+        )
 
 
 MIDDLE = Views()
@@ -148,16 +155,9 @@ def compute_features(
     unreadable: list[dict[str, Any]] = []
     if missing:
         extractor = FeatureExtractor(encoder, pool, device, half)
-        loader = SignalSafeLoader(
-            views.dataset(missing, encoder.preprocessing.clip),  # type: ignore[arg-type]
-            batch_size=max(batch_size // views.count, 1),
-            num_workers=workers,
-            collate_fn=collate_views,
-            worker_init_fn=start_worker,
-        )
         writer = None
         bar = tqdm(total=len(missing), desc=progress, unit="video", disable=None if progress else True)
-        for batch in loader:
+        for batch in views.loader(missing, encoder.preprocessing.clip, batch_size, workers):
             bad = batch.pop("bad", [])
             unreadable += [{"path": entry["path"], "reason": entry["reason"]} for entry in bad]
             if batch:

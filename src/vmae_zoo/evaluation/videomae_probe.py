@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from vmae_zoo.data.loader import SignalSafeLoader, start_worker
-from vmae_zoo.data.views import collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
-from vmae_zoo.evaluation.features import FeatureExtractor, Features, Views
+from vmae_zoo.evaluation.features import FeatureExtractor, Views
+from vmae_zoo.evaluation.linear_probe import LinearHeads
 from vmae_zoo.evaluation.probe import SelectedHead, Sweep, batches
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.training.schedules import Schedule
@@ -40,20 +39,7 @@ def videomae_probe(
     half: bool = False,
     seed: int = 0,
 ) -> SelectedHead:
-    """Train the head.
-
-    Args:
-        encoder: is not changed.
-        records: labelled training videos.
-        classes: K.
-        epochs: passes, each over new views.
-        pool: "mean" or "cls".
-        device: device of encoder and head.
-        clips: clips per forward pass of the encoder.
-        workers: processes that decode.
-        half: run the encoder in bfloat16.
-        seed: seed of order and initialization.
-    """
+    """Train the head on labelled videos, with so many clips per forward pass of the encoder; see `compute_features`."""
     extractor, head, step = FeatureExtractor(encoder, pool, device, half), None, 0
     for epoch in tqdm(range(epochs), unit="epoch", disable=None):
         value_RD, label_R = _epoch(extractor, records, epoch, clips, workers)
@@ -73,32 +59,19 @@ def videomae_probe(
             optimizer.step()
             step += 1
     assert head is not None
-    return SelectedHead(_Head(head), {"base_lr": BASE_LR, "epochs": float(epochs)}, float("nan"), [])
-
-
-class _Head:
-    def __init__(self, head: nn.Linear):
-        self.head = head
-
-    @torch.inference_mode()
-    def __call__(self, features: Features) -> Tensor:
-        values_RVD = features.tensor().to(self.head.weight.device)
-        return self.head(values_RVD).softmax(2).mean(1)[None].nan_to_num(0.0)
+    weight_1DK, bias_11K = (values.detach()[None].nan_to_num(0.0) for values in (head.weight.T, head.bias[None]))
+    heads = LinearHeads(
+        torch.zeros_like(weight_1DK[0, :, 0]), torch.ones_like(weight_1DK[0, :, 0]), weight_1DK, bias_11K
+    )
+    return SelectedHead(heads, {"base_lr": BASE_LR, "epochs": float(epochs)}, float("nan"), [])
 
 
 def _epoch(
     extractor: FeatureExtractor, records: Sequence[ClipRecord], epoch: int, clips: int, workers: int
 ) -> tuple[Tensor, Tensor]:
     """Features (R, D) and labels of one random view of every readable video."""
-    loader = SignalSafeLoader(
-        Views(augmented=1).dataset(records, extractor.encoder.preprocessing.clip, epoch),
-        clips,
-        num_workers=workers,
-        collate_fn=collate_views,
-        worker_init_fn=start_worker,
-    )
     values, labels = [], []
-    for batch in loader:
+    for batch in Views(augmented=1).loader(records, extractor.encoder.preprocessing.clip, clips, workers, epoch):
         if "video" in batch:
             values.append(extractor(batch["video"]).clone())
             labels.append(batch["label"].to(extractor.device))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vmae_zoo.masking.clusters import ClusterOrder, block_causal_mask, cluster_order, cluster_tokens, num_kept
 from vmae_zoo.methods.masked import MaskedMethod
-from vmae_zoo.methods.output import Output, weighted_mse
+from vmae_zoo.methods.output import Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.cross_decoder import CrossDecoder
 from vmae_zoo.models.sizes import decoder_size
@@ -68,7 +68,7 @@ class ARVideo(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        decoder = decoder_size("arvideo", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        decoder = decoder_size("arvideo", size, self.hparams)
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # checks the settings
@@ -113,8 +113,7 @@ class ARVideo(MaskedMethod):
         tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, visible_BV, encoder_mask))
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
         prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, visible_BV)
-        target_BMK = self.make_targets(video_BCTHW, predicted_BM)
-        return Output(weighted_mse(prediction_BMK, target_BMK), prediction_BMK, target_BMK)
+        return self.compared(prediction_BMK, video_BCTHW, predicted_BM)
 
     def null_predictions(self, video_BCTHW: Tensor, split: ClusterOrder) -> dict[str, Tensor]:
         """As of the base class, where a cluster is predicted from the kept tokens of the preceding ones only."""

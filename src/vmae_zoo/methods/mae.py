@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.masked import MaskedMethod
-from vmae_zoo.methods.output import Output, weighted_mse
+from vmae_zoo.methods.output import Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear
 from vmae_zoo.models.decoders import Decoder
@@ -57,7 +57,7 @@ class MAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, patch=patch, min_lr=min_lr, **shared)
-        decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        decoder = decoder_size("mae", size, self.hparams)
         self.encoder = encoders.mae(**self.hparams)
         self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read
@@ -85,6 +85,4 @@ class MAE(MaskedMethod):
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))
         prediction_BMK = self.decoder(tokens[:, 1:], self.mask_token, split, cls_B1D=tokens[:, :1])
-        target_BMK = self.make_targets(video_BCTHW, split.predicted)
-        loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
-        return Output(loss, prediction_BMK, target_BMK, split.weight)
+        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)

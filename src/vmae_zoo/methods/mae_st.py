@@ -18,7 +18,7 @@ from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.random import num_visible, random_mask
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.methods.masked import MaskedMethod
-from vmae_zoo.methods.output import Output, weighted_mse
+from vmae_zoo.methods.output import Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.blocks import init_linear, init_separate_qkv, init_truncated
 from vmae_zoo.models.decoders import Decoder
@@ -68,7 +68,7 @@ class MAEST(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **shared)
-        decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
+        decoder = decoder_size("mae_st", size, self.hparams)
         self.encoder = encoders.mae_st(**self.hparams)
         self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read
@@ -114,9 +114,7 @@ class MAEST(MaskedMethod):
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split, cls_B1D)
-        target_BMK = self.make_targets(video_BCTHW, split.predicted)
-        loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
-        return Output(loss, prediction_BMK, target_BMK, split.weight)
+        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)
 
 
 def spread_frames(frames: int, chosen: int) -> Tensor:

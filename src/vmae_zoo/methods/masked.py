@@ -70,6 +70,13 @@ class MaskedMethod(Method):
         settings = self.encoder.normalizer, self.targets, self.normalizes_target
         return self.compiled(cube_targets)(video_BCTHW, self.target_grid, ids_BM, *settings)
 
+    def compared(
+        self, prediction_BMK: Tensor, video_BCTHW: Tensor, ids_BM: Tensor, weight_BM: Tensor | None = None
+    ) -> Output:
+        """The output for a prediction of these tokens: its weighted mean square error."""
+        target_BMK = self.make_targets(video_BCTHW, ids_BM)
+        return Output(weighted_mse(prediction_BMK, target_BMK, weight_BM), prediction_BMK, target_BMK, weight_BM)
+
     @torch.no_grad()
     def null_predictions(self, video_BCTHW: Tensor, split: Any) -> dict[str, Tensor]:
         """Predictions of `vmae_zoo.training.nulls.null_predictions`, in the order of those of the method."""

@@ -17,7 +17,7 @@ from vmae_zoo.masking.multi_block import multi_block_masks
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.masking.tube import num_hidden, tube_mask
 from vmae_zoo.methods.masked import MaskedMethod
-from vmae_zoo.methods.output import Output, weighted_mse
+from vmae_zoo.methods.output import Output
 from vmae_zoo.models import encoders
 from vmae_zoo.models.decoders import Decoder
 from vmae_zoo.models.sizes import decoder_size
@@ -73,9 +73,7 @@ class VideoMAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        decoder = decoder_size(
-            self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
-        )
+        decoder = decoder_size(self.decoder_name, size, self.hparams)
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # checks the ratio before any data is read
@@ -105,6 +103,4 @@ class VideoMAE(MaskedMethod):
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)
-        target_BMK = self.make_targets(video_BCTHW, split.predicted)
-        loss = weighted_mse(prediction_BMK, target_BMK, split.weight)
-        return Output(loss, prediction_BMK, target_BMK, split.weight)
+        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)

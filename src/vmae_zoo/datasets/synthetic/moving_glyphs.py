@@ -31,25 +31,15 @@ _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 @dataclass(frozen=True)
 class _Motion:
-    """A motion with its parameters.
-
-    Args:
-        name: one of `MOTIONS`.
-        speed: pixels per frame of the glyph's center, twice that of its edge where it grows or shrinks.
-        x: column at the start, or of the center that the glyph moves around.
-        y: row at the start, or of that center.
-        size: 0 to 1 on a logarithmic scale, at the start.
-        phase: of orbits and shaking, in radians.
-        radius: of orbits, in pixels; shaking has half of it to each side.
-    """
+    """A motion with its parameters; column x and row y are those of the start, or of the center of the motion."""
 
     name: str
-    speed: float
+    speed: float  # pixels per frame of the glyph's center, twice that of its edge where it grows or shrinks
     x: float
     y: float
-    size: float
-    phase: float
-    radius: float
+    size: float  # 0 to 1 on a logarithmic scale, at the start
+    phase: float  # of orbits and shaking, in radians
+    radius: float  # of orbits, in pixels; shaking has half of it to each side
 
     def pose(self, t: int) -> tuple[float, float, float]:
         """Column, row and scale of the glyph in frame ``t``."""
@@ -103,17 +93,11 @@ def make_clip(glyph: str, motion: str, speed: str, key: int, level: str = "black
 
 @dataclass(frozen=True)
 class _Scene:
-    """What is behind and in front of the glyph.
+    """What is behind and in front of the glyph."""
 
-    Args:
-        ground: float32 (SIDE, SIDE, 3) texture that continues beyond its edges.
-        bars: opaque textures in front, each with its alpha.
-        drift: of the camera, columns and rows per frame.
-    """
-
-    ground: np.ndarray
-    bars: list[tuple[np.ndarray, np.ndarray]]
-    drift: tuple[float, float]
+    ground: np.ndarray  # float32 (SIDE, SIDE, 3), a texture that continues beyond its edges
+    bars: list[tuple[np.ndarray, np.ndarray]]  # opaque textures in front, each with its alpha
+    drift: tuple[float, float]  # of the camera, columns and rows per frame
 
     @classmethod
     def drawn(cls, rng: KeyedRNG, level: str) -> "_Scene":

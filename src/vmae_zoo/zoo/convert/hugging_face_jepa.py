@@ -17,15 +17,7 @@ from torch import Tensor
 from vmae_zoo.models.encoder import Encoder
 from vmae_zoo.models.rotary import RotaryPosEmbed
 from vmae_zoo.zoo.convert.prefixes import inverted, join_qkv, rename_prefixes, split_qkv
-from vmae_zoo.zoo.convert.spec import (
-    LoadHints,
-    ModelSpec,
-    classifier_spec,
-    depth_of,
-    mlp_ratio_of,
-    patch_embed_shape,
-    size_name,
-)
+from vmae_zoo.zoo.convert.spec import GIANT_WIDTH, LoadHints, ModelSpec, classifier_spec, depth_of, vjepa_shape
 
 ROOTS = (  # (ours, theirs)
     ("encoder.patch_embed.proj.", "encoder.embeddings.patch_embeddings.proj."),
@@ -50,7 +42,7 @@ MASK_TOKENS = "predictor.embeddings.mask_tokens"
 QKV = ("query", "key", "value")
 HEAD_QKV = ("q_proj", "k_proj", "v_proj")
 CROSS = "pooler.cross_attention."
-GIANT_WIDTH, GIANT_POOLER_HEADS = 1408, 16  # released probes of the giant; its config states the encoder's 22
+GIANT_POOLER_HEADS = 16  # released probes of the giant; its config states the encoder's 22
 CONFIG = {  # theirs: ours
     "num_attention_heads": "num_heads",
     "pred_num_attention_heads": "predictor_num_heads",
@@ -71,17 +63,9 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
     weights = rename_prefixes(join_qkv(tensors, QKV), inverted(ROOTS))
     weights = {name.replace(".attention.", ".attn."): value for name, value in weights.items()}
     stated = {ours: hints.config.get(theirs) for theirs, ours in CONFIG.items()}
-    width, patch = patch_embed_shape(weights, "encoder.patch_embed.proj.weight", hints, frames=2)
-    depth = depth_of(weights, "encoder.blocks.")
-    hparams: dict[str, Any] = {
-        "size": size_name(width, depth),
+    hparams = vjepa_shape(weights, hints.but(num_heads=hints.num_heads or stated["num_heads"])) | {
         "frames": hints.frames or stated["frames"] or 64,
         "image_size": hints.image_size or stated["image_size"] or 256,
-        "width": width,
-        "depth": depth,
-        "num_heads": hints.num_heads or stated["num_heads"] or (22 if width == GIANT_WIDTH else width // 64),
-        "mlp_ratio": mlp_ratio_of(width, len(weights["encoder.blocks.0.mlp.fc1.weight"])),
-        "patch": patch,
         "position": "rope",
         "rope_frequencies": "tiled",
     }

@@ -16,16 +16,7 @@ from torch import Tensor
 
 from vmae_zoo.models.sincos import sincos_3d
 from vmae_zoo.zoo.convert.prefixes import inverted, rename_prefixes
-from vmae_zoo.zoo.convert.spec import (
-    VJEPA_2,
-    LoadHints,
-    ModelSpec,
-    depth_of,
-    mlp_ratio_of,
-    num_heads_of,
-    patch_embed_shape,
-    size_name,
-)
+from vmae_zoo.zoo.convert.spec import VJEPA_2, LoadHints, ModelSpec, depth_of, num_heads_of, vjepa_shape
 
 PARTS = ("encoder", "predictor", "target_encoder")
 VERSIONS = ("vjepa", VJEPA_2)
@@ -37,7 +28,6 @@ PREDICTOR = (
 )
 TABLES = {"encoder.pos_embed": "encoder", "target_encoder.pos_embed": "encoder"}
 PREDICTOR_TABLE = "predictor.predictor_pos_embed"
-GIANT_HEADS = 22
 V2_PREDICTOR_HEADS = 12
 
 
@@ -68,22 +58,14 @@ def read(tensors: dict[str, Tensor], hints: LoadHints) -> ModelSpec:
 
 def encoder_hparams(tensors: Mapping[str, Tensor], hints: LoadHints, version: str) -> dict[str, Any]:
     """Dimensions and positions of the encoder."""
-    width, patch = patch_embed_shape(dict(tensors), "encoder.patch_embed.proj.weight", hints, frames=2)
-    depth, hidden = depth_of(tensors, "encoder.blocks."), len(tensors["encoder.blocks.0.mlp.fc1.weight"])
+    shape = vjepa_shape(tensors, hints)
     frames = hints.frames or 16
     side = 224 if version == "vjepa" else 256
     if version == "vjepa" and "encoder.pos_embed" in tensors:
-        side = isqrt(tensors["encoder.pos_embed"].shape[1] // max(frames // 2, 1)) * patch
-    giant = width == 1408 and hints.num_heads is None
-    return {
-        "size": size_name(width, depth),
+        side = isqrt(tensors["encoder.pos_embed"].shape[1] // max(frames // 2, 1)) * shape["patch"]
+    return shape | {
         "frames": frames,
         "image_size": hints.image_size or side,
-        "width": width,
-        "depth": depth,
-        "num_heads": GIANT_HEADS if giant else num_heads_of(width, hints),
-        "mlp_ratio": mlp_ratio_of(width, hidden),
-        "patch": patch,
         "position": "sincos_3d" if version == "vjepa" else "rope",
         "rope_frequencies": "tiled",
         "mask_tokens": "per_set" if version == "vjepa" else "shared",

@@ -1,7 +1,7 @@
 """Input and output of the readers of layouts."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vmae_zoo.methods.base import Method
 
 VJEPA_2 = "vjepa2"  # names a file of V-JEPA 2, whose method is that of V-JEPA
+GIANT_WIDTH, VJEPA_GIANT_HEADS = 1408, 22
 
 
 @dataclass(frozen=True)
@@ -115,24 +116,8 @@ def size_name(width: int, depth: int, decoder: str | None = None) -> str:
     return "base"
 
 
-def patch_embed_shape(
-    tensors: dict[str, Tensor], name: str, hints: LoadHints, frames: int | None = None
-) -> tuple[int, int]:
-    """Width of the tokens and side of a patch, from the weight of the patch embedding.
-
-    The weight is (width, colors, rows, columns), or (width, colors, frames, rows, columns) with so many ``frames`` in a
-    cube.
-    """
-    shape = tuple(tensors[name].shape) if name in tensors else ()
-    cube_frames = () if frames is None else (frames,)
-    if len(shape) != 4 + len(cube_frames) or shape[2:-2] != cube_frames or shape[-1] != shape[-2] or shape[1] != 3:
-        wanted = f"3 colors, {'' if frames is None else f'{frames} frames, '}square patches"
-        raise ValueError(f"{hints.where}: the patch embedding has shape {shape}; supported: {wanted}")
-    return shape[0], shape[-1]
-
-
 def encoder_shape(
-    tensors: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
     hints: LoadHints,
     prefix: str = "",
     frames: int | None = None,
@@ -140,10 +125,16 @@ def encoder_shape(
 ) -> dict[str, Any]:
     """Size, width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
 
-    ``decoder`` names the method whose decoder the size has to have too; ``frames`` of a cube: None if images are
-    embedded.
+    ``decoder`` names the method whose decoder the size has to have too. The patch embedding is (width, colors, rows,
+    columns), or (width, colors, frames, rows, columns) with so many ``frames`` in a cube.
     """
-    width, patch = patch_embed_shape(tensors, f"{prefix}patch_embed.proj.weight", hints, frames)
+    name = f"{prefix}patch_embed.proj.weight"
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    cube_frames = () if frames is None else (frames,)
+    if len(shape) != 4 + len(cube_frames) or shape[2:-2] != cube_frames or shape[-1] != shape[-2] or shape[1] != 3:
+        wanted = f"3 colors, {'' if frames is None else f'{frames} frames, '}square patches"
+        raise ValueError(f"{hints.where}: the patch embedding has shape {shape}; supported: {wanted}")
+    width, patch = shape[0], shape[-1]
     depth = depth_of(tensors, f"{prefix}blocks.")
     return {
         "size": size_name(width, depth, decoder),
@@ -153,6 +144,14 @@ def encoder_shape(
         "mlp_ratio": mlp_ratio_of(width, len(tensors[f"{prefix}blocks.0.mlp.fc1.weight"])),
         "patch": patch,
     }
+
+
+def vjepa_shape(tensors: Mapping[str, Tensor], hints: LoadHints) -> dict[str, Any]:
+    """`encoder_shape` of a V-JEPA, whose giant has other heads than VideoMAE V2's."""
+    shape = encoder_shape(tensors, hints, "encoder.", frames=2)
+    if shape["width"] == GIANT_WIDTH and hints.num_heads is None:
+        shape["num_heads"] = VJEPA_GIANT_HEADS
+    return shape
 
 
 def decoder_shape(
