@@ -1,5 +1,6 @@
 """Clips for the tests: a folder of real ones from VMAE_ZOO_CLIPS, and odd ones that the suite encodes itself."""
 
+import gc
 import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line sets it: before torch is imported
@@ -15,8 +16,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+gc.disable()  # until all is imported: collections free nothing meanwhile and take a quarter of the time
 settings.register_profile("suite", max_examples=40, deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports made out of every later collection: a `Trainer` starts a full one whenever it ends."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
