@@ -5,6 +5,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader, Sampler
@@ -13,6 +14,7 @@ from vmae_zoo.data.bad_samples import BAD_SAMPLES, BadSamples
 from vmae_zoo.data.clip_spec import Augmentation, ClipSpec
 from vmae_zoo.data.dataset import ClipDataset, collate
 from vmae_zoo.data.decoded_videos import DecodedVideos, fits_memory
+from vmae_zoo.data.device_copy import DeviceCopy
 from vmae_zoo.data.global_batch import resolve_global_batch
 from vmae_zoo.data.interfaces import VideoDataModule, request_of, save_now, stop_if_signaled
 from vmae_zoo.data.loader import make_loader
@@ -132,6 +134,7 @@ class ClipDataModule(VideoDataModule):
         self._wanted_batch = global_batch
         self._sampler: ResumableBatchSampler | None = None
         self._position: dict[str, Any] | None = None
+        self._device_copy: DeviceCopy | None = None
         self._loaded: dict[str, tuple[RetryingDataset, Collate]] = {}  # by kind of loader
 
     @cached_property
@@ -293,6 +296,14 @@ class ClipDataModule(VideoDataModule):
             save_now(trainer)
             raise
         return batch
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Copy a batch to the device; to a GPU on a stream of its own, beside the step before."""
+        if device.type != "cuda":
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if self._device_copy is None:
+            self._device_copy = DeviceCopy(device)
+        return self._device_copy(batch)
 
     def retry_batch(self, missed: dict[str, Any], dataset: RetryingDataset, collate: Collate) -> dict[str, Any]:
         """Read a batch again once its folder is available; save before waiting. See `vmae_zoo.data.storage_retry`."""
