@@ -29,11 +29,8 @@ ORPHAN_SECONDS = 15.0  # in which data workers of a killed process end, which ma
 class Writer:
     """The process that writes, or wrote last, to a run folder.
 
-    Args:
-        host: its machine.
-        pid: its number there.
-        since: start of its work, UTC.
-        silent_seconds: since its last heartbeat, by the clock of the file system.
+    ``since`` is the start of its work, UTC; ``silent_seconds`` passed since its last heartbeat, by the clock of the
+    file system.
     """
 
     host: str

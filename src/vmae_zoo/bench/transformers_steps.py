@@ -88,11 +88,7 @@ def _vjepa2(transformers: Any, setting: Setting) -> BenchStep:
 
 
 def vjepa2_loss(model: Any, target_encoder: Any, video_BCTHW: Tensor, masks: list[TokenSplit]) -> Tensor:
-    """The loss of a `transformers.VJEPA2Model`, the mean over the mask sets, from normalized clips.
-
-    Returns:
-        Scalar.
-    """
+    """The loss of a `transformers.VJEPA2Model`, the mean over the mask sets, from normalized clips."""
     video_BTCHW = video_BCTHW.transpose(1, 2)
     with torch.no_grad():
         features_BND = target_encoder(video_BTCHW).last_hidden_state.float()

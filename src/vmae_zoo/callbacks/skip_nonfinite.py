@@ -38,12 +38,8 @@ class DivergedError(ValueError):
 class StepCheck:
     """Whether a step was skipped and why, as tensors that are not read back yet.
 
-    Args:
-        step: number of the optimizer step.
-        skipped: float (), 1 if the step was skipped.
-        loss: float ().
-        norm: float (), norm of all gradients.
-        clips: int64 (B,) record indices of each accumulated batch.
+    ``loss``, the norm of all gradients, and ``skipped``, 1 or 0, are float (); ``clips`` are int64 (B,) record indices
+    of each accumulated batch.
     """
 
     step: int

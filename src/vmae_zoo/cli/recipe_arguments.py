@@ -13,11 +13,7 @@ CONFIG = ("-c", "--config")
 
 
 def with_recipes(arguments: list[str]) -> list[str]:
-    """The arguments with the files of the recipes that they name, and with today's names of classes.
-
-    Raises:
-        ValueError: a recipe does not exist.
-    """
+    """The arguments with the files of the recipes they name, which have to exist, and with today's names of classes."""
     found = [_current(argument) for argument in arguments]
     for place, equals, option, name in _named_recipes(arguments):
         path = str(find_recipe(name))

@@ -57,11 +57,7 @@ def count_parameters(recipe: Path) -> tuple[int, list[str]]:
 
 
 def check(recipe: Path) -> dict[str, Any]:
-    """Build and try one recipe.
-
-    Returns:
-        Its name, parameters, and ``error``: None, or what went wrong.
-    """
+    """Build and try one recipe: its name, parameters, and ``error``, None or what went wrong."""
     from vmae_zoo.cli.trainer import run
 
     home, file = resource("recipes"), recipe.absolute()

@@ -1,7 +1,4 @@
-"""``vmae-zoo recipes``.
-
-Lists the recipes of the package; ``vmae-zoo recipes check`` builds each and takes a step.
-"""
+"""``vmae-zoo recipes``: the recipes of the package; ``vmae-zoo recipes check`` builds each and takes a step."""
 
 import argparse
 from pathlib import Path
@@ -44,10 +41,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def about(recipe: Path) -> dict[str, str]:
-    """The opening comment of a recipe.
-
-    What it is, and its hardware, time and result (its third line and those after).
-    """
+    """Of the opening comment of a recipe, what it is, and its hardware, time and result (from the third line on)."""
     comment = []
     for line in recipe.read_text().splitlines():
         if not line.startswith("#"):

@@ -88,11 +88,7 @@ def check_changes(run: Path, found: Iterable[Change]) -> None:
 
 
 def steps_left(run: Path | None, checkpoint: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
-    """Whether a resumed run has anything to train.
-
-    Raises:
-        ValueError: the length that is asked for is shorter than the run already is.
-    """
+    """Whether a resumed run has anything to train; ``ValueError`` if it is longer already than is asked for."""
     step, epoch = checkpoint["global_step"], _epochs_done(run, checkpoint)
     max_steps, max_epochs = trainer.get("max_steps") or -1, trainer.get("max_epochs") or -1
     for name, limit, done in (("max_steps", max_steps, step), ("max_epochs", max_epochs, epoch)):

@@ -42,11 +42,7 @@ def new_folder(root: Path, name: str) -> Path:
 
 
 def new_run(root: Path, recipe: str) -> Path:
-    """A new run folder with the first record of the run.
-
-    Raises:
-        ValueError: it cannot be written, for example on a full or read-only disk.
-    """
+    """A new run folder with the first record of the run; ``ValueError`` if it cannot be written."""
     folder = new_folder(root, recipe)
     started, job = datetime.now(UTC).isoformat(timespec="seconds"), os.environ.get("SLURM_JOB_ID")
     record = {"recipe": recipe, "state": "starting", "number": next_number(root), "started": started}

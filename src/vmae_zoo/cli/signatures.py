@@ -27,13 +27,9 @@ class MissingError(ValueError):
 
 
 def parameters(path: str, function: str = "__init__") -> list[str] | None:
-    """Names of the arguments of a method of a class, those that it hands to its bases included.
+    """Names of the arguments of a method of a class, and of those that it hands to its bases.
 
-    Returns:
-        The names; None if they cannot be read from the source.
-
-    Raises:
-        MissingError: there is no such class.
+    None where the source does not tell; a `MissingError` if there is no such class.
     """
     found = find_class(path)
     if found is None:
@@ -79,11 +75,7 @@ def classes_of(module: str) -> list[str]:
 
 
 def find_class(path: str) -> tuple[str, ast.ClassDef] | None:
-    """The module that defines a class, and the definition; None if the source does not tell.
-
-    Raises:
-        MissingError: there is no such class.
-    """
+    """The module that defines a class, and the definition; None where the source does not tell; or a `MissingError`."""
     module, _, name = path.rpartition(".")
     if not module:
         return None

@@ -42,12 +42,9 @@ def input_clip(source: Source, clip: ClipSpec) -> np.ndarray:
 
 def sources_of(frames: Source | Sequence[Source]) -> tuple[list[Source], bool]:
     """The clips of a batch, and whether it is a batch: a list, or an array of five dimensions."""
-    if isinstance(frames, str | PathLike) or (isinstance(frames, np.ndarray | Tensor) and frames.ndim != 5):
-        return [frames], False
-    if not isinstance(frames, Sequence | np.ndarray | Tensor):
-        raise ValueError(
-            f"frames is a {type(frames).__name__}: give a path, or a uint8 array of (frames, rows, columns, 3)"
-        )
+    single = frames.ndim != 5 if isinstance(frames, np.ndarray | Tensor) else not isinstance(frames, Sequence)
+    if single or isinstance(frames, str | PathLike):
+        return [frames], False  # type: ignore[list-item]
     if not len(frames):
         raise ValueError("frames is empty: give paths, or uint8 arrays of (frames, rows, columns, 3)")
     return list(frames), True

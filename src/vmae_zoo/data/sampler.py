@@ -16,13 +16,7 @@ from vmae_zoo.randomness import hash_text, random_order, sample_key
 
 
 class SampleRef(NamedTuple):
-    """Reference to a sample.
-
-    Args:
-        record: index of the record.
-        epoch: part of the random key.
-        repeat: how often the record came before in this epoch; part of the random key.
-    """
+    """Index of a record, the epoch, and how often the record came before in it: parts of the random key."""
 
     record: int
     epoch: int

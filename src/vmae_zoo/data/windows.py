@@ -20,11 +20,8 @@ from vmae_zoo.video.decode import VideoError, probe, read_clip
 class Window(NamedTuple):
     """A window of a video, or the reason why its video cannot be read.
 
-    Args:
-        video: index of the video.
-        windows: number of windows of the video.
-        start: first frame of this window.
-        clip: uint8 (C, T, H, W), or the reason.
+    ``video`` is its index, ``windows`` the number of windows of the video, ``start`` the first frame of this one;
+    ``clip`` is uint8 (C, T, H, W), or the reason.
     """
 
     video: int

@@ -110,11 +110,7 @@ def target_of(source_root: Path, target_root: Path, video: Path) -> Path:
 
 
 def jobs_of(source: Path, target: Path, part: int = 0, parts: int = 1) -> tuple[list[Path], int]:
-    """Videos of a part whose copy is missing or older than they are, and the number of videos that are done.
-
-    Raises:
-        ValueError: there is no video.
-    """
+    """Videos of a part whose copy is missing or older, and the number that are done; ``ValueError`` without a video."""
     videos = list_videos(source)
     if not videos:
         raise ValueError(f"{source} has no videos: give the folder of the data set")

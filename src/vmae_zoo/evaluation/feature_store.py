@@ -75,11 +75,7 @@ class FeatureStore:
         return self._arrays[file][row]
 
     def writer(self, videos: int, shape: Sequence[int], dtype: np.dtype) -> "StoreWriter":
-        """A new file with room for this number of videos, each of this shape.
-
-        Raises:
-            ValueError: the disk has less room.
-        """
+        """A new file with room for so many videos, each of this shape; ``ValueError`` if the disk has less room."""
         number = len(list(self.folder.glob("*.npy")))
         while (file := self.folder / f"part-{number:04d}-{os.getpid()}.npy").exists():
             number += 1

@@ -23,11 +23,9 @@ DECAYS = (10, 3, 1, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e
 
 @dataclass(frozen=True)
 class LBFGSSweep:
-    """A head for each weight decay, at the minimum of its loss.
+    """A head for each weight decay, a factor on half the squared norm of the weights, at the minimum of its loss.
 
-    Args:
-        weight_decays: factors, above 0, on half the squared norm of the weights, added to the mean cross-entropy.
-        seed: seed of the held-out part.
+    The loss is the mean cross-entropy plus that norm.
     """
 
     weight_decays: Sequence[float] = DECAYS

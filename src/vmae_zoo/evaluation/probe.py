@@ -9,7 +9,7 @@ Shapes: R videos, H heads, K classes.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,20 +19,11 @@ from vmae_zoo.evaluation.features import Features
 from vmae_zoo.randomness import hash_text, random_order, sample_key
 from vmae_zoo.training.metrics import ClassificationMetrics, confusion
 
+if TYPE_CHECKING:
+    from vmae_zoo.evaluation.linear_probe import LBFGSSweep
+
 Settings = dict[str, float]
 HELD_OUT = 0.2  # fraction of the training set that selects the head
-
-
-class HeadSearch(Protocol):
-    """The settings to select from, and the seed of the selection."""
-
-    @property
-    def heads(self) -> list[Settings]:
-        """Settings of each head."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of the held-out part."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +93,11 @@ class SelectedHead:
 class ProbeResult:
     """A selected head and its accuracy on the test set.
 
-    Probabilities are (R, K); ``confusion`` holds counts, (K, K), true class (row) against predicted class (column).
+    ``confusion`` holds counts, (K, K), true class (row) against predicted class (column).
     """
 
     selected: SelectedHead
     metrics: ClassificationMetrics
-    probabilities: Tensor = field(repr=False)
     confusion: Tensor = field(repr=False)
 
     def details(self) -> dict[str, Any]:
@@ -120,7 +110,7 @@ class ProbeResult:
 
 
 def select(
-    fit: Fit, train: Features, classes: int, search: HeadSearch, device: str | torch.device = "cpu"
+    fit: Fit, train: Features, classes: int, search: "Sweep | LBFGSSweep", device: str | torch.device = "cpu"
 ) -> SelectedHead:
     """The best head of a search on the held-out part of the training set; of equal ones the more likely one."""
     device, heads = torch.device(device), search.heads
@@ -142,4 +132,4 @@ def evaluate(selected: SelectedHead, test: Features) -> ProbeResult:
     """The selected head on the test set."""
     probability_RK, label_R = selected.head(test)[0].cpu(), test.labels()
     metrics = ClassificationMetrics.of(probability_RK, label_R)
-    return ProbeResult(selected, metrics, probability_RK, confusion(probability_RK, label_R))
+    return ProbeResult(selected, metrics, confusion(probability_RK, label_R))

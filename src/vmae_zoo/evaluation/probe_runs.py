@@ -48,11 +48,7 @@ class ProbeRuns:
 
 
 def labelled(catalog: Catalog) -> tuple[list[ClipRecord], list[ClipRecord]]:
-    """Labelled training and test records; those for validation if there is no test set.
-
-    Raises:
-        ValueError: there are none of either.
-    """
+    """Labelled training records, and test or else validation records; ``ValueError`` if there are none of either."""
     if not catalog.classes:
         raise ValueError(f"{catalog.root} (layout {catalog.layout}) has no labels, which a probe needs")
     train = [record for record in catalog.of("train") if record.label >= 0]
@@ -143,10 +139,8 @@ def run_probe(
 def mean_of(runs: Sequence[dict[str, Any]], disjoint: bool = False) -> dict[str, float]:
     """Means over splits and draws; the interval is the mean of the runs' intervals, that of a single split.
 
-    Args:
-        runs: with metrics.
-        disjoint: no video is in two test sets, as when each split leaves one subject out: "videos" counts all of them,
-            and the interval is that of all.
+    If the splits are disjoint, no video is in two test sets, as when each split leaves one subject out: "videos" counts
+    all of them, and the interval is that of all.
     """
     means = {name: sum(run[name] for run in runs) / len(runs) for name in NUMBERS if name in runs[0]}
     if disjoint:

@@ -23,12 +23,7 @@ MIN_ACCEPTED = 0.05  # smallest share of accepted random layouts of a block size
 
 @dataclass(frozen=True)
 class BlockSet:
-    """One mask set.
-
-    Args:
-        blocks: number of blocks per clip.
-        scale: fraction of the frame's area that each block covers.
-    """
+    """One mask set: number of blocks per clip, and fraction of the frame's area that each covers."""
 
     blocks: int
     scale: float

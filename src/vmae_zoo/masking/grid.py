@@ -27,11 +27,7 @@ class TokenGrid:
 
     @classmethod
     def of_clip(cls, frames: int, height: int, width: int, cube: tuple[int, int, int] = (2, 16, 16)) -> "TokenGrid":
-        """The grid of a clip of ``frames`` x ``height`` x ``width`` pixels.
-
-        Raises:
-            ValueError: the clip is not a multiple of the cube.
-        """
+        """The grid of a clip of ``frames`` x ``height`` x ``width`` pixels; ``ValueError`` if no cubes fill it."""
         for name, size, step in zip(("frames", "height", "width"), (frames, height, width), cube, strict=True):
             if size < step or size % step:
                 raise ValueError(

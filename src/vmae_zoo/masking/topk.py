@@ -40,11 +40,7 @@ def topk_split(
 
 
 def visible_per_group(grid: TokenGrid, mask_ratio: float, rounding: str, topk: str) -> tuple[int, int]:
-    """Number of groups, and of visible tokens in each.
-
-    Raises:
-        ValueError: an option is unknown, or no token would be visible.
-    """
+    """Number of groups, and of visible tokens in each; ``ValueError`` for an unknown option, or no visible token."""
     check_choice("rounding", rounding, ROUNDINGS)
     check_choice("topk", topk, TOPK)
     tokens = grid.per_slice

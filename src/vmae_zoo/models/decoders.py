@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack, init_linear, layer_norm
-from vmae_zoo.models.positions import add_cls_position, build_pos_embed
+from vmae_zoo.models.positions import PosEmbed, add_cls_position, build_pos_embed
 
 
 class Decoder(BlockStack):
@@ -55,11 +55,22 @@ class Decoder(BlockStack):
 
         The sequence is class token, if given, visible tokens, mask tokens; position embeddings state where they are.
         """
-        visible_BVD = self.positions.add_to(visible_BVD, split.visible)
-        masked_BMD = self.positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
-        rotation = self.positions.rotation(torch.cat([split.visible, split.predicted], dim=1))
-        tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
-        if cls_B1D is not None:
-            tokens = torch.cat([add_cls_position(cls_B1D, self.positions).to(tokens.dtype), tokens], dim=1)
-        tokens = self.run_blocks(tokens, None, rotation)
-        return self.head(self.norm(tokens[:, -split.predicted.shape[1] :]))
+        return self.head(self.norm(run_on_split(self, self.positions, visible_BVD, mask_token_11D, split, cls_B1D)))
+
+
+def run_on_split(
+    stack: BlockStack,
+    positions: PosEmbed,
+    visible_BVD: Tensor,
+    mask_token_11D: Tensor,
+    split: TokenSplit,
+    cls_B1D: Tensor | None = None,
+) -> Tensor:
+    """Run the blocks over visible tokens and mask tokens, all with their positions: the latter afterwards (B, M, D)."""
+    visible_BVD = positions.add_to(visible_BVD, split.visible)
+    masked_BMD = positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
+    rotation = positions.rotation(torch.cat([split.visible, split.predicted], dim=1))
+    tokens = torch.cat([visible_BVD, masked_BMD.to(visible_BVD.dtype)], dim=1)
+    if cls_B1D is not None:
+        tokens = torch.cat([add_cls_position(cls_B1D, positions).to(tokens.dtype), tokens], dim=1)
+    return stack.run_blocks(tokens, None, rotation)[:, -split.predicted.shape[1] :]

@@ -46,20 +46,10 @@ class LoadReport:
     def line(self) -> str:
         """A summary in one line."""
         parts = [f"{self.source} ({self.layout} layout): {len(self.used)} tensors used for {self.method}"]
-        for title, names in (
-            ("left out", self.left_out),
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-        ):
-            if names:
-                parts.append(f"{len(names)} {title} ({', '.join(part_names(names))})")
-        if self.positions:
-            parts.append(self.positions)
-        if self.note:
-            parts.append(self.note)
-        if self.licence:
-            parts.append(f"licence {self.licence}")
-        return ", ".join(parts)
+        lists = {"left out": self.left_out, "missing": self.missing, "unexpected": self.unexpected}
+        parts += [f"{len(names)} {title} ({', '.join(part_names(names))})" for title, names in lists.items() if names]
+        parts += [self.positions or "", self.note, f"licence {self.licence}" if self.licence else ""]
+        return ", ".join(filter(None, parts))
 
 
 def part_names(names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vmae_zoo.masking.grid import TokenGrid
 from vmae_zoo.masking.split import TokenSplit
 from vmae_zoo.models.blocks import Block, BlockStack, init_truncated, layer_norm, scale_residual_branches
+from vmae_zoo.models.decoders import run_on_split
 from vmae_zoo.models.positions import build_pos_embed
 
 
@@ -63,9 +64,5 @@ class Predictor(BlockStack):
         ``mask_set`` selects the mask token if there are several.
         """
         mask_token_11D = self.mask_tokens[mask_set if len(self.mask_tokens) > 1 else 0]
-        context_BVD = self.positions.add_to(self.embed(context_BVE), split.visible)
-        hidden_BMD = self.positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
-        tokens = torch.cat([context_BVD, hidden_BMD.to(context_BVD.dtype)], dim=1)
-        rotation = self.positions.rotation(torch.cat([split.visible, split.predicted], dim=1))
-        tokens = self.run_blocks(tokens, None, rotation)
-        return self.proj(self.norm(tokens[:, -split.predicted.shape[1] :]))
+        hidden_BMD = run_on_split(self, self.positions, self.embed(context_BVE), mask_token_11D, split)
+        return self.proj(self.norm(hidden_BMD))

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 
 class VideoWindow(NamedTuple):
-    """A window of a video.
-
-    Args:
-        start: its first frame, counted from 0.
-        video: normalized clip (1, 3, T, H, W).
-    """
+    """A window of a video: its first frame, counted from 0, and the normalized clip (1, 3, T, H, W)."""
 
     start: int
     video: Tensor
@@ -102,9 +97,5 @@ class VideoEncoder(nn.Module):
         return tokens_BND.mean(1)
 
     def encode_cls(self, video_BCTHW: Tensor) -> Tensor:
-        """The class token (B, D) of each clip.
-
-        Raises:
-            ValueError: the encoder has no class token.
-        """
+        """The class token (B, D) of each clip; ``ValueError`` if the encoder has none."""
         raise ValueError(f"{type(self).__name__} has no class token: pool the patch tokens instead (pool: mean)")

@@ -104,11 +104,7 @@ class LastCheckpoint(Checkpoint, RunControl):
             self._save(trainer, f"epoch-{ended}.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of training.
-
-        Raises:
-            NotSavedError: the file could not be written.
-        """
+        """Save the end of training; `NotSavedError` if the file cannot be written."""
         self._reduce_max.result()
         self._save_last(trainer)
         if self.failed and trainer.global_step != self._saved_step:

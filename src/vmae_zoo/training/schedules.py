@@ -13,10 +13,7 @@ from vmae_zoo.setting_checks import check_choice, check_least
 class RunLength:
     """The length of a run.
 
-    Args:
-        steps: optimizer steps of the whole run.
-        warmup_steps: optimizer steps of the warm-up.
-        global_batch: clips per optimizer step over all processes, before repeats; None if it is not known.
+    ``global_batch`` are clips per optimizer step over all processes, before repeats; None if it is not known.
     """
 
     steps: int
@@ -35,13 +32,9 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
     """
     data = data_of(trainer)
     per_epoch = data.steps_per_epoch
-    if trainer.max_steps > 0:
-        steps = trainer.max_steps
-        if per_epoch and trainer.max_epochs and trainer.max_epochs > 0:
-            steps = min(steps, trainer.max_epochs * per_epoch)
-    elif per_epoch and trainer.max_epochs and trainer.max_epochs > 0:
-        steps = trainer.max_epochs * per_epoch
-    else:
+    limits = trainer.max_steps, (trainer.max_epochs or -1) * (per_epoch or 0)
+    steps = min((limit for limit in limits if limit > 0), default=None)
+    if steps is None:
         raise ValueError(
             "the learning-rate schedule needs the length of the run: give trainer.max_steps, or trainer.max_epochs and "
             "a data module with steps_per_epoch, such as ClipDataModule"

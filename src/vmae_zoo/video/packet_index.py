@@ -25,11 +25,8 @@ class IndexMismatchError(Exception):
 class PacketRange:
     """Consecutive packets to decode in one pass.
 
-    Args:
-        first: number of the first packet, a random access point.
-        last: number of the last packet.
-        needed: packets of the range that must be decoded although they are disposable.
-        positions: positions of the frames wanted from this range, ascending.
+    ``first`` is the number of a random access point. ``needed`` packets must be decoded although they are disposable;
+    ``positions`` of the wanted frames are ascending.
     """
 
     first: int

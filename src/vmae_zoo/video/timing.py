@@ -43,10 +43,7 @@ def frame_rate(times: np.ndarray | None, step: float, stated: float) -> tuple[fl
 
     The stated rate is returned if there are no times, or if it differs from their mean by less than 2 %.
 
-    Args:
-        times: ascending, in ticks.
-        step: seconds per tick; 0 if unknown.
-        stated: frames per second by the header; 0 if it states none.
+    Ascending times are in ticks of ``step`` seconds; a step or stated rate of 0 is unknown.
     """
     if times is None or len(times) < 3 or not step or times[0] == times[-1]:
         return stated, True

@@ -20,11 +20,7 @@ RANDOM_CROPS = Augmentation(crop="random_resized")
 def draw_method(
     method: Method, video: Path, seed: int = 0, augmentation: Augmentation = RANDOM_CROPS
 ) -> tuple[list[Panel], dict[str, Any]]:
-    """Panels over the middle clip of a video, and the token ids as lists.
-
-    Raises:
-        ValueError: the file is no video, or the method has no masks.
-    """
+    """Panels over the middle clip of a video, and token ids as lists; ``ValueError`` for a method without masks."""
     if isinstance(method, MoCoV3):
         return [show_views(method, read_batch(method, [video], seed, augmentation))], {}
     if not isinstance(method, MaskedMethod):

@@ -138,11 +138,7 @@ def describe_resize(old: tuple[int, int, int], new: tuple[int, int, int]) -> str
 def read_source(
     name_or_path: str | Path, hints: LoadHints, *, endpoint: str | None = None, revision: str | None = None
 ) -> tuple[ModelSpec, dict[str, Any]]:
-    """Find and read weights.
-
-    Returns:
-        What they are, and their origin: source, layout, licence, revision and sha256.
-    """
+    """Find and read weights: what they are, and their origin (source, layout, licence, revision, sha256)."""
     if str(name_or_path).startswith(TIMM):
         from vmae_zoo.zoo.timm_models import read_timm
 

@@ -59,11 +59,7 @@ class Package:
 
 
 def package(model: nn.Module) -> Package:
-    """The weights and the record of a method, or of an encoder that `vmae_zoo.load_pretrained` returned.
-
-    Raises:
-        ValueError: the model is neither.
-    """
+    """The weights and the record of a method, or of an encoder from `load_pretrained`; ``ValueError`` for others."""
     version = {"vmae_zoo": vmae_zoo.__version__}
     if isinstance(model, Method):
         record = {**version, **model.export_config(), "part": ""}

@@ -84,11 +84,7 @@ def plan_shards(
 
 
 def shards_done(plan: ShardPlan, target: Path) -> set[int]:
-    """Shards that exist in the target.
-
-    Raises:
-        ValueError: they belong to another plan.
-    """
+    """Shards that exist in the target; ``ValueError`` if they belong to another plan."""
     found = names(target)
     done = {shard for shard in range(plan.shards) if f"{shard_name(shard)}.json" in found}
     if done and read_shard_meta(target, min(done))["plan"] != plan.digest:

@@ -8,7 +8,6 @@ complete.
 import hashlib
 import io
 import json
-import os
 import platform
 import tarfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta, record_fields, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
 from vmae_zoo.datasets.process_pool import as_finished
+from vmae_zoo.run_lock import process_exists
 from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, frame_times, probe
 from vmae_zoo.video.frame_conversion import display_matrix, to_rgb
@@ -62,11 +62,7 @@ def make_shard(
     quality: int,
     digest: str,
 ) -> dict[str, str]:
-    """Write one shard and compare it with its sources.
-
-    Returns:
-        The ids of videos that were left out, with reasons.
-    """
+    """Write one shard and compare it with its sources; returns the ids of videos that were left out, with reasons."""
     entries: dict[str, list[int]] = {}
     failed: dict[str, str] = {}
     with write_file(target / f"{shard_name(shard)}.tar") as partial, partial.open("w+b") as file:
@@ -174,9 +170,6 @@ def remove_stale(target: Path) -> None:
     if is_remote(target):
         return
     for partial in target.glob(f".shard-*.{platform.node()}.*{SUFFIX}"):
-        try:
-            os.kill(int(partial.name.split(".")[-2]), 0)  # raises ProcessLookupError if there is no such process
-        except ProcessLookupError:
+        number = partial.name.split(".")[-2]
+        if number.isdigit() and not process_exists(int(number)):
             partial.unlink(missing_ok=True)
-        except (ValueError, OSError):
-            continue

@@ -16,13 +16,8 @@ _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
 
 def _tables(root: Path) -> list[Path]:
-    return [
-        file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.csv")) if _has_columns(file)
-    ]
-
-
-def _has_columns(file: Path) -> bool:
-    return set(read_header(file)) >= _COLUMNS
+    files = (file for folder in (root, root / "annotations") for file in sorted(folder.glob("*.csv")))
+    return [file for file in files if set(read_header(file)) >= _COLUMNS]
 
 
 def _found(root: Path) -> bool:

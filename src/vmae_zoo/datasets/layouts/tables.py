@@ -118,11 +118,7 @@ def _quoted(line: str, delimiter: str) -> list[str]:
 
 
 def parse_seconds(file: Path, line: int, name: str, text: str, empty: bool = True) -> float | None:
-    """A time in seconds, at least 0; None for an empty text if ``empty`` allows it.
-
-    Raises:
-        ValueError: no finite number of at least 0.
-    """
+    """A time in seconds; None for an empty text if ``empty`` allows it; ``ValueError`` for no finite number >= 0."""
     if not text and empty:
         return None
     try:

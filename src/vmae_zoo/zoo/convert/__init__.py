@@ -28,11 +28,7 @@ def layout(name: str) -> ModuleType:
 
 
 def find_layout(tensors: "dict[str, Tensor]", where: str) -> str:
-    """The name of the layout that these weights have.
-
-    Raises:
-        ValueError: no layout matches.
-    """
+    """The name of the layout that these weights have; ``ValueError`` if no layout matches."""
     for name in LAYOUTS:
         if layout(name).matches(tensors):
             return name

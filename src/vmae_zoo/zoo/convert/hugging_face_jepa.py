@@ -176,11 +176,7 @@ def config_of(model: Any) -> dict[str, Any]:
 
 
 def classifier_config_of(model: Any) -> dict[str, Any]:
-    """``config.json`` of a `Classifier` for the library, whose pooler has the heads of its encoder.
-
-    Raises:
-        ValueError: the pooler has another number of heads.
-    """
+    """``config.json`` of a `Classifier`; ``ValueError`` if its pooler has other heads than its encoder."""
     heads, pooler_heads = model.encoder.settings["num_heads"], model.pooler.cross_attention.num_heads
     if pooler_heads != heads:
         raise ValueError(
