@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 gc.disable()  # until all is imported: collections free nothing meanwhile and take a quarter of the time
-settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("suite", max_examples=25, deadline=None)
 settings.load_profile("suite")
 
 

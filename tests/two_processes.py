@@ -1,5 +1,6 @@
 """Processes of one run with the environment of torchrun, forked from a process that has the imports."""
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -52,6 +53,7 @@ def started(
 def _run(
     program: str | Path, arguments: list[str], folder: Path, log: Path, environment: dict[str, str], on_path: bool
 ) -> None:
+    gc.freeze()  # a collection would copy the memory that it shares with the server
     target = os.open(log, os.O_WRONLY | os.O_CREAT)
     os.dup2(target, 1)
     os.dup2(target, 2)

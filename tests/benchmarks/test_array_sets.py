@@ -15,7 +15,7 @@ def digits(tmp_path_factory):
     images = np.zeros((24, 12, 12), np.uint8)
     images[:, 2:10, 2:10] = (60 + 60 * labels)[:, None, None]
     np.savez(folder / "few.npz", x_train=images[:16], y_train=labels[:16], x_test=images[16:], y_test=labels[16:])
-    moving_digits.main([str(folder / "few.npz"), str(folder / "out"), "--clips", "20"])
+    moving_digits.main([str(folder / "few.npz"), str(folder / "out"), "--clips", "10"])
     return folder, images, labels
 
 
@@ -29,8 +29,8 @@ def test_a_clip_shows_its_digit_in_its_motion(digits):
     folder, _, labels = digits
     by_digit, by_motion = (open_catalog(folder / "out" / f"{name}.csv") for name in ("digit", "motion"))
     assert [row.id for row in by_digit.records] == [row.id for row in by_motion.records]
-    assert [row.split for row in by_digit.records] == ["train"] * 16 + ["test"] * 4
-    assert len({row.id for row in by_digit.records}) == 20
+    assert [row.split for row in by_digit.records] == ["train"] * 8 + ["test"] * 2
+    assert len({row.id for row in by_digit.records}) == 10
     for digit, motion in zip(by_digit.records, by_motion.records, strict=True):
         assert by_digit.classes[digit.label] == str(labels[int(digit.path.stem)])
         clip = read_clip(digit.path, range(moving_digits.FRAMES))[..., 0].astype(float)
@@ -58,7 +58,7 @@ def test_places_are_the_same_for_every_motion():
 
 def test_keys_decide_everything(digits, tmp_path):
     folder = digits[0]
-    moving_digits.make(folder / "few.npz", tmp_path / "again", 20)
+    moving_digits.make(folder / "few.npz", tmp_path / "again", 10)
     assert (tmp_path / "again" / "digit.csv").read_text() == (folder / "out" / "digit.csv").read_text()
     name = next((folder / "out" / "videos").iterdir()).name
     assert (tmp_path / "again" / "videos" / name).read_bytes() == (folder / "out" / "videos" / name).read_bytes()

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vmae_zoo.data import open_catalog
@@ -281,7 +281,6 @@ def write_rows(folder, name, rows, form, header):
     return folder / name
 
 
-@settings(max_examples=60, deadline=None)
 @given(rows=ROWS, form=st.fixed_dictionaries(FORMS))
 def test_the_catalog_of_a_random_table_equals_the_table(tmp_path_factory, rows, form):
     file = write_rows(tmp_path_factory.mktemp("lists"), "clips.csv", rows, form, [("path", "label", "split")])
@@ -292,7 +291,6 @@ def test_the_catalog_of_a_random_table_equals_the_table(tmp_path_factory, rows, 
         assert names[row.label] == label or float(names[row.label]) == float(label)
 
 
-@settings(max_examples=60, deadline=None)
 @given(rows=ROWS, form=st.fixed_dictionaries(FORMS), header=st.booleans(), numbered=st.booleans())
 def test_the_catalog_of_a_random_list_equals_the_list(tmp_path_factory, rows, form, header, numbered):
     numbers = {label: str(number) for number, label in enumerate(sorted({label for _, label, _ in rows}))}
@@ -312,7 +310,6 @@ def test_the_catalog_of_a_random_list_equals_the_list(tmp_path_factory, rows, fo
     assert found == [(path, None if placeholder else label, split) for path, label, split in wanted]
 
 
-@settings(max_examples=40, deadline=None)
 @given(rows=ROWS, form=st.fixed_dictionaries(FORMS), data=st.data())
 def test_a_random_line_that_cannot_be_read_is_named(tmp_path_factory, rows, form, data):
     form["encoding"] = "utf-8"

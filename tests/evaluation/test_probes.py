@@ -159,7 +159,7 @@ def test_pools_in_one_pass_are_torchs_attention():
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_pools_side_by_side_are_the_pools_alone(monkeypatch, blocks):
     train = token_features(60, seed=1)
-    sweep = Sweep((3e-2, 1e-3), (0.01, 0.5), epochs=1, min_steps=10, batch_size=16)
+    sweep = Sweep((3e-2, 1e-3), (0.01, 0.5), epochs=1, min_steps=5, batch_size=16)
     fit = partial(attentive_probe.fit, blocks=blocks)
     together = fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     monkeypatch.setattr(attentive_probe, "MAX_BYTES_IN_MEMORY", 0)  # and held in memory or not is the same

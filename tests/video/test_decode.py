@@ -296,9 +296,9 @@ def test_memory_stays_flat(plain):
     for _ in range(20):
         read_clip(plain, [5, 70], 32)
     before = resident()
-    for _ in range(200):
+    for _ in range(80):
         read_clip(plain, [5, 70], 32)
-    assert resident() - before < 20
+    assert resident() - before < 8
 
 
 def test_an_index_that_does_not_match_ends_in_counting(plain, monkeypatch):
@@ -360,7 +360,7 @@ def test_frames_with_exchanged_times_do_not_depend_on_earlier_reads(codec, optio
 
 def test_a_stream_that_begins_inside_of_a_file_changes_nothing(encode, tmp_path):
     options = {"codec": "mpeg4", "options": {"b": "8000000"}}
-    plain = encode(tmp_path / "plain.mpg", frames=400, size=(144, 176), **options)
+    plain = encode(tmp_path / "plain.mpg", frames=250, size=(144, 176), **options)
     late = tmp_path / "late.mpg"
     with av.open(str(tmp_path / "sound.mpg"), "w", format="mpeg") as container:
         sound = container.add_stream("mp2", rate=48000)
@@ -372,5 +372,5 @@ def test_a_stream_that_begins_inside_of_a_file_changes_nothing(encode, tmp_path)
     late.write_bytes(plain.read_bytes() + (tmp_path / "sound.mpg").read_bytes() + plain.read_bytes())
     with av.open(str(late)) as container:
         assert len(container.streams) == 1
-    assert probe(late).frames == 800
-    assert read_clip(late, [700]).shape == (1, 144, 176, 3)
+    assert probe(late).frames == 500
+    assert read_clip(late, [400]).shape == (1, 144, 176, 3)
