@@ -82,8 +82,8 @@ def random_box(
 ) -> Box:
     """A box of a random fraction of the frame and a random aspect ratio: the random resized crop.
 
-    ``scale`` is a range of the frame's area; ``ratio``, width / height, is log-uniform. After 10 boxes that do not fit:
-    the largest centered box within the ratio.
+    ``scale`` is a range of fractions of the frame's area; ``ratio``, width / height, is log-uniform. After 10 boxes
+    that do not fit: the largest centered box within the ratio.
     """
     rows, columns = frame
     for _ in range(10):

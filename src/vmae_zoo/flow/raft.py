@@ -35,7 +35,10 @@ class RaftFlow:
 
     @torch.no_grad()
     def __call__(self, video_BCTHW: Tensor, pairs_BP2: Tensor) -> Tensor:
-        """Flow between pairs of frames: float32 (B, P, H, W, 2), x and y in pixels; H, W: multiples of 8, >= 128."""
+        """Flow between pairs of frames: float32 (B, P, H, W, 2), x and y in pixels.
+
+        Clips are uint8, H and W multiples of 8 from 128 on; pairs are int64 ids of a first and a second frame.
+        """
         self.net = self.net.to(video_BCTHW.device)
         parts = zip(video_BCTHW.split(self.clips_per_pass), pairs_BP2.split(self.clips_per_pass), strict=True)
         return torch.cat([self._flow(video, pairs) for video, pairs in parts])

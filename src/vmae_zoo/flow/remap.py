@@ -16,7 +16,7 @@ def backward_warp(map_BHW: Tensor, flow_BHW2: Tensor) -> Tensor:
     """Each pixel samples the map at the position its flow points to: bilinear, 0 outside the map.
 
     On a CPU OpenCV does it, several times as fast on one core as torch, which does it on a GPU; both agree within
-    rounding. ``flow`` leads from the new frame to that of the map.
+    rounding. Both are float32; ``flow`` leads from the new frame to that of the map.
     """
     if map_BHW.device.type != "cpu":
         return warp_on_device(map_BHW, flow_BHW2)
@@ -47,7 +47,7 @@ def forward_splat(map_BHW: Tensor, flow_BHW2: Tensor) -> Tensor:
 
     Average splatting (Niklaus, Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020, arXiv 2003.05534,
     with a constant metric). Pixels that receive no value are 0. A GPU adds in no fixed order, so the last digits may
-    differ between runs. ``flow`` leads from the frame of the map to the new one.
+    differ between runs. Both are float32; ``flow`` leads from the frame of the map to the new one.
     """
     clips, height, width = map_BHW.shape
     position_BHW2 = pixel_grid(height, width, map_BHW.device) + flow_BHW2

@@ -110,7 +110,7 @@ class MotionGuidedScorer:
     def scores(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
         """Scores of a batch on its device: float32 (B, N).
 
-        Height and width of the flow of the `pairs` are multiples of those of the grid.
+        The flow of the `pairs` is float32; its height and width are multiples of those of the grid.
         """
         return self.per_token(self.volume(key_B, flow_BPhw2))
 

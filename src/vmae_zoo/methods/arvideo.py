@@ -103,7 +103,7 @@ class ARVideo(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, order: ClusterOrder) -> Output:
         """Predict every cluster but the first from the preceding ones.
 
-        ``order`` has the clusters, and the tokens of each that the encoder sees.
+        Clips are float, normalized by ``encoder.preprocessing``.
 
         Returns:
             Prediction and target (B, M, values), by cluster from the second on, by ascending token id in a cluster.

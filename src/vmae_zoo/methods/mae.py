@@ -80,7 +80,7 @@ class MAE(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the patches of ``split.predicted`` from those of ``split.visible``.
 
-        With ``split.weight`` the loss is the weighted mean over predicted patches.
+        Images are float, normalized by ``encoder.preprocessing``; ``split.weight`` weighs patches in the loss.
         """
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))

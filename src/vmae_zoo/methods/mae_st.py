@@ -109,7 +109,7 @@ class MAEST(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the target frames of ``split.predicted`` from the tokens of ``split.visible``.
 
-        With ``split.weight`` the loss is the weighted mean over predicted tokens.
+        Clips are float, normalized by ``encoder.preprocessing``; ``split.weight`` weighs tokens in the loss.
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)

@@ -99,7 +99,7 @@ class VideoMAE(MaskedMethod):
     def forward(self, video_BCTHW: Tensor, split: TokenSplit) -> Output:
         """Predict the pixels of ``split.predicted`` from the tokens of ``split.visible``.
 
-        With ``split.weight`` the loss is the weighted mean over predicted tokens.
+        Clips are float, normalized by ``encoder.preprocessing``; ``split.weight`` weighs tokens in the loss.
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)

@@ -192,7 +192,7 @@ class VJEPA(MaskedMethod):
         return multi_block_masks(batch["key"], self.grid, step, drop=self.hparams["drop"])
 
     def forward(self, video_BCTHW: Tensor, masks: list[TokenSplit]) -> LatentOutput:
-        """Predict, for each mask set, the features of hidden tokens from those of visible ones; a split per set."""
+        """Predict, for each mask set, features of hidden tokens of clips normalized by ``encoder.preprocessing``."""
         self.target_encoder.check_values = not self.training  # no step waits for the device
         with torch.no_grad():
             tokens_BND = self.target_encoder(video_BCTHW).float()

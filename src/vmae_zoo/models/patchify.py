@@ -19,7 +19,7 @@ from vmae_zoo.models.uint8_clips import UInt8Clips
 def patchify(video_BCTHW: Tensor, grid: TokenGrid, ids_BV: Tensor | None = None) -> Tensor:
     """Cubes of the tokens with these ids: (B, V, C, p, q, r); only they are copied.
 
-    All N are taken, in order, if no ids are given.
+    Ids are int64, in any order; None for all N, in order. Clips may have any dtype.
 
     Raises:
         ValueError: the clips have another size.

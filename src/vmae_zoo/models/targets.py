@@ -11,25 +11,17 @@ _EPS = 1e-6
 
 
 def normalized_cubes(pixels_BMCpqr: Tensor) -> Tensor:
-    """VideoMAE's targets: each channel of each cube with mean 0 and standard deviation 1 (unbiased, plus 1e-6).
+    """VideoMAE's targets, as of `cube_values`, of pixels in [0, 1].
 
-    Args:
-        pixels_BMCpqr: cubes of pixels in [0, 1].
-
-    Returns:
-        (B, M, p * q * r * C), values in the order frame, row, column, channel.
+    Each channel of each cube has mean 0 and standard deviation 1 (unbiased, plus 1e-6).
     """
     return cube_values((pixels_BMCpqr - _mean(pixels_BMCpqr)) / _std(pixels_BMCpqr))
 
 
 def normalized_patches(cubes_BMCpqr: Tensor) -> Tensor:
-    """MAE's targets: each cube, over all channels, with mean 0 and variance 1 (unbiased, plus 1e-6).
+    """MAE's targets, as of `cube_values`, of the normalized input of the network.
 
-    Args:
-        cubes_BMCpqr: cubes of the normalized input of the network.
-
-    Returns:
-        (B, M, p * q * r * C), values in the order frame, row, column, channel.
+    Each cube, over all channels, has mean 0 and variance 1 (unbiased, plus 1e-6).
     """
     values_BMK = cube_values(cubes_BMCpqr)
     variance, mean = torch.var_mean(values_BMK, dim=-1, keepdim=True)

@@ -20,7 +20,7 @@ class UInt8Clips(Tensor):
     selected without normalization; every other operation gets the normalized values.
     """
 
-    pixels: Tensor
+    pixels: Tensor  # uint8, 0..255
     normalizer: Normalize
 
     @staticmethod

@@ -53,7 +53,7 @@ SECOND_VIEW = ColorJitterConfig(blur=0.1, solarize=0.2)
 def color_jitter(video_BCTHW: Tensor, key_B: Tensor, config: ColorJitterConfig, purpose: str) -> Tensor:
     """A randomly changed view of each clip: float (B, C, T, H, W), 0..255.
 
-    Changes are a function of key and purpose, the name of the view.
+    Clips are uint8, 0..255; changes are a function of key and purpose, the name of the view.
     """
     u = random_uniform(key_B, 9, f"colours {purpose}").unbind(1)
     jitter_B = (u[0] < config.jitter).float()

@@ -27,7 +27,6 @@ def freeze_encoder(encoder: Encoder, freeze: int | str) -> list[nn.Module]:
     Raises:
         ValueError: the encoder has fewer blocks.
     """
-    check_freeze(freeze)
     depth = len(encoder.blocks)
     if isinstance(freeze, int) and freeze > depth:
         raise ValueError(f"model.freeze = {freeze}: the encoder has {depth} blocks, freeze at most as many")

@@ -4,16 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import errors
 
 NOT_CACHED = " and is not in the cache: connect once and pull it, or give a local file"
 
@@ -30,24 +21,24 @@ def friendly_errors(
     where = f"{repo} at {redact(endpoint)}"
     try:
         yield
-    except GatedRepoError:
+    except errors.GatedRepoError:
         raise ValueError(
             f"{where} is gated: ask for access on its page, then log in with `hf auth login` or set HF_TOKEN"
         ) from None
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         raise ValueError(
             f"{where} does not exist, or is private and no token with access to it was given: check the name, "
             "log in with `hf auth login` or set HF_TOKEN"
         ) from None
-    except RevisionNotFoundError:
+    except errors.RevisionNotFoundError:
         raise ValueError(f"{where} has no revision {revision!r}: give a branch, a tag or a full commit sha") from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
         raise HubUnreachableError(f"{where} cannot be reached ({type(error).__name__}){unreachable}") from None
-    except EntryNotFoundError:
+    except errors.EntryNotFoundError:
         raise ValueError(f"{where} has no file that its listing contains: try again, or another revision") from None
-    except HFValidationError:
+    except errors.HFValidationError:
         raise ValueError(f"{repo!r} is not the name of a repository: write org/name") from None
-    except HfHubHTTPError as error:
+    except errors.HfHubHTTPError as error:
         status = error.response.status_code
         cure = {
             401: "the token is not valid: log in with `hf auth login` or set HF_TOKEN",

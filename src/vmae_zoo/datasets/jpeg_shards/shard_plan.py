@@ -18,10 +18,10 @@ class ShardPlan:
     """How the videos of a data set, its catalogs with the default split first, are divided into shards."""
 
     catalogs: list[Catalog]
-    videos: list[tuple[str, Path]]
-    per_shard: int
-    short_side: int
-    quality: int
+    videos: list[tuple[str, Path]]  # id and file of every video, ascending
+    per_shard: int  # videos
+    short_side: int  # pixels of the frames; smaller videos keep their size
+    quality: int  # of the JPEGs, 1 to 100
 
     @property
     def shards(self) -> int:
