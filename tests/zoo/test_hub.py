@@ -94,7 +94,7 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
     summary = {"steps": 300, "metrics": {"loss/val": 0.5}, "slurm_job": "31415926", "host": "secret-node"}
     (run / "summary.json").write_text(json.dumps({**summary, "checkpoint": "/home/someone/secret/last.ckpt"}))
     model = videomae()
-    model.hparams["init_from"] = "../secret/start.pth"
+    model.hparams.update({"init_from": "../secret/start.pth", "lr": 2e-3, "warmup_steps": 50})
     state = {"state_dict": model.state_dict(), "pytorch-lightning_version": "2.6.6"}
     model.on_save_checkpoint(state)
     torch.save(state, run / "checkpoints" / "last.ckpt")
@@ -119,10 +119,14 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
         'load_pretrained("hf://org/model")',
         "No labels were used",
         "`hmdb51`",
-        "steps: 300",
+        "- steps: 300",
+        "- lr: 0.002",
+        "- warmup_steps: 50",
         "![clips, masks and predictions](picture.png)",
     ):
         assert said in card, said
+    assert "base_lr" not in card  # lr and warmup_steps are used instead
+    assert "warmup_epochs" not in card
     for private in (b"someone", b"secret", b"SECRET", b"31415926"):
         assert not any(private in content for content in files.values()), private
     assert yaml.safe_load(files["recipe.yaml"])["data"] == {

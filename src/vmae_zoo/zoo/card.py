@@ -11,7 +11,8 @@ from vmae_zoo.zoo.package import Package
 from vmae_zoo.zoo.registry import is_non_commercial
 
 FACTS = ("recipe", "steps", "epoch", "samples", "seconds", "device", "precision")  # of a run's summary
-SETTINGS = ("base_lr", "lr", "min_lr", "weight_decay", "betas", "warmup_epochs", "mask_ratio")
+SETTINGS = ("base_lr", "lr", "min_lr", "weight_decay", "betas", "warmup_epochs", "warmup_steps", "mask_ratio")
+REPLACED_BY = {"base_lr": "lr", "warmup_epochs": "warmup_steps"}  # which is used if both are there
 
 
 def model_card(
@@ -101,10 +102,14 @@ def training_section(record: Mapping[str, Any], recipe: Mapping[str, Any], summa
     """Whether labels were used, and the settings of the training."""
     hparams = record["hparams"]
     labels = "Labels were used." if record["task"] == "classify" else "No labels were used."
+
+    def replaced(name: str) -> bool:
+        return hparams.get(REPLACED_BY.get(name, "")) is not None
+
     start = f"`{hparams['init_from']}`" if hparams.get("init_from") else "random weights"
     lines = [
         *(f"- {name}: {summary[name]}" for name in FACTS if summary.get(name) is not None),
-        *(f"- {name}: {hparams[name]}" for name in SETTINGS if hparams.get(name) is not None),
+        *(f"- {name}: {hparams[name]}" for name in SETTINGS if hparams.get(name) is not None and not replaced(name)),
         *(["\nThe complete recipe is in `recipe.yaml`."] if recipe else []),
     ]
     return "\n".join([f"{labels} Started from {start}.", "", *lines]).rstrip()
