@@ -71,7 +71,7 @@ class RunProcess:
             log.seek(self._read_from)
             return log.read()
 
-    def until(self, condition: Callable[[], Any], what: str, every: float = 0.01) -> None:
+    def until(self, condition: Callable[[], Any], what: str, every: float = 0.05) -> None:
         """Wait for a condition; `FaultError` if the process ends first."""
         while not condition():
             if self.process.exitcode is not None:

@@ -23,8 +23,8 @@ def check_correctness(session: Session) -> None:
     for name in CASES:
         options: dict[str, Any] = {"drop_path": 0.0} if name == "Classifier" else {}
         with session.guard("cpu_against_device", method=name):
-            cpu, cpu_norm = train(session, name, "cpu", 2 if session.smoke else 5, **options)
-            gpu, gpu_norm = train(session, name, session.device, 2 if session.smoke else 5, **options)
+            cpu, cpu_norm = train(session, name, "cpu", 1 if session.smoke else 5, **options)
+            gpu, gpu_norm = train(session, name, session.device, 1 if session.smoke else 5, **options)
             first, largest = relative(cpu[0], gpu[0]), max(map(relative, cpu, gpu))
             session.record(
                 "cpu_against_device",
@@ -40,7 +40,7 @@ def check_correctness(session: Session) -> None:
                 masks = [sample_mask(session, name, device) for device in ("cpu", session.device)]
                 session.record("masks", method=name, ok=all(map(torch.equal, *masks)))
         with session.guard("bf16_against_fp32", method=name):
-            steps = 3 if session.smoke else 30
+            steps = 1 if session.smoke else 30
             full, _ = train(session, name, session.device, steps, **options)
             half, _ = train(session, name, session.device, steps, bf16=True, **options)
             first, last = relative(full[0], half[0]), relative(full[-1], half[-1])

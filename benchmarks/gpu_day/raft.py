@@ -11,11 +11,13 @@ from vmae_zoo.masking import MotionGuidedScorer, TokenGrid
 
 def bench_raft(session: Session) -> None:
     """Time RAFT with random weights on smooth random clips."""
-    side = 128 if session.smoke else 224
-    scorer = MotionGuidedScorer(TokenGrid.of_clip(16, side, side))
+    frames, side = (4, 128) if session.smoke else (16, 224)
+    scorer = MotionGuidedScorer(TokenGrid.of_clip(frames, side, side))
     for batch in (1,) if session.smoke else (8, 64):
-        smooth = F.interpolate(torch.rand(batch * 16, 3, 14, 14), (side, side), mode="bicubic").clamp(0, 1)
-        video = (255 * smooth).to(torch.uint8).unflatten(0, (batch, 16)).transpose(1, 2).contiguous().to(session.device)
+        smooth = F.interpolate(torch.rand(batch * frames, 3, 14, 14), (side, side), mode="bicubic").clamp(0, 1)
+        video = (
+            (255 * smooth).to(torch.uint8).unflatten(0, (batch, frames)).transpose(1, 2).contiguous().to(session.device)
+        )
         key = torch.arange(batch, device=session.device)
         pairs, raft = scorer.pairs(key), RaftFlow("random", iterations=1 if session.smoke else 6)
         for bf16 in (False, True):

@@ -90,15 +90,16 @@ def damage(content, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["empty", "truncated", "zeroed", "flipped", "a page of zeros", "text"])
-def test_a_damaged_checkpoint_is_one_sentence_with_what_to_take_instead(vmae, run, capsys, kind):
+def test_a_damaged_checkpoint_is_one_sentence_with_what_to_take_instead(vmae, run, capsys):
     last = run / LAST
     intact = last.read_bytes()
-    last.write_bytes(damage(intact, kind))
-    assert vmae(*RESUME, "--trainer.max_epochs", "3") == 1
-    (error,) = capsys.readouterr().err.splitlines()
-    assert f"{last} is damaged" in error
-    assert "start a new run" in error
+    capsys.readouterr()
+    for kind in ("empty", "truncated", "zeroed", "flipped", "a page of zeros", "text"):
+        last.write_bytes(damage(intact, kind))
+        assert vmae(*RESUME, "--trainer.max_epochs", "3") == 1, kind
+        (error,) = capsys.readouterr().err.splitlines()
+        assert f"{last} is damaged" in error, kind
+        assert "start a new run" in error, kind
     other = last.with_name("epoch-1.ckpt")
     other.write_bytes(intact)
     assert vmae("validate", "-c", "toy.yaml", "--ckpt_path", "last") == 1
