@@ -111,14 +111,8 @@ def vjepa(
     return encoder
 
 
-FAMILIES: dict[str, Callable[..., Encoder]] = {
-    "videomae": videomae,
-    "mae": mae,
-    "mae_st": mae_st,
-    "vjepa": vjepa,
-    "moco_v3": moco_v3,
-    "classifier": classifier,
-}
+_ALL: tuple[Callable[..., Encoder], ...] = (videomae, mae, mae_st, vjepa, moco_v3, classifier)
+FAMILIES = {family.__name__: family for family in _ALL}
 
 
 def _encoder(

@@ -132,10 +132,7 @@ def flatten(results: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers in nested mappings, by the names on their path."""
     numbers: dict[str, float] = {}
     for name, value in results.items():
-        if isinstance(value, Mapping):
-            numbers |= flatten(value, f"{prefix}{name} ")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            numbers[f"{prefix}{name}"] = value
+        numbers |= flatten(value, f"{prefix}{name} ") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return numbers
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 import vmae_zoo
 from vmae_zoo.recipe_yaml import read_recipe
+from vmae_zoo.run_record import read_summary
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.card import model_card
 from vmae_zoo.zoo.hub_errors import friendly_errors
@@ -113,7 +114,8 @@ def write_repo(
     if run:
         recipe = recipe or next(run.glob("recipe.yaml"), None)
         picture = picture or max((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime, default=None)
-        summary = read_summary(run / "summary.json")
+        stated = read_summary(run)
+        summary = {name: publishable(stated[name], name) for name in SUMMARY if name in stated}
     measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in RESULTS}
     results = numbers(measured | dict(metrics))
     (folder / "metrics.json").write_text(json.dumps({"summary": summary, "results": results}, indent=2) + "\n")
@@ -146,15 +148,6 @@ def choose_licence(model: Package, given: str | None) -> str | None:
 def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record without what belongs to this machine: of a path that training started from, the file name is kept."""
     return {**record, "hparams": publishable(record["hparams"])}
-
-
-def read_summary(file: Path) -> dict[str, Any]:
-    """What a run's summary states about the training; empty if it is missing or damaged."""
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return {name: publishable(found[name], name) for name in SUMMARY if name in found}
 
 
 def preview(folder: Path, repo: str) -> str:
