@@ -66,7 +66,7 @@ def run_on_split(
     split: TokenSplit,
     cls_B1D: Tensor | None = None,
 ) -> Tensor:
-    """Run the blocks over visible tokens and mask tokens, all with their positions: the latter afterwards (B, M, D)."""
+    """Mask tokens (B, M, D) after the blocks, which run over them and the visible tokens, all with their positions."""
     visible_BVD = positions.add_to(visible_BVD, split.visible)
     masked_BMD = positions.add_to(mask_token_11D.expand(*split.predicted.shape, -1), split.predicted)
     rotation = positions.rotation(torch.cat([split.visible, split.predicted], dim=1))

@@ -75,7 +75,10 @@ def encoder_size(size: str, **given: Any) -> EncoderSize:
 def decoder_size(
     method: str, size: str, hparams: Mapping[str, Any] | None = None, part: str = "decoder"
 ) -> DecoderSize:
-    """The decoder of a method for this size, but as "decoder_width" etc. state; ``ValueError`` if there is none."""
+    """The decoder of a method for this size, with values such as ``decoder_width`` of the hyperparameters instead.
+
+    ``ValueError`` if there is none.
+    """
     encoder_size(size)
     if size not in DECODERS[method]:
         raise ValueError(f"size = {size!r} has no decoder in {method}: choose one of {', '.join(DECODERS[method])}")

@@ -30,7 +30,7 @@ GLYPH_SETS = {
 
 
 def write_glyphs(spec: GlyphSet, folder: Path, workers: int | None = None) -> None:
-    """Write the clips of a set of moving glyphs and ``clips.csv`` into an empty folder, with a process per core."""
+    """Write the clips of a set of moving glyphs and ``clips.csv`` into an empty folder; workers: see `write_clips`."""
     rows = clip_rows(spec)
     (folder / "videos").mkdir()
     write_clips(partial(_write, folder, spec.level), rows, workers)
