@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmae_zoo.cli.checkpoint_option import add_checkpoint, check_checkpoint, load_checkpoint
 from vmae_zoo.cli.json_option import add_json, write_json
+from vmae_zoo.setting_checks import check_least
 
 if TYPE_CHECKING:
     from vmae_zoo.datasets.layouts import Catalog
@@ -62,9 +63,7 @@ def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
 def check_counts(args: argparse.Namespace) -> None:
     """``ValueError`` for a number that is too small."""
     for name, least in {"batch_size": 1, "workers": 0, "draws": 1, "clips": 1, "crops": 1, "hop": 1}.items():
-        value = vars(args).get(name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} = {value}: must be >= {least}")
+        check_least("--", least, **{name.replace("_", "-"): vars(args).get(name)})
 
 
 def device_of(args: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.shard_option import add_shard, part_of
+from vmae_zoo.setting_checks import check_least
 
 SAMPLE = 4  # videos measured before the others are copied
 WORTH = 1.2  # times as fast
@@ -38,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{source} is no folder: give the folder of the data set")
     if target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
-    if min(args.short_side, args.workers or 1) < 1:
-        raise ValueError("--short-side and --workers must be >= 1")
+    check_least("--", 1, workers=args.workers, **{"short-side": args.short_side})
     part, parts = part_of(args.shard)
     from tqdm import tqdm
 
