@@ -20,7 +20,7 @@ def test_a_kill_changes_nothing(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="no fork server, no /proc")
 def test_writers_records_damage_and_killed_workers(tmp_path):
-    harness = FaultHarness(tmp_path, {"trainer.limit_val_batches": 0, "trainer.max_steps": 40})
+    harness = FaultHarness(tmp_path, {"trainer.limit_val_batches": 0, "trainer.max_steps": 24})
     assert "refused" in fault_scenarios.two_writers(harness, 1, 0)
     assert "resumed" in fault_scenarios.records(harness, 1, 0)
     assert "20 times" in fault_scenarios.flipped_bytes(harness, 1, 0)

@@ -11,7 +11,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SCRIPT = """
-import os, signal, sys, time
+import gc
+gc.disable()  # while modules are imported, here and again in the spawned worker
+import signal, time
 from types import SimpleNamespace
 import torch
 from vmae_zoo.data.loader import make_loader
@@ -28,34 +30,31 @@ if __name__ == "__main__":
         signal.signal(getattr(signal, name), lambda *_: None)
     trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")))
     batches = [[index] for index in range(40)]
-    workers = 2 if sys.argv[1] == "fork" else 1  # each spawned one imports everything anew
-    loader = make_loader(Slow(), batches, trainer, workers=workers, collate=torch.stack)
-    loader.multiprocessing_context = sys.argv[1]
-    for number, batch in enumerate(loader):
-        if number == 2:
-            print("reading", flush=True)
-            time.sleep(1)
-    print("all", number + 1, flush=True)
+    for start, workers in (("fork", 2), ("spawn", 1)):  # each spawned one imports everything anew
+        loader = make_loader(Slow(), batches, trainer, workers=workers, collate=torch.stack)
+        loader.multiprocessing_context = start
+        for number, batch in enumerate(loader):
+            if number == 2:
+                print("reading", start, flush=True)
+                time.sleep(1)
+        print("all", number + 1, flush=True)
 """
+SIGNALS = {"fork": ("SIGINT", "SIGUSR1", "SIGHUP", "SIGTERM"), "spawn": ("SIGINT", "SIGTERM")}
+# a spawned loader has a process of Python's own beside it, which dies of the other two
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    ("start", "signals"),
-    [("fork", ("SIGINT", "SIGUSR1", "SIGHUP", "SIGTERM")), ("spawn", ("SIGINT", "SIGTERM"))],
-)  # a spawned loader has a process of Python's own beside it, which dies of the other two
-def test_workers_outlive_signals_to_the_group_and_end_with_the_main_process(tmp_path, start, signals):
+def test_workers_outlive_signals_to_the_group_and_end_with_the_main_process(tmp_path):
     script = tmp_path / "read.py"
     script.write_text(SCRIPT)
-    process = subprocess.Popen(
-        [sys.executable, str(script), start], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "reading\n"
-    for name in signals:
-        os.killpg(process.pid, getattr(signal, name))
-        time.sleep(0.05)
-    assert process.stdout.read() == "all 40\n"
+    for start, signals in SIGNALS.items():
+        assert process.stdout.readline() == f"reading {start}\n"
+        for name in signals:
+            os.killpg(process.pid, getattr(signal, name))
+            time.sleep(0.05)
+        assert process.stdout.readline() == "all 40\n"
     assert process.wait(120) == 0
     for _ in range(300):  # of a spawned loader, Python's own process ends last
         try:
