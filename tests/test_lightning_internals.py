@@ -8,7 +8,7 @@ import lightning
 import pytest
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
@@ -63,14 +63,6 @@ def test_no_process_asks_the_others_about_sigterm(monkeypatch):
     run = trainer()
     internals.skip_sigterm_broadcast(run)
     run.fit_loop.epoch_loop._broadcast_sigterm_tensor()
-
-
-@pytest.mark.parametrize(("device", "rate"), [("cuda", 30), ("cpu", 1)])
-def test_a_progress_bar_on_a_gpu_reads_losses_when_they_are_logged(monkeypatch, device, rate):
-    run = trainer(callbacks=[TQDMProgressBar()], enable_progress_bar=True, log_every_n_steps=30)
-    monkeypatch.setattr(type(run.strategy), "root_device", torch.device(device))
-    internals.limit_progress_bar(run)
-    assert run.progress_bar_callback.refresh_rate == rate
 
 
 @pytest.mark.parametrize("requeue", [True, False])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning import LightningModule, Trainer
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.plugins import MixedPrecision
@@ -51,17 +51,6 @@ def set_default_root_dir(trainer: Trainer, folder: str) -> None:
 def skip_sigterm_broadcast(trainer: Trainer) -> None:
     """Remove the broadcast of SIGTERM before each batch, which synchronizes host and device at every step."""
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-
-
-def limit_progress_bar(trainer: Trainer) -> None:
-    """Let a progress bar on a GPU show losses as often as they are logged.
-
-    At its default rate it reads the loss at every step, which synchronizes host and device. The rate is a read-only
-    property, which the trainer chooses before the device is known.
-    """
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, TQDMProgressBar) and trainer.strategy.root_device.type != "cpu":
-        bar._refresh_rate = max(bar.refresh_rate, trainer.log_every_n_steps)  # type: ignore[attr-defined]
 
 
 def requeues_under_slurm(trainer: Trainer) -> bool:

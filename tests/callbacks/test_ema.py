@@ -34,7 +34,18 @@ class Line(lightning.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=0.1)
 
 
-def train(folder, *callbacks, epochs=1, resume=None, **settings):
+class LateLine(Line):
+    """A line whose weights are made once the data are known, as a classifier's head."""
+
+    def __init__(self):
+        super().__init__()
+        self.later, self.layer = self.layer, None
+
+    def setup(self, stage):
+        self.layer, self.later = self.layer or self.later, None
+
+
+def train(folder, *callbacks, epochs=1, resume=None, module=None, **settings):
     trainer = quiet_trainer(
         folder,
         *callbacks,
@@ -43,7 +54,7 @@ def train(folder, *callbacks, epochs=1, resume=None, **settings):
         num_sanity_val_steps=0,
         **settings,
     )
-    module = Line()
+    module = module or Line()
     rows = DataLoader(TensorDataset(ROWS), batch_size=1)
     trainer.fit(module, rows, rows, ckpt_path=resume, weights_only=True)
     return module, torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
@@ -73,10 +84,13 @@ def test_training_is_not_changed(tmp_path):
     assert "current_model_state" not in saved
 
 
-def test_a_resumed_run_has_the_same_weights_and_average(tmp_path):
-    _, whole = train(tmp_path / "whole", EMA(0.9), epochs=3)
-    train(tmp_path / "parts", EMA(0.9), epochs=2)
-    _, parts = train(tmp_path / "parts", EMA(0.9), epochs=3, resume=tmp_path / "parts/checkpoints/last.ckpt")
+@pytest.mark.parametrize("kind", [Line, LateLine])
+def test_a_resumed_run_has_the_same_weights_and_average(tmp_path, kind):
+    _, whole = train(tmp_path / "whole", EMA(0.9), epochs=3, module=kind())
+    train(tmp_path / "parts", EMA(0.9), epochs=2, module=kind())
+    last = tmp_path / "parts/checkpoints/last.ckpt"
+    _, parts = train(tmp_path / "parts", EMA(0.9), epochs=3, resume=last, module=kind())
+    assert "layer.weight" in whole["state_dict"]
     for part in ("state_dict", "current_model_state", "averaging_state"):
         for name, value in whole[part].items():
             assert torch.equal(value, parts[part][name]), (part, name)

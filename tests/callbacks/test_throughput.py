@@ -93,8 +93,8 @@ def test_speed_waiting_and_time_left_follow_the_clock(tmp_path, monkeypatch):
         assert row["throughput/hours_left"] == pytest.approx((24 - row["step"]) * 0.4 / 3600)
         assert row["lr"] == pytest.approx(1 / (row["step"] + 1))  # that of the step, not of the next one
     assert "throughput/mfu" not in rows[0]
-    assert trainer.progress_bar_metrics["clips/s"] == pytest.approx(20)
-    assert trainer.progress_bar_metrics["data"] == pytest.approx(0.25)
+    assert trainer.callback_metrics["clips/s"] == pytest.approx(20)
+    assert trainer.callback_metrics["data"] == pytest.approx(0.25)
 
 
 def test_validation_and_checkpoints_are_not_waiting_for_data(tmp_path, monkeypatch):

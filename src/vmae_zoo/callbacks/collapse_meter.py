@@ -63,8 +63,8 @@ class CollapseMeter(Callback):
         self._measured_at = step
         deviation, rank, alignment, width = self._measure(trainer, pl_module, batch["video"])
         found = {"collapse/std": deviation, "collapse/rank": rank, "collapse/alignment": alignment}
-        pl_module.log_dict(found, prog_bar=False)
-        pl_module.log("std", deviation, prog_bar=True, logger=False)
+        pl_module.log_dict(found)
+        pl_module.log("std", deviation, logger=False)  # a short name, for the bar
         self._check(trainer, pl_module, deviation, rank, width)
 
     def state_dict(self) -> dict[str, Any]:

@@ -37,9 +37,10 @@ class EMA(WeightAveraging):
         self._swapped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Initialize the average with the weights at the start of training."""
+        """``ValueError`` for a strategy or precision without support; what an earlier training averaged is gone."""
         if self.decay is None or stage != "fit":
             return
+        self._average_model = None
         if not isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy)):
             raise ValueError(
                 f"ema.decay = {self.decay} does not support a strategy that shards weights: use ddp, or set it to null"
@@ -49,8 +50,12 @@ class EMA(WeightAveraging):
                 f"trainer.precision = {trainer.precision} rounds the updates of ema.decay = {self.decay} to 0: "
                 "use bf16-mixed"
             )
-        device = trainer.strategy.root_device
-        self._average_model = AveragedModel(pl_module, device, **self._kwargs, use_buffers=False)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the average; not before, since a classifier's head is created when its data are set up."""
+        if self.decay is not None and self._average_model is None:
+            device = trainer.strategy.root_device
+            self._average_model = AveragedModel(pl_module, device, **self._kwargs, use_buffers=False)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Update the average once per optimizer step, without the host-device sync of PyTorch's `AveragedModel`."""
@@ -87,7 +92,8 @@ class EMA(WeightAveraging):
         """Restore both; without an average, resume from the trained weights."""
         if trainer.state.fn != "fit":
             return
-        if self._average_model is not None:
+        if self.decay is not None:
+            self.on_fit_start(trainer, pl_module)
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
         elif RAW in checkpoint:
             rank_zero_warn(

@@ -7,9 +7,11 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
+from vmae_zoo.training.bar_metrics import read_metrics
+
 
 class LineProgress(ProgressBar):
-    """Prints step, epoch, the metrics logged with ``prog_bar=True``, and the time left.
+    """Prints step, epoch, the metrics of a progress bar, and the time left.
 
     Args:
         every_seconds: minimum seconds between two lines; in a long run a twentieth of the time so far, if that is more.
@@ -53,7 +55,8 @@ class LineProgress(ProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Metrics for the progress bar, without "v_num", the version of the log folder that Lightning adds."""
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        metrics = {**super().get_metrics(trainer, pl_module), **read_metrics(trainer)}
+        return {name: value for name, value in metrics.items() if name != "v_num"}
 
 
 def total_steps(trainer: Trainer) -> int | None:

@@ -87,7 +87,7 @@ class OnlineProbe(Callback):
             rank_zero_warn(f"online_probe is disabled: {error}")
             self.every_n_steps = 0
             return
-        pl_module.log("probe/top1", metrics.top1, prog_bar=True, logger=False, rank_zero_only=True)
+        pl_module.log("probe/top1", metrics.top1, logger=False, rank_zero_only=True)
         accuracies = {f"probe/{name}": value for name, value in metrics.asdict().items() if name != "videos"}
         for logger in trainer.loggers:
             logger.log_metrics(accuracies, trainer.global_step)

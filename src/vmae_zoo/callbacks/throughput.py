@@ -130,7 +130,7 @@ class Throughput(Callback):
             if self._flops and self._peak:
                 numbers["throughput/mfu"] = self._flops * speed / (self._peak * trainer.world_size)
         pl_module.log_dict(numbers)
-        pl_module.log_dict({"clips/s": speed, "data": wait}, prog_bar=True, logger=False)
+        pl_module.log_dict({"clips/s": speed, "data": wait}, logger=False)  # short names, for the bar
         self._advise(trainer, wait)
 
     def _advise(self, trainer: Trainer, wait: float) -> None:

@@ -121,7 +121,7 @@ class Method(OptimizedModule, ClipConsumer):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Forward pass of a batch; logs "loss/train"."""
         out = self(*self.prepare_inputs(batch))
-        self.log("loss/train", out.loss, prog_bar=True, batch_size=len(batch["key"]))
+        self.log("loss/train", out.loss, batch_size=len(batch["key"]))
         return out.loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:

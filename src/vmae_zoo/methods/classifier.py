@@ -238,7 +238,7 @@ class Classifier(Method):
         video = erase(self.normalize(batch["video"]), batch["key"], settings["erase"])
         video, target_BK = mix(video, target_BK, batch["key"], settings["mixup"], settings["cutmix"])
         loss = nn.functional.cross_entropy(self(video).float(), target_BK)
-        self.log("loss/train", loss, prog_bar=True, batch_size=len(batch["key"]))
+        self.log("loss/train", loss, batch_size=len(batch["key"]))
         return loss
 
     def on_validation_epoch_start(self) -> None:

@@ -15,8 +15,9 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vmae_zoo.data.interfaces import RunControl
-from vmae_zoo.lightning_internals import is_trial_run, limit_progress_bar, skip_sigterm_broadcast
+from vmae_zoo.lightning_internals import is_trial_run, skip_sigterm_broadcast
 from vmae_zoo.setting_checks import check_least
+from vmae_zoo.training.bar_metrics import show_in_bar
 from vmae_zoo.training.checkpoint_io import NotSavedError, tolerate_save_failure, try_save
 from vmae_zoo.training.signals import AsyncMaxReduce, Signals, raise_for_signal
 
@@ -79,7 +80,7 @@ class LastCheckpoint(Checkpoint, RunControl):
         if trainer.received_sigterm:  # by Lightning, whose handlers are installed earlier
             self._signals.number = signal.SIGTERM
         skip_sigterm_broadcast(trainer)
-        limit_progress_bar(trainer)
+        show_in_bar(trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         """From here until the step is counted, nothing is saved."""
