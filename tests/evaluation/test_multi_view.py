@@ -42,9 +42,9 @@ def place(tmp_path_factory, encode):
     return root, run, saved["state_dict"]
 
 
-def call(root, verb, *more):
+def call(root, subcommand, *more):
     common = ["-c", str(root / "small.yaml"), "--data.root", str(root / "data")]
-    return main([verb, *common, "--trainer.default_root_dir", str(root), *more])
+    return main([subcommand, *common, "--trainer.default_root_dir", str(root), *more])
 
 
 def transformers_model(state):
@@ -141,15 +141,15 @@ def test_results_lie_in_the_folder_of_the_run(place, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["test", "predict"])
-def test_a_checkpoint_of_no_classifier_is_refused(verb, place, tmp_path, capsys):
+@pytest.mark.parametrize("subcommand", ["test", "predict"])
+def test_a_checkpoint_of_no_classifier_is_refused(subcommand, place, tmp_path, capsys):
     root, _, state = place
     torch.save({"state_dict": state}, tmp_path / "weights.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
     for name in ("weights.ckpt", "text.ckpt"):
-        assert call(root, verb, "--ckpt_path", str(tmp_path / name)) == 1
+        assert call(root, subcommand, "--ckpt_path", str(tmp_path / name)) == 1
         error = capsys.readouterr().err
         assert name in error
         assert "Traceback" not in error
-    assert main([verb, "-c", "recipes/videomae.yaml", "--data.root", str(root / "data")]) == 1
+    assert main([subcommand, "-c", "recipes/videomae.yaml", "--data.root", str(root / "data")]) == 1
     assert "VideoMAE" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def runs(tmp_path):
     first = make_run(tmp_path, "20260101-000000", 0.01, "slow", "sweep, night")
     second = make_run(tmp_path, "20260102-000000", 0.02)
     result = {
-        "verb": "knn",
+        "subcommand": "knn",
         "title": "knn: slow on videos",
         "checkpoint": str(first / "checkpoints" / "last.ckpt"),
         "data": "/data/videos",
@@ -71,6 +71,12 @@ def test_a_run_is_read(runs):
     assert not RunData(runs[1]).probes
     assert one.metric("loss/val") == 0.51
     assert one.metric("loss/train") == pytest.approx(0.8)
+
+
+def test_a_probe_of_a_former_version_is_read(runs):
+    file = runs[0].parents[1] / "knn" / "20260103-000000" / "result.json"
+    file.write_text(file.read_text().replace('"subcommand"', '"verb"'))
+    assert [result["subcommand"] for result in RunData(runs[0]).probes] == ["knn"]
 
 
 def test_only_what_differs_is_listed(runs):

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if probed:
         print("\nprobes: top-1 with its 95 % interval")
         for name, result in probed:
-            print(f"  {name}  {result['verb']} on {Path(result['data']).name}")
+            print(f"  {name}  {result['subcommand']} on {Path(result['data']).name}")
             scores = {"this encoder": result["scores"], **result["baselines"]}
             print_table([["", label, interval(each)] for label, each in scores.items()], "  ")
     if args.out:

@@ -167,7 +167,7 @@ def run_report(
     )
     first = inputs.catalogs[0]
     result: dict[str, Any] = {
-        "verb": subcommand,
+        "subcommand": subcommand,
         "title": f"{subcommand}: {args.checkpoint} on {first.root.name}",
         "checkpoint": str(args.checkpoint),
         "data": str(first.root),

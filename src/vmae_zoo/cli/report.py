@@ -129,4 +129,4 @@ def probe_cells(result: dict[str, Any]) -> list[str]:
     from vmae_zoo.viz.run_data import interval
 
     others = (f"{name} {interval(scores)}" for name, scores in result["baselines"].items())
-    return [result["verb"], Path(result["data"]).name, interval(result["scores"]), *others]
+    return [result["subcommand"], Path(result["data"]).name, interval(result["scores"]), *others]

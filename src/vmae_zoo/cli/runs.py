@@ -53,7 +53,7 @@ def add_differences(rows: list[dict[str, Any]]) -> None:
             row["name"], row["tags"] = one.name, one.tags
             row["settings"] = {name: values[place] for name, values in changed.items()}
             row["probes"] = [
-                f"{result['verb']} on {Path(result['data']).name}: top-1 {interval(result['scores'])}"
+                f"{result['subcommand']} on {Path(result['data']).name}: top-1 {interval(result['scores'])}"
                 for result in one.probes
             ]
 

@@ -25,7 +25,7 @@ def write_report(
     (folder / "plot.svg").write_text(plot_svg(result, confusion, classes))
     with SummaryWriter(str(folder)) as board:
         for name, value in result["scores"].items():
-            board.add_scalar(f"{result['verb']}/{name}", value)
+            board.add_scalar(f"{result['subcommand']}/{name}", value)
         fractions = torch.tensor(confusion, dtype=torch.float32)
         fractions = fractions / fractions.sum(1, keepdim=True).clamp_min(1)
         zoom = max(256 // len(fractions), 1)

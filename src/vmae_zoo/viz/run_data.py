@@ -65,9 +65,9 @@ class RunData:
     def probes(self) -> list[dict[str, Any]]:
         """Results of probes of this run's checkpoints, which lie beside it below ``runs/``; or of this probe."""
         if self.is_probe:
-            return [_json(self.folder / "result.json")]
+            return [_probe_result(self.folder / "result.json")]
         own = self.folder.resolve()
-        results = (_json(file) for file in sorted(own.parents[1].glob("*/*/result.json")))
+        results = (_probe_result(file) for file in sorted(own.parents[1].glob("*/*/result.json")))
         return [result for result in results if Path(result.get("checkpoint", "/")).resolve().is_relative_to(own)]
 
     @property
@@ -80,6 +80,11 @@ class RunData:
         value = (self.summary.get("metrics") or {}).get(name)
         curve = () if value is not None else self.curves.get(name, ())
         return curve[-1][1] if curve else value
+
+
+def _probe_result(file: Path) -> dict[str, Any]:
+    result = _json(file)
+    return {"subcommand": result.get("verb"), **result}  # its name in results of former versions
 
 
 def _recipe(folder: Path) -> dict[str, Any]:
