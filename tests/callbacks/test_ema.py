@@ -84,6 +84,13 @@ def test_training_is_not_changed(tmp_path):
     assert "current_model_state" not in saved
 
 
+def test_a_second_training_starts_an_average_of_its_own(tmp_path):
+    ema = EMA(0.5)
+    train(tmp_path / "first", ema)
+    module, saved = train(tmp_path / "second", ema)
+    torch.testing.assert_close(saved["state_dict"]["layer.weight"], averaged(module.weights, 0.5))
+
+
 @pytest.mark.parametrize("kind", [Line, LateLine])
 def test_a_resumed_run_has_the_same_weights_and_average(tmp_path, kind):
     _, whole = train(tmp_path / "whole", EMA(0.9), epochs=3, module=kind())

@@ -43,6 +43,7 @@ def test_an_update_of_the_moving_average_reads_nothing_back():
     trainer = SimpleNamespace(strategy=strategy, precision="32-true", global_step=0)
     ema = EMA(0.5)
     ema.setup(trainer, method, "fit")
+    ema.on_fit_start(trainer, method)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for trainer.global_step in (1, 2):
             ema.on_train_batch_end(trainer, method, None, {}, 0)

@@ -1,7 +1,9 @@
 """A callback that counts, over some steps of a training, the values that are read back from tensors."""
 
 import traceback
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import torch
 from lightning import Callback
@@ -9,6 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 SYNCHRONIZES = {aten._local_scalar_dense, aten.nonzero, aten.is_nonzero, aten.masked_select, aten.equal}
+
+METHODS = ("tolist", "numpy", "cpu")  # they do not pass through the dispatcher if the tensor is on the CPU
+ON_THE_HOST = {
+    "sampler.py:__iter__",  # rows of the next batches
+    "skip_nonfinite.py:_read",  # at every step on a CPU alone, on a GPU when metrics are logged
+}
 
 
 class HostWatch(Callback):
@@ -26,15 +34,37 @@ class HostWatch(Callback):
 
 
 class Watch(TorchDispatchMode):
-    """Lists the calls that wait for a device."""
+    """Lists the calls that wait for a device, or would if the tensor were on one."""
 
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.found, self.patches = [], ExitStack()
+
+    def __enter__(self):
+        for name in METHODS:
+            self.patches.enter_context(mock.patch.object(torch.Tensor, name, self.watched(name)))
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.patches.close()
+
+    def watched(self, name):
+        method = getattr(torch.Tensor, name)
+
+        def call(tensor, *args, **kwargs):
+            self.note(name)
+            return method(tensor, *args, **kwargs)
+
+        return call
+
+    def note(self, name):
+        frames = traceback.extract_stack()[-12:-2]
+        calls = [f"{Path(frame.filename).name}:{frame.name}" for frame in reversed(frames)]
+        if not ON_THE_HOST & set(calls):
+            self.found.append(f"{name}: {' < '.join(calls)}")
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if operation.overloadpacket in SYNCHRONIZES:
-            frames = traceback.extract_stack()[-12:-1]
-            calls = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-            self.found.append(f"{operation}: {calls}")
+            self.note(str(operation))
         return operation(*args, **(kwargs or {}))

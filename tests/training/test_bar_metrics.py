@@ -38,7 +38,7 @@ class Line(L.LightningModule):
     [
         (TQDMProgressBar, "cpu", [1, 2, 3, 4, 5, 6]),
         (TQDMProgressBar, "cuda", [None, None, 3, 3, 3, 6]),
-        (LineProgress, "cuda", [1, 2, 3, 4, 5, 6]),  # it reads when it prints, which is every ten seconds at the most
+        (LineProgress, "cuda", [1, 2, 3, 4, 5, 6]),  # it reads when it prints, at most every ten seconds
     ],
 )
 def test_a_bar_shows_the_loss_on_a_gpu_as_often_as_it_is_logged(tmp_path, monkeypatch, bar, device, shown):

@@ -84,7 +84,10 @@ def test_every_entry_fits_the_schema(name):
     assert re.fullmatch(r"[0-9a-f]{40}|unknown", entry.revision)
     assert re.fullmatch(r"[0-9a-f]{64}|unknown", entry.sha256)
     assert isinstance(entry.verified, bool)
-    assert isinstance(entry.parameters, int)
+    assert type(entry.parameters) is int
+    assert entry.parameters > 0
+    assert isinstance(entry.architecture, dict)
+    assert isinstance(entry.preprocessing, dict)
     for text in (entry.licence, entry.provenance):
         assert isinstance(text, str)
         assert text

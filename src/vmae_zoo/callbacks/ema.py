@@ -40,7 +40,7 @@ class EMA(WeightAveraging):
         """``ValueError`` for a strategy or precision without support; what an earlier training averaged is gone."""
         if self.decay is None or stage != "fit":
             return
-        self._average_model = None
+        self._average_model, self._latest_update_step, self._swapped = None, 0, False
         if not isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy)):
             raise ValueError(
                 f"ema.decay = {self.decay} does not support a strategy that shards weights: use ddp, or set it to null"

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
 from vmae_zoo.cli.shard_option import add_shard, part_of
+from vmae_zoo.setting_checks import check_least
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from vmae_zoo.video.storage import as_path, is_remote
 
     part, parts = part_of(args.shard)
-    if min(args.short_side, args.workers or 1, args.per_shard or 1) < 1 or not 1 <= args.quality <= 100:
-        raise ValueError("--short-side, --workers and --per-shard must be >= 1, --quality from 1 to 100")
+    check_least("--", 1, workers=args.workers, **{"short-side": args.short_side, "per-shard": args.per_shard})
+    if not 1 <= args.quality <= 100:
+        raise ValueError(f"--quality = {args.quality}: must be from 1 to 100")
     source, target = args.source.expanduser().absolute(), as_path(args.target)
     if not source.exists():
         raise ValueError(f"{source} does not exist: give the folder of the data set, or its list file")

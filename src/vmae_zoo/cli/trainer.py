@@ -16,10 +16,12 @@ def run(arguments: list[str]) -> int:
     arguments = with_recipes(arguments)
     check_names(arguments)
     gc.disable()  # collections free nothing during imports, and take an eighth of their time
-    from vmae_zoo.cli.log_filters import filter_logs
-    from vmae_zoo.cli.run_cli import RunCLI
+    try:
+        from vmae_zoo.cli.log_filters import filter_logs
+        from vmae_zoo.cli.run_cli import RunCLI
+    finally:
+        gc.enable()
 
-    gc.enable()
     filter_logs()
     RunCLI(arguments)
     return 0

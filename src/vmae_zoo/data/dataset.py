@@ -4,6 +4,7 @@ T frames, H rows, W columns, C = 3 channels, B clips. Pixels stay uint8: the dev
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.data import default_collate
 from vmae_zoo.data.augment import rand_augment
 from vmae_zoo.data.clip_frames import clip_ids
 from vmae_zoo.data.clip_spec import DEFAULT_AUGMENTATION, DEFAULT_CLIP, ONE_CLIP, Augmentation, ClipRequest, ClipSpec
+from vmae_zoo.data.reader import FILES, VideoReader
 from vmae_zoo.data.storage_retry import Item, RetryingDataset
 from vmae_zoo.data.transforms import center_box, crop_and_resize, multi_scale_box, random_box, random_flip
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -33,7 +35,8 @@ class ClipDataset(RetryingDataset):
         train: random start and crop; otherwise the middle clip and the center crop, the same in every epoch.
         repeats: clips of one decoded video, each with its own crop and key (4 in VideoMAE V2).
         seed: seed of all keys.
-        **source: see `RetryingDataset`.
+        required_dirs: folders without which no video in them can be read.
+        reader: how videos are read.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class ClipDataset(RetryingDataset):
         train: bool = True,
         repeats: int = 1,
         seed: int = 0,
-        **source: Any,
+        required_dirs: Sequence[Path] = (),
+        reader: VideoReader = FILES,
     ):
-        super().__init__(records, **source)
+        super().__init__(records, required_dirs, reader)
         self.clip, self.request, self.seed = clip, request, seed
         self.augmentation = augmentation if train else Augmentation(crop="centre")
         self.train, self.repeats = train, repeats if train else 1

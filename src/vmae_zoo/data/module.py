@@ -301,7 +301,7 @@ class ClipDataModule(VideoDataModule):
         """Copy a batch to the device; to a GPU on a stream of its own, beside the step before."""
         if device.type != "cuda":
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        if self._device_copy is None:
+        if self._device_copy is None or self._device_copy.device != device:
             self._device_copy = DeviceCopy(device)
         return self._device_copy(batch)
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from vmae_zoo.data.clip_frames import SegmentFrames, view_ids
 from vmae_zoo.data.clip_spec import DEFAULT_CLIP, ClipSpec
 from vmae_zoo.data.dataset import collate
+from vmae_zoo.data.reader import FILES, VideoReader
 from vmae_zoo.data.storage_retry import Item, RetryingDataset
 from vmae_zoo.data.transforms import crop_view
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -32,9 +34,10 @@ class ViewDataset(RetryingDataset):
         clips: int = 1,
         crops: int = 1,
         seed: int = 0,
-        **source: Any,
+        required_dirs: Sequence[Path] = (),
+        reader: VideoReader = FILES,
     ):
-        super().__init__(records, **source)
+        super().__init__(records, required_dirs, reader)
         self.clip, self.clips, self.crops, self.seed = clip, clips, crops, seed
 
     def __getitem__(self, ref: tuple[int, ...] | int) -> list[Item]:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+CRASHED = "a process crashed while it decoded a video: run `vmae-zoo index` on the source to find the video"
 AHEAD = 4  # jobs that a process has or waits for
 
 Result = TypeVar("Result")

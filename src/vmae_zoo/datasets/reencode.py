@@ -12,6 +12,7 @@ gets its name: same number of frames at the same times, upright, and similar lum
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.datasets.copy_check import describe_difference
-from vmae_zoo.datasets.process_pool import as_finished
+from vmae_zoo.datasets.process_pool import CRASHED, as_finished
 from vmae_zoo.datasets.scan import is_video, list_videos
 from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, frame_times, probe, read_clip
@@ -138,8 +139,11 @@ def reencode(
 ) -> Iterator[tuple[Path, str]]:
     """Copy videos in parallel; yields each video with "" or the reason why it has no copy, as they finish."""
     jobs = ((video, target_of(source, target, video), short_side, crf) for video in videos)
-    for (video, *_), future in as_finished(reencode_file, jobs, workers):
-        yield video, future.result()
+    try:
+        for (video, *_), future in as_finished(reencode_file, jobs, workers):
+            yield video, future.result()
+    except BrokenProcessPool:
+        raise ValueError(CRASHED) from None
 
 
 def speedup(source: Path, copy: Path, short_side: int, clips: int = 3) -> float:

@@ -59,7 +59,9 @@ def videomae_probe(
             optimizer.step()
             step += 1
     assert head is not None
-    weight_1DK, bias_11K = (values.detach()[None].nan_to_num(0.0) for values in (head.weight.T, head.bias[None]))
+    weight_1DK, bias_11K = (
+        values.detach()[None].nan_to_num(0.0, 0.0, 0.0) for values in (head.weight.T, head.bias[None])
+    )
     heads = LinearHeads(
         torch.zeros_like(weight_1DK[0, :, 0]), torch.ones_like(weight_1DK[0, :, 0]), weight_1DK, bias_11K
     )

@@ -68,7 +68,7 @@ class ARVideo(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        decoder = decoder_size("arvideo", size, self.hparams)
+        decoder = decoder_size("arvideo", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         cluster_order(torch.zeros(1, dtype=torch.int64), self.grid, cluster, order, drop)  # checks the settings

@@ -57,7 +57,7 @@ class MAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, patch=patch, min_lr=min_lr, **shared)
-        decoder = decoder_size("mae", size, self.hparams)
+        decoder = decoder_size("mae", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae(**self.hparams)
         self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read

@@ -68,7 +68,7 @@ class MAEST(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, base_lr=base_lr, min_lr=min_lr, warmup_epochs=warmup_epochs, **shared)
-        decoder = decoder_size("mae_st", size, self.hparams)
+        decoder = decoder_size("mae_st", size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads)
         self.encoder = encoders.mae_st(**self.hparams)
         self.grid = self.encoder.grid
         num_visible(self.grid.tokens, mask_ratio)  # checks the ratio before any data is read

@@ -73,7 +73,9 @@ class VideoMAE(MaskedMethod):
         **shared: Any,
     ):
         super().__init__(size=size, **shared)
-        decoder = decoder_size(self.decoder_name, size, self.hparams)
+        decoder = decoder_size(
+            self.decoder_name, size, width=decoder_width, depth=decoder_depth, num_heads=decoder_num_heads
+        )
         self.encoder = encoders.videomae(**self.hparams)
         self.grid = self.encoder.grid
         num_hidden(self.grid.per_slice, mask_ratio)  # checks the ratio before any data is read

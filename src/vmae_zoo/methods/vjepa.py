@@ -126,7 +126,9 @@ class VJEPA(MaskedMethod):
         self.grid = self.encoder.grid
         for blocks in VJEPA_SETS:
             block_layout(self.grid.height, self.grid.width, blocks)  # checks the grid before any data is read
-        predictor = decoder_size("vjepa", size, self.hparams, "predictor")
+        predictor = decoder_size(
+            "vjepa", size, width=predictor_width, depth=predictor_depth, num_heads=predictor_num_heads
+        )
         self.predictor = Predictor(
             self.grid,
             self.encoder.width,

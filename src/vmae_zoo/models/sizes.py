@@ -1,6 +1,5 @@
 """Published sizes of encoders and decoders, by the name that ``size`` gives them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,15 +71,9 @@ def encoder_size(size: str, **given: Any) -> EncoderSize:
     return replace(ENCODERS[size], **{name: value for name, value in given.items() if value})
 
 
-def decoder_size(
-    method: str, size: str, hparams: Mapping[str, Any] | None = None, part: str = "decoder"
-) -> DecoderSize:
-    """The decoder of a method for this size, with values such as ``decoder_width`` of the hyperparameters instead.
-
-    ``ValueError`` if there is none.
-    """
+def decoder_size(method: str, size: str, **given: int | None) -> DecoderSize:
+    """The decoder of a method for this size, with the given values replaced; ``ValueError`` if there is none."""
     encoder_size(size)
     if size not in DECODERS[method]:
         raise ValueError(f"size = {size!r} has no decoder in {method}: choose one of {', '.join(DECODERS[method])}")
-    given = {name: (hparams or {}).get(f"{part}_{name}") for name in ("width", "depth", "num_heads")}
     return replace(DECODERS[method][size], **{name: value for name, value in given.items() if value})

@@ -139,6 +139,9 @@ def entries() -> dict[str, Entry]:
 
 @cache
 def read_table(path: Path) -> dict[str, Entry]:
-    """The entries of a table; its tests validate the packaged one."""
-    table = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return {name: Entry(name, **keys) for name, keys in table.items()}
+    """The entries of a table, ``ValueError`` if they are none; its tests validate the packaged one."""
+    try:
+        table = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return {name: Entry(name, **keys) for name, keys in table.items()}
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no table of checkpoints: {' '.join(str(error).split())}") from None

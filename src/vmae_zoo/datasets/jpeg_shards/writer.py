@@ -22,7 +22,7 @@ from vmae_zoo.atomic_write import SUFFIX
 from vmae_zoo.datasets.copy_check import describe_difference
 from vmae_zoo.datasets.jpeg_shards.shard_plan import ShardPlan, read_shard_meta, record_fields, shard_name
 from vmae_zoo.datasets.layouts.jpeg_shards import FORMAT, MANIFEST
-from vmae_zoo.datasets.process_pool import as_finished
+from vmae_zoo.datasets.process_pool import CRASHED, as_finished
 from vmae_zoo.run_lock import process_exists
 from vmae_zoo.video.container import decode_all, open_video
 from vmae_zoo.video.decode import VideoError, frame_times, probe
@@ -48,9 +48,7 @@ def make_shards(plan: ShardPlan, target: Path, shards: list[int], workers: int) 
         for (shard, *_), future in as_finished(make_shard, map(job, shards), workers):
             yield shard, future.result()
     except BrokenProcessPool:
-        raise ValueError(
-            "a process crashed while it decoded a video: run `vmae-zoo index` on the source to find the video"
-        ) from None
+        raise ValueError(CRASHED) from None
 
 
 def make_shard(

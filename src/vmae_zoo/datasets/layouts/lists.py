@@ -98,7 +98,7 @@ def _read_lists(root: Path, split: int | None) -> Catalog:
 def _plain_entries(block: str) -> list[tuple[str, str]]:
     """Paths and labels if all lines are ``path label`` or ``path label -1``, as nearly all are; otherwise none.
 
-    `_parse_block` finds the same in ten times the time.
+    `_parse_block` finds the same in several times the time.
     """
     entries = _PLAIN_LINE.findall(block)
     return entries if len(entries) == block.count("\n") + (block[-1] != "\n") else []
