@@ -28,6 +28,7 @@ from vmae_zoo.atomic_write import atomic_write
 from vmae_zoo.datasets.synthetic.embedded import embedded_root
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
 from vmae_zoo.training.metrics import wilson
+from vmae_zoo.viz.curves import charts
 
 METHODS = ("videomae", "vjepa", "moco_v3", "videomae_v2", "mgmae", "arvideo", "mae_st", "mae")
 LABELS = ("glyph", "motion", "speed")
@@ -201,9 +202,14 @@ def program(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "vmae_zoo", *arguments], check=True)
 
 
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """The results of all rows that are done."""
+    return [json.loads(file.read_text()) for file in sorted(out.glob("*/result.json"))]
+
+
 def table(out: Path) -> str:
     """What is there, in Markdown: probes of each method, mean over its seeds with the interval of the tested clips."""
-    results = [json.loads(file.read_text()) for file in sorted(out.glob("*/result.json"))]
+    results = read_results(out)
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         groups.setdefault(result["row"].rpartition("-")[0], []).append(result)
@@ -217,6 +223,34 @@ def table(out: Path) -> str:
             accuracies = [member["test"]["metrics"] for member in members]
             lines.append(f"| {name} | {len(members)} | test | {accuracies} | | | |")
     return "\n".join(lines) + "\n"
+
+
+def plots(results: Iterable[dict[str, Any]]) -> str:
+    """An SVG of the fine-tuning rows: accuracy on the test clips by steps, a chart for each label and number of labels.
+
+    Each start has the rate with the highest accuracy on the held-back clips among the runs of its first seed.
+    """
+    runs: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for result in results:
+        kind, *setting, rate, seed = result["row"].split("-")
+        if kind == "finetune":
+            runs.setdefault((*setting, seed), {})[rate] = result
+    chosen: dict[tuple[str, ...], str] = {}
+    for (*setting, _), by_rate in sorted(runs.items()):
+        chosen.setdefault(tuple(setting), max(by_rate, key=lambda rate: held_back(by_rate[rate])))
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for (start, label, labeled, steps, seed), by_rate in sorted(runs.items()):
+        if result := by_rate.get(chosen[start, label, labeled, steps]):
+            chart = found.setdefault(f"{label}, {labeled} labels: top-1 in percent by steps", {})
+            top1 = result["test"].get("metrics", result["test"])["top1/test"]
+            chart[f"{start}, seed {seed}"] = sorted([*chart.get(f"{start}, seed {seed}", ()), (int(steps), top1)])
+    found = {title: chart for title, chart in found.items() if any(len(curve) > 1 for curve in chart.values())}
+    return charts(sorted({name for chart in found.values() for name in chart}), found)
+
+
+def held_back(result: dict[str, Any]) -> float:
+    """Accuracy of a fine-tuning row on the held-back clips."""
+    return result.get("fit", {}).get("metrics", result)["top1/val"]
 
 
 def over_seeds(scores: Iterable[dict[str, float]]) -> str:
@@ -254,6 +288,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         text = table(args.out)
         (args.out / "table.md").write_text(text)
+        (args.out / "finetune.svg").write_text(plots(read_results(args.out)))
         print(text)
     return 0
 

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from benchmarks.study import Row, over_seeds, run_row, table, write_subset
+from benchmarks.study import Row, over_seeds, plots, run_row, table, write_subset
 
 from benchmarks import study
 from vmae_zoo.cli.main import main
@@ -67,3 +67,21 @@ def test_seeds_share_the_interval_of_the_clips_that_all_are_tested_on():
     low, high = (100 * end for end in wilson(25, 100))
     scores = [{"top1": 20.0, "videos": 100}, {"top1": 30.0, "videos": 100}]
     assert over_seeds(scores) == f"25.0 ({low:.1f}-{high:.1f}); 20.0, 30.0"
+
+
+def test_the_plot_has_a_line_for_each_start_and_seed_with_the_rate_that_the_held_back_clips_chose():
+    accuracies = {
+        ("500", "0.001"): (20, 31),
+        ("500", "0.01"): (10, 32),
+        ("2000", "0.001"): (40, 41),
+        ("2000", "0.01"): (50, 52),
+    }
+    results = [
+        {"row": f"finetune-scratch-glyph-400-{steps}-{rate}-1", "top1/val": val, "test": {"top1/test": test}}
+        for (steps, rate), (val, test) in accuracies.items()
+    ]
+    drawn = plots([*results, {**results[0], "row": "finetune-scratch-glyph-100-500-0.001-1"}])
+    assert "scratch, seed 1" in drawn
+    assert "glyph, 400 labels" in drawn
+    assert "100 labels" not in drawn  # a single number of steps is no line
+    assert drawn == plots(results[:1] + results[3:])  # 31 after 500 steps, 52 after 2,000
