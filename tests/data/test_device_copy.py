@@ -4,11 +4,28 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from vmae_zoo.data import ClipDataModule, module
 from vmae_zoo.data.device_copy import DeviceCopy
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+def test_a_data_module_copies_to_each_gpu_on_a_stream_of_that_gpu(monkeypatch):
+    class Named:
+        def __init__(self, device):
+            self.device = device
+
+        def __call__(self, batch):
+            return f"{batch} on {self.device}"
+
+    monkeypatch.setattr(module, "DeviceCopy", Named)
+    data = ClipDataModule("synthetic:demo_small")
+    assert data.transfer_batch_to_device("clips", torch.device("cuda", 0), 0) == "clips on cuda:0"
+    assert data.transfer_batch_to_device("clips", torch.device("cuda", 1), 0) == "clips on cuda:1"
+    clips = {"video": torch.ones(2)}
+    assert data.transfer_batch_to_device(clips, torch.device("cpu"), 0)["video"].equal(clips["video"])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_copy_runs_beside_the_computation_and_no_byte_is_lost():
     device = torch.device("cuda", 0)
     copy = DeviceCopy(device)
