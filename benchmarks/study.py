@@ -18,6 +18,7 @@ import csv
 import json
 import subprocess
 import sys
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -241,9 +242,9 @@ def plots(results: Iterable[dict[str, Any]]) -> str:
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for (start, label, labeled, steps, seed), by_rate in sorted(runs.items()):
         if run := by_rate.get(chosen[start, label, labeled, steps]):
-            chart = found.setdefault(f"{label}, {labeled} labels: top-1 in percent by steps", {})
+            curves = found.setdefault(f"{label}, {labeled} labels: top-1 in percent by steps", {})
             top1 = run["test"].get("metrics", run["test"])["top1/test"]
-            chart[f"{start}, seed {seed}"] = sorted([*chart.get(f"{start}, seed {seed}", ()), (int(steps), top1)])
+            insort(curves.setdefault(f"{start}, seed {seed}", []), (int(steps), top1))
     found = {title: chart for title, chart in found.items() if any(len(curve) > 1 for curve in chart.values())}
     return charts(sorted({name for chart in found.values() for name in chart}), found)
 

@@ -75,7 +75,7 @@ def curves_of(runs: list["RunData"]) -> dict[str, dict[str, "Curve"]]:
 
 
 def print_table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
-    """Print rows of as many cells in columns."""
+    """Print rows, which all have the same number of cells, as aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

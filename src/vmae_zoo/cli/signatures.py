@@ -75,7 +75,7 @@ def classes_of(module: str) -> list[str]:
 
 
 def find_class(path: str) -> tuple[str, ast.ClassDef] | None:
-    """The module that defines a class, and the definition; None where the source does not tell; or a `MissingError`."""
+    """The module that defines a class, and the definition; None if the source does not tell; raises `MissingError`."""
     module, _, name = path.rpartition(".")
     if not module:
         return None

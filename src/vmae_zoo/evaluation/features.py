@@ -56,7 +56,7 @@ class Views:
     def loader(
         self, records: Sequence[ClipRecord], clip: ClipSpec, batch_size: int, workers: int, epoch: int = 0
     ) -> SignalSafeLoader:
-        """Batches of so many views of these videos, at least those of one; random ones are new in every epoch."""
+        """Batches of ``batch_size`` views of these videos, at least those of one; random ones differ by epoch."""
         views = RandomViews(records, clip, self, epoch)
         return SignalSafeLoader(
             views if self.augmented else ViewDataset(records, clip, self.clips, self.crops),  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def videomae_probe(
     half: bool = False,
     seed: int = 0,
 ) -> SelectedHead:
-    """Train the head on labelled videos, with so many clips per forward pass of the encoder; see `compute_features`."""
+    """Train the head on labelled videos, ``clips`` in a forward pass of the encoder; see `compute_features`."""
     extractor, head, step = FeatureExtractor(encoder, pool, device, half), None, 0
     for epoch in tqdm(range(epochs), unit="epoch", disable=None):
         value_RD, label_R = _epoch(extractor, records, epoch, clips, workers)

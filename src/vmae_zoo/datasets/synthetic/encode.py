@@ -36,7 +36,7 @@ def encode(path: Path, clip_THWC: np.ndarray, fps: int = FPS) -> None:
 
 
 def write_clips(write: Callable[[Any], None], jobs: Sequence[Any], workers: int | None = None) -> None:
-    """Call ``write``, which draws and writes a clip, for each job, in so many processes; None: one per core."""
+    """Call ``write``, which draws and writes a clip, for each job, in ``workers`` processes; None: one per core."""
     if not sys.stderr.isatty():
         print(f"creating {len(jobs)} embedded clips, once ...", file=sys.stderr, flush=True)
     threads = cv2.getNumThreads()

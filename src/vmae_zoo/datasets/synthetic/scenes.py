@@ -13,7 +13,7 @@ SPLITS = 3
 
 
 def write_scenes(folder: Path, clips: int = CLIPS, workers: int | None = None) -> None:
-    """Write so many clips of each class and their split files into an empty folder; workers: see `write_clips`."""
+    """Write ``clips`` clips of each class and their split files into an empty folder; workers: see `write_clips`."""
     for label in CLASSES:
         (folder / label).mkdir(parents=True)
     names = [f"{label}_{number:03d}" for label in CLASSES for number in range(clips)]

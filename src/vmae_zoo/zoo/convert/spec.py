@@ -126,7 +126,7 @@ def encoder_shape(
     """Size, width, depth, heads, MLP ratio and patch of an encoder, from the shapes of its weights.
 
     ``decoder`` names the method whose decoder the size has to have too. The patch embedding is (width, colors, rows,
-    columns), or (width, colors, frames, rows, columns) with so many ``frames`` in a cube.
+    columns), or (width, colors, frames, rows, columns) for cubes of ``frames``.
     """
     name = f"{prefix}patch_embed.proj.weight"
     shape = tuple(tensors[name].shape) if name in tensors else ()
