@@ -70,7 +70,7 @@ def test_heads_are_the_minima_that_scikit_learn_finds(wide):
     if wide:  # more values than samples, many of them mixtures of others
         mixing = np.random.default_rng(0).normal(size=(12, 400)).astype(np.float32)
         train = Features(train.records[:150], [value @ mixing for value in train.values[:150]], [], 0)
-    sweep = LBFGSSweep((1.0, 0.01, 1e-4))
+    sweep = LBFGSSweep((1.0, 0.01, 1e-4, 1e-6))
     heads = linear_probe.fit(train, CLASSES, sweep.heads, sweep, torch.device("cpu"))(train)
     x = StandardScaler().fit_transform(train.tensor()[:, 0]).astype(np.float64)
     for head, decay in zip(heads, sweep.weight_decays, strict=True):

@@ -59,26 +59,28 @@ def fit(
 ) -> LinearHeads:
     """The head of each weight decay, started from the previous one; each view is a sample.
 
-    The search runs along the principal axes of the samples, of which there are at most M, each scaled by an upper bound
-    of the loss's curvature (Boehning, "Multinomial logistic regression algorithm", 1992): the minimum is the same, with
-    about a tenth of the iterations.
+    The search runs along the principal axes of the samples, of which there are at most M, and a constant axis of the
+    bias. Each weight is scaled by the loss's curvature where the search starts, taken as the product of the axis's
+    variance and the mean of p (1 - p) of the class. The minimum is the same, with a fraction of the iterations.
     """
     values_RVD, label_R = train.tensor().to(device), train.labels().to(device)
     samples_MD, label_M = values_RVD.flatten(0, 1), label_R.repeat_interleave(values_RVD.shape[1])
     mean_D, std_D = samples_MD.mean(0), samples_MD.std(0, correction=0).clamp_min(1e-6)
     samples_MD = (samples_MD - mean_D) / std_D
     variance_P, axes_DP = principal_axes(samples_MD)
-    along_MP, target_MK = samples_MD @ axes_DP, one_hot(label_M, classes).to(samples_MD)
-    weight_PK, bias_1K = along_MP.new_zeros(len(variance_P), classes), along_MP.new_zeros(1, classes)
+    along_MP = torch.cat((samples_MD @ axes_DP, torch.ones_like(samples_MD[:, :1])), 1)
+    variance_P1 = torch.cat((variance_P, variance_P.new_ones(1))).unsqueeze(1)
+    target_MK = one_hot(label_M, classes).to(samples_MD)
+    weight_PK = along_MP.new_zeros(along_MP.shape[1], classes)
     weights, biases = [], []
     for settings in heads:
-        decay = settings["weight_decay"]
-        scale_P1 = (variance_P / 2 + decay).rsqrt()[:, None]
-        start = weight_PK / scale_P1, bias_1K
-        weight_PK, bias_1K = _minimum(along_MP * scale_P1.T, target_MK, decay * scale_P1**2, *start)
-        weight_PK = weight_PK * scale_P1
-        weights.append(axes_DP @ weight_PK)
-        biases.append(bias_1K)
+        decay_P1 = torch.full_like(variance_P1, settings["weight_decay"])
+        decay_P1[-1] = 0
+        probability_MK = (along_MP @ weight_PK).softmax(1)
+        curvature_K = (probability_MK * (1 - probability_MK)).mean(0).clamp_min(1e-3 / classes)
+        weight_PK = _minimum(along_MP, target_MK, decay_P1, weight_PK, (variance_P1 * curvature_K + decay_P1).rsqrt())
+        weights.append(axes_DP @ weight_PK[:-1])
+        biases.append(weight_PK[-1:])
     return LinearHeads(mean_D, std_D, torch.stack(weights), torch.stack(biases))
 
 
@@ -90,20 +92,24 @@ def principal_axes(samples_MD: Tensor) -> tuple[Tensor, Tensor]:
     return variance_D[nonzero].to(samples_MD), axes_DD[:, nonzero].to(samples_MD)
 
 
-def _minimum(
-    x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, weight_PK: Tensor, bias_1K: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the smallest loss, from an initial guess; the gradient is written out."""
-    weight, bias = weight_PK.clone().requires_grad_(), bias_1K.clone().requires_grad_()
-    stop = {"max_iter": 100, "tolerance_grad": 1e-5, "tolerance_change": 0.0}
-    optimizer = torch.optim.LBFGS([weight, bias], line_search_fn="strong_wolfe", **stop)  # type: ignore[arg-type]
+def _minimum(x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, start_PK: Tensor, scale_PK: Tensor) -> Tensor:
+    """Weights of the smallest loss, from an initial guess, up to steps that change it by less than 1e-7 of itself."""
 
-    def loss() -> Tensor:
+    def loss_and_gradient(weight_PK: Tensor) -> tuple[Tensor, Tensor]:
+        logits_MK, decayed_PK = x_MP @ weight_PK, decay_P1 * weight_PK
+        error_MK = (logits_MK.softmax(1) - target_MK) / len(x_MP)
+        loss = cross_entropy(logits_MK, target_MK) + (decayed_PK * weight_PK).sum() / 2
+        return loss, x_MP.T @ error_MK + decayed_PK
+
+    scaled_PK = (start_PK / scale_PK).requires_grad_()
+    stop = {"max_iter": 200, "tolerance_grad": 0.0, "tolerance_change": 1e-7 * float(loss_and_gradient(start_PK)[0])}
+    optimizer = torch.optim.LBFGS([scaled_PK], line_search_fn="strong_wolfe", **stop)  # type: ignore[arg-type]
+
+    def closure() -> Tensor:
         with torch.no_grad():
-            logits_MK, decayed_PK = x_MP @ weight + bias, decay_P1 * weight
-            error_MK = (logits_MK.softmax(1) - target_MK) / len(x_MP)
-            weight.grad, bias.grad = x_MP.T @ error_MK + decayed_PK, error_MK.sum(0, keepdim=True)
-            return cross_entropy(logits_MK, target_MK) + (decayed_PK * weight).sum() / 2
+            loss, gradient_PK = loss_and_gradient(scaled_PK * scale_PK)
+            scaled_PK.grad = gradient_PK * scale_PK
+        return loss
 
-    optimizer.step(loss)
-    return weight.detach(), bias.detach()
+    optimizer.step(closure)
+    return scaled_PK.detach() * scale_PK
