@@ -34,8 +34,9 @@ class Data(VideoDataModule):
     global_batch = 2048
 
 
-def trainer(max_steps=-1, max_epochs=None, datamodule=None):
-    return SimpleNamespace(max_steps=max_steps, max_epochs=max_epochs, datamodule=datamodule)
+def trainer(max_steps=-1, max_epochs=None, datamodule=None, limit=1.0, accumulated=1):
+    limits = {"limit_train_batches": limit, "accumulate_grad_batches": accumulated}
+    return SimpleNamespace(max_steps=max_steps, max_epochs=max_epochs, datamodule=datamodule, **limits)
 
 
 def test_length_and_warmup_are_counted_in_global_batches():
@@ -44,6 +45,13 @@ def test_length_and_warmup_are_counted_in_global_batches():
     assert run_length(trainer(500, 800, Data()), 0).steps == 500
     assert run_length(trainer(500, 2, Data()), 0).steps == 234
     assert run_length(trainer(max_steps=500), 40, warmup_steps=5).warmup_steps == 5
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(1.0, 117), (0.1, 12), (0.5, 59), (1, 1), (40, 10), (9999, 117)])
+def test_the_length_counts_the_batches_that_the_trainer_leaves(limit, steps):
+    """4 batches a step: of 468 batches 46, 234, 1 and 40; an incomplete accumulation at the end makes a step."""
+    run = run_length(trainer(max_epochs=3, datamodule=Data(), limit=limit, accumulated=4), warmup_epochs=1)
+    assert (run.steps, run.warmup_steps) == (3 * steps, steps)
 
 
 def test_a_run_of_unknown_length_is_refused():

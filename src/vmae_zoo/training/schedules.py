@@ -31,7 +31,7 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
         ValueError: neither is known, or ``warmup_epochs`` are given and the steps per epoch are not known.
     """
     data = data_of(trainer)
-    per_epoch = data.steps_per_epoch
+    per_epoch = _limited(data.steps_per_epoch, trainer)
     limits = trainer.max_steps, (trainer.max_epochs or -1) * (per_epoch or 0)
     steps = min((limit for limit in limits if limit > 0), default=None)
     if steps is None:
@@ -47,6 +47,15 @@ def run_length(trainer: Any, warmup_epochs: float, warmup_steps: int | None = No
             )
         warmup_steps = round(warmup_epochs * (per_epoch or 0))
     return RunLength(steps, warmup_steps, data.global_batch)
+
+
+def _limited(steps_per_epoch: int | None, trainer: Any) -> int | None:
+    """Optimizer steps of an epoch with ``trainer.limit_train_batches``: a share, or a number of batches."""
+    limit, accumulated = trainer.limit_train_batches, trainer.accumulate_grad_batches
+    if steps_per_epoch is None:
+        return None
+    batches = steps_per_epoch * accumulated
+    return math.ceil(min(int(batches * limit) if isinstance(limit, float) else limit, batches) / accumulated)
 
 
 DECAYS = ("cosine", "linear", "constant")
