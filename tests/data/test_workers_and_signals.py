@@ -31,7 +31,7 @@ if __name__ == "__main__":
     trainer = SimpleNamespace(num_devices=1, strategy=SimpleNamespace(root_device=torch.device("cpu")))
     batches = [[index] for index in range(40)]
     for start, workers in (("fork", 2), ("spawn", 1)):  # each spawned one imports everything anew
-        loader = make_loader(Slow(), batches, trainer, workers=workers, collate=torch.stack)
+        loader = make_loader(Slow(), batches, trainer, workers, 2, None, torch.stack)
         loader.multiprocessing_context = start
         for number, batch in enumerate(loader):
             if number == 2:

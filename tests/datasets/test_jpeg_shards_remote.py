@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from vmae_zoo.cli.main import main
 from vmae_zoo.data import ClipDataModule, ClipDataset, ClipSpec, VideoError, collate, open_catalog, read_clip
 from vmae_zoo.video import storage
-from vmae_zoo.video.jpeg_shards import read_header
+from vmae_zoo.video.jpeg_shards import ShardEntry, read_header
 from vmae_zoo.video.storage import read_pieces
 
 
@@ -177,6 +177,8 @@ def test_a_server_that_ignores_ranges_is_refused(caches, tmp_path):
         url = Path(f"http://127.0.0.1:{server.server_port}/data.bin")
         with pytest.raises(ValueError, match="sends whole files instead of the byte ranges"):
             read_pieces(url, [10], [20])
+        with pytest.raises(ValueError, match="sends whole files instead of the byte ranges"):
+            read_header(ShardEntry(url, 512, 100))
         server.shutdown()
 
 

@@ -97,7 +97,11 @@ def test_files_hold_what_the_encoder_gives(form, place, tmp_path, monkeypatch):
         expected = encoder.pool(encoder(video))[0].detach().numpy()
         np.testing.assert_allclose(feature, expected, atol=1e-5)
     monkeypatch.setattr("vmae_zoo.evaluation.features.FeatureExtractor.__call__", None)  # nothing is left to compute
+    video = (place / "videos" / "long.mp4").read_bytes()
+    (place / "videos" / "long.mp4").write_text("no video any more, but its features are complete")
     assert call(place, tmp_path, "--hop", "10", "--format", form) == 0
+    (place / "videos" / "long.mp4").write_bytes(video)
+    assert json.loads((tmp_path / "index.json").read_text())["videos"] == index
 
 
 def test_tokens_and_what_does_not_belong_together(place, tmp_path, capsys):

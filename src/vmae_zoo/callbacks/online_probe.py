@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vmae_zoo.callbacks.line_progress import total_steps
 from vmae_zoo.data.interfaces import data_of
-from vmae_zoo.data.loader import SignalSafeLoader, cores, start_worker
+from vmae_zoo.data.loader import SignalSafeLoader, cores
 from vmae_zoo.data.storage_retry import Item
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
@@ -59,11 +59,19 @@ class OnlineProbe(Callback):
         self.every_n_steps, self.kind = every_n_steps, kind
         self.train_clips, self.val_clips = train_clips, val_clips
         self._probed_at = 0
+        self._clips: list[list[ClipRecord]] = []  # for training and validation
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn if there are no labels or the module is no `Method`."""
         self._probed_at = trainer.global_step
-        if self.every_n_steps and not (isinstance(pl_module, Method) and all(self._records(trainer))):
+        if not self.every_n_steps:
+            return
+        data = data_of(trainer)
+        self._clips = [
+            stratified_sample(data.records, self.train_clips),
+            stratified_sample(data.validation_records, self.val_clips),
+        ]
+        if not (isinstance(pl_module, Method) and all(self._clips)):
             rank_zero_warn(
                 "online_probe is disabled: it needs labeled training and validation clips and a vmae_zoo method"
             )
@@ -80,7 +88,7 @@ class OnlineProbe(Callback):
             self._probe(trainer, pl_module)
 
     def _probe(self, trainer: Trainer, pl_module: Method) -> None:
-        train, val = (encode_clips(trainer, pl_module, records) for records in self._records(trainer))
+        train, val = (encode_clips(trainer, pl_module, records) for records in self._clips)
         try:
             metrics = self._metrics(train, val, len(data_of(trainer).classes))
         except ValueError as error:
@@ -98,13 +106,6 @@ class OnlineProbe(Callback):
             return evaluate(select(linear_probe.fit, train, classes, linear_probe.LBFGSSweep()), val).metrics
         found = nearest_neighbors(train, val, classes)
         return found.metrics[found.selected]
-
-    def _records(self, trainer: Trainer) -> tuple[list[ClipRecord], list[ClipRecord]]:
-        data = data_of(trainer)
-        return (
-            stratified_sample(data.records, self.train_clips),
-            stratified_sample(data.validation_records, self.val_clips),
-        )
 
 
 def stratified_sample(records: Sequence[ClipRecord], count: int) -> list[ClipRecord]:
@@ -130,7 +131,6 @@ def encode_clips(trainer: Trainer, method: Method, records: Sequence[ClipRecord]
         sampler=[(index,) for index in range(share)],
         num_workers=min(max(cores() // trainer.num_devices, 1), 8) if data.workers is None else data.workers,
         collate_fn=collate,
-        worker_init_fn=start_worker,
         generator=torch.Generator(),  # by default, a loader advances the global random state
     )
     normalizer = Normalize(preprocessing).to(method.device)

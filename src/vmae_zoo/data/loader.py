@@ -13,11 +13,12 @@ import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vmae_zoo.data.dataset import collate
-
 
 class SignalSafeLoader(DataLoader):
     """A loader whose workers start with SIGTERM blocked, and that Lightning takes for a resumable one."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **{"worker_init_fn": start_worker, **settings})
 
     def state_dict(self) -> dict[str, Any]:
         """Empty: the data module saves the position, and without this method Lightning warns."""
@@ -50,10 +51,10 @@ def make_loader(
     dataset: Dataset,
     sampler: Sampler,
     trainer: Trainer,
-    workers: int | None = None,
-    prefetch: int = 2,
-    pin_memory: bool | None = None,
-    collate: Callable[[Any], dict[str, Any]] = collate,
+    workers: int | None,
+    prefetch: int,
+    pin_memory: bool | None,
+    collate: Callable[[Any], Any],
 ) -> DataLoader:
     """A loader of batches.
 
@@ -74,7 +75,6 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=trainer.strategy.root_device.type == "cuda" if pin_memory is None else pin_memory,
-        worker_init_fn=start_worker,
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
     )

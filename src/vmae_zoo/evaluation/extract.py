@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from vmae_zoo.atomic_write import atomic_write
-from vmae_zoo.data.loader import SignalSafeLoader, start_worker
-from vmae_zoo.data.windows import Windows, WindowStream, collate_windows
+from vmae_zoo.data.loader import SignalSafeLoader
+from vmae_zoo.data.windows import WindowStream, collate_windows
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.features import FeatureExtractor, check_encoder
 from vmae_zoo.models.fingerprint import fingerprint
 from vmae_zoo.models.video_encoder import VideoEncoder
 from vmae_zoo.setting_checks import check_choice
-from vmae_zoo.video.decode import VideoError
 
 ELSEWHERE = "elsewhere"  # folder of the features of videos outside the root
 FORMATS = ("safetensors", "npz", "parquet")
@@ -86,17 +86,13 @@ def extract(
     missing = [record for record in records if not files[record.id].exists()]
     for record in records:
         if files[record.id].exists():
-            try:
-                index[record.id] = _entry(record, files[record.id], folder, len(Windows(record, clip, hop)))
-            except (VideoError, OSError) as error:
-                index[record.id] = {"video": record.id, "reason": str(error)}
+            index[record.id] = _entry(record, files[record.id], folder, _windows_in(files[record.id], form))
     extractor, unfinished = FeatureExtractor(encoder, pool, device, half), defaultdict(list)
     loader = SignalSafeLoader(
         WindowStream(missing, clip, hop),
         batch_size=batch_size,
         num_workers=min(workers, len(missing)),
         collate_fn=collate_windows,
-        worker_init_fn=start_worker,
     )
     with tqdm(total=len(records), initial=len(index), unit="video", disable=None) as bar:
         for batch in loader:
@@ -153,6 +149,18 @@ def extract_halving(extractor: FeatureExtractor, clips_BCTHW: torch.Tensor) -> n
 
 def _entry(record: ClipRecord, file: Path, folder: Path, windows: int) -> dict[str, Any]:
     return {"video": record.id, "file": str(file.relative_to(folder)), "windows": windows}
+
+
+def _windows_in(file: Path, form: str) -> int:
+    """Number of windows in a file of features."""
+    if form == "npz":
+        return len(np.load(file)["start"])
+    if form == "parquet":
+        from pyarrow import parquet
+
+        return parquet.read_metadata(file).num_rows
+    with safe_open(file, "np") as arrays:
+        return arrays.get_slice("start").get_shape()[0]
 
 
 def _write(file: Path, arrays: dict[str, np.ndarray], form: str) -> None:

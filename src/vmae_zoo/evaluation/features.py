@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vmae_zoo.data.clip_spec import Augmentation, ClipSpec
 from vmae_zoo.data.dataset import ClipDataset
-from vmae_zoo.data.loader import SignalSafeLoader, start_worker
+from vmae_zoo.data.loader import SignalSafeLoader
 from vmae_zoo.data.views import ViewDataset, collate_views
 from vmae_zoo.datasets.layouts import ClipRecord
 from vmae_zoo.evaluation.feature_store import FeatureStore, cache_root
@@ -57,13 +57,14 @@ class Views:
         self, records: Sequence[ClipRecord], clip: ClipSpec, batch_size: int, workers: int, epoch: int = 0
     ) -> SignalSafeLoader:
         """Batches of ``batch_size`` views of these videos, at least those of one; random ones differ by epoch."""
-        views = RandomViews(records, clip, self, epoch)
+        views: Dataset = ViewDataset(records, clip, self.clips, self.crops)
+        if self.augmented:
+            views = RandomViews(records, clip, self, epoch)
         return SignalSafeLoader(
-            views if self.augmented else ViewDataset(records, clip, self.clips, self.crops),  # type: ignore[arg-type]
+            views,
             max(batch_size // self.count, 1),
             num_workers=workers,
             collate_fn=collate_views,
-            worker_init_fn=start_worker,
         )
 
 

@@ -7,6 +7,7 @@ positions. A clip takes two reads: one for the header, one for its frames.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -70,8 +71,8 @@ class Header:
 @lru_cache(maxsize=256)  # about 5 KB each
 def read_header(entry: ShardEntry) -> Header:
     """Read the JSON header of a video; `VideoError` if there is none."""
+    (text,) = _read(entry, [entry.offset], [entry.offset + entry.length])
     try:
-        (text,) = read_pieces(entry.shard, [entry.offset], [entry.offset + entry.length])
         meta = json.loads(text)
         sizes = np.array(meta["sizes"], np.int64)
         if sizes.ndim != 1 or not len(sizes) or min(meta["height"], meta["width"]) < 1:
@@ -94,8 +95,6 @@ def read_header(entry: ShardEntry) -> Header:
             constant_rate=times is None,
         )
         return Header(meta["id"], info, starts, starts + sizes, times)
-    except OSError as error:
-        raise VideoError(f"{entry.shard} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, ArithmeticError):
         raise VideoError(f"{entry.shard} is damaged: no video starts at byte {entry.offset}") from None
 
@@ -107,10 +106,7 @@ def read_frames(entry: ShardEntry, wanted: np.ndarray, short_side: int | None) -
     if positions[-1] >= header.info.frames:
         last = header.info.frames - 1
         raise IndexError(f"frame {positions[-1]} of {header.id}: it has {last + 1} frames (0 to {last})")
-    try:
-        blobs = read_pieces(entry.shard, header.starts[positions].tolist(), header.ends[positions].tolist())
-    except OSError as error:
-        raise VideoError(f"{entry.shard} cannot be read: {error.strerror or error}") from None
+    blobs = _read(entry, header.starts[positions].tolist(), header.ends[positions].tolist())
     height, width = header.info.height, header.info.width
     size = scaled_size(height, width, short_side)
     frames = np.empty((len(positions), *size, 3), np.uint8)
@@ -122,6 +118,13 @@ def read_frames(entry: ShardEntry, wanted: np.ndarray, short_side: int | None) -
             pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
         frames[number] = pixels
     return frames if len(positions) == len(back) and (back == np.arange(len(back))).all() else frames[back]
+
+
+def _read(entry: ShardEntry, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+    try:
+        return read_pieces(entry.shard, starts, ends)
+    except OSError as error:
+        raise VideoError(f"{entry.shard} cannot be read: {error.strerror or error}") from None
 
 
 def decode_jpeg(blob: bytes) -> np.ndarray | None:
