@@ -61,6 +61,9 @@ def check_correctness(session: Session) -> None:
         for name in CASES:
             with session.guard("syncs", method=name):
                 session.record("syncs", method=name, waits=waits_for_device(session, name))
+        with session.guard("syncs", method="MGMAE with RAFT"):
+            waits = waits_for_device(session, "MGMAE", flow="raft", flow_weights="random")
+            session.record("syncs", method="MGMAE with RAFT", waits=waits)
         with session.guard("syncs", method="EMA"):
             session.record("syncs", method="EMA", waits=ema_waits_for_device(session))
     for name in ("VideoMAE",) if session.smoke else ("VideoMAE", "ARVideo"):
@@ -165,11 +168,11 @@ def check_skipped_step(session: Session) -> None:
     session.record("skipped_step", ok=unchanged and count == 1, weights_unchanged=unchanged, steps_counted=count)
 
 
-def waits_for_device(session: Session, name: str) -> str | None:
+def waits_for_device(session: Session, name: str, **options: Any) -> str | None:
     """Where a training step with `SkipNonFiniteSteps` waits for the device; None if it does not."""
     from vmae_zoo.callbacks.skip_nonfinite import SkipNonFiniteSteps
 
-    method, batch = make(session, name, "cuda")
+    method, batch = make(session, name, "cuda", **options)
     optimizer = adamw(method)
     trainer: Any = SimpleNamespace(precision_plugin=None, world_size=1, global_step=0)
 

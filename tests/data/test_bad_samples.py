@@ -36,3 +36,12 @@ def test_of_very_many_the_first_are_shown(tmp_path, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert lines[-1].startswith("5 of 25 videos")
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable videos are listed")
+def test_videos_that_are_read_in_every_epoch_count_once(tmp_path, capsys):
+    bad = BadSamples(0.5, 240)
+    bad.add([entry("a.mp4")], 239, tmp_path / "bad.jsonl")
+    bad.add([], 2160, tmp_path / "bad.jsonl")
+    bad.report(tmp_path / "bad.jsonl")
+    assert "1 of 240 videos" in capsys.readouterr().out

@@ -58,12 +58,13 @@ def test_a_video_with_a_damaged_end_is_read_clip_by_clip(records, monkeypatch):
 
 
 def test_only_small_sets_of_small_videos_stay_in_memory(records, encode, tmp_path):
-    assert fits_memory([records], 1, reader.FILES)  # 12 x 24 x 32 x 32 x 3 bytes = 0.84 MB
-    assert not fits_memory([records], 0, reader.FILES)
-    assert not fits_memory([open_catalog("synthetic:demo_small").records], 1, reader.FILES)
+    assert fits_memory([records], 1, 32, reader.FILES)  # 12 x 24 x 32 x 32 x 3 bytes = 0.84 MB
+    assert not fits_memory([records], 1, 64, reader.FILES)  # validation decodes four times as many pixels
+    assert not fits_memory([records], 0, 32, reader.FILES)
+    assert not fits_memory([open_catalog("synthetic:demo_small").records], 1, 32, reader.FILES)
     encode(tmp_path / "a" / "large.mp4", frames=60, size=(96, 96))
     encode(tmp_path / "b" / "large.mp4", frames=60, size=(96, 96))
-    assert not fits_memory([open_catalog(tmp_path).records], 1000, reader.FILES)
+    assert not fits_memory([open_catalog(tmp_path).records], 1000, 32, reader.FILES)
 
 
 @pytest.mark.parametrize(("workers", "kept"), [(None, True), (0, True), (2, False)])

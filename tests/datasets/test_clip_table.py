@@ -14,8 +14,8 @@ from vmae_zoo.datasets.text_column import is_in
 
 RECORDS = [
     ClipRecord.below("/set", "/set/a/ü.mp4", 3),
-    ClipRecord.below("/set", "/set/a/b\udce9.mp4", -1, "val", 1.5, None, "film"),
-    ClipRecord.below("/set", "/elsewhere/c.mp4", 0, "test", None, 4.0, "other film"),
+    ClipRecord("a/b\udce9.mp4#1.5-", "/set/a/b\udce9.mp4", -1, "val", 1.5, None, "film"),
+    ClipRecord("/elsewhere/c.mp4#-4", "/elsewhere/c.mp4", 0, "test", None, 4.0, "other film"),
     ClipRecord("id of its own", "/set/shard-000001.tar/512+70", 2, "val", 0.0, 2.0, "film"),
 ]
 

@@ -119,7 +119,7 @@ def test_resumes_with_other_workers_and_batches(roots, tmp_path):
     _, after = fit(data(batch_size=2, workers=1), tmp_path, tmp_path / "20.ckpt")
     assert list(chain(*before.keys, *after.keys)) == list(chain(*whole.keys))
     other = [{**MIX[0], "weight": 2}, {**MIX[1], "weight": 1}, MIX[2]]  # as many clips an epoch
-    with pytest.warns(UserWarning, match=r"one 22 x 1, two 22 x 2, mine 5 x 0.5\).* another order"):
+    with pytest.warns(UserWarning, match=r"one 22 x 1, two 22 x 2, mine 5 x 0.5, .* another order"):
         fit(ClipDataModule(str(roots), sources=other, **SMALL), tmp_path, tmp_path / "20.ckpt", max_steps=21)
 
 

@@ -69,6 +69,15 @@ def test_counting_without_data_is_counting_the_real_step(name):
     assert flops_per_clip(method, batch) == counter.get_total_flops() / 2 > 0
 
 
+def test_a_method_that_cannot_run_on_the_meta_device_has_no_number():
+    class Branching(VideoMAE):
+        def forward(self, video, split):
+            return {torch.device("cpu"): super().forward}[video.device](video, split)
+
+    method = Branching(size="tiny", frames=4, image_size=32)
+    assert flops_per_clip(method, batch_for(method)) is None
+
+
 def test_the_method_itself_is_left_alone():
     method = METHODS["videomae"]()
     state = torch.get_rng_state()

@@ -58,12 +58,16 @@ class BadSamples:
             raise ValueError(
                 f"{len(entries)} videos in a row cannot be read ({entries[-1]['reason']}): all are listed in {file}"
             )
-        bad, of = len(self.unreadable), min(self.tried, self.videos or self.tried)
+        bad, of = len(self.unreadable), self._videos_read
         if self.tried >= min(MIN_TRIED, self.videos or 1) and bad > self.max_share * of:
             raise ValueError(
                 f"{bad} of {of} videos cannot be read, more than data.max_bad_share = {self.max_share}: the files and "
                 f"reasons are in {file}; `vmae-zoo index` finds them, and training then leaves them out"
             )
+
+    @property
+    def _videos_read(self) -> int:
+        return min(self.tried, self.videos or self.tried)
 
     def report(self, file: Path) -> None:
         """Print a line for each unreadable video, with its reason, and their number; once."""
@@ -72,7 +76,7 @@ class BadSamples:
         self._reported = True
         lines = [f"unreadable: {reason}" for reason in list(self.unreadable.values())[:MAX_LINES]]
         more = f", the first {MAX_LINES} are above" if len(self.unreadable) > MAX_LINES else ""
-        lines.append(f"{len(self.unreadable)} of {self.tried} videos could not be read{more}; all are in {file}")
+        lines.append(f"{len(self.unreadable)} of {self._videos_read} videos could not be read{more}; all are in {file}")
         print("\n".join(lines), flush=True)
 
 

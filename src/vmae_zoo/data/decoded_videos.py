@@ -39,15 +39,19 @@ class DecodedVideos(VideoReader):
         return kept[frame_ids]
 
 
-def fits_memory(tables: Sequence[ClipTable], megabytes: int, reader: VideoReader) -> bool:
-    """Whether the videos, if all are like the first, are small and take at most so many MB decoded."""
+def fits_memory(tables: Sequence[ClipTable], megabytes: int, clip_size: int, reader: VideoReader) -> bool:
+    """Whether the videos, if all are like the first, are small and take at most so many MB decoded.
+
+    Validation clips are decoded with ``clip_size`` pixels on the shorter side.
+    """
     if not tables[0] or not megabytes:
         return False
     try:
         info = reader.probe(tables[0][0].path)
     except (VideoError, OSError):
         return False
-    size = info.frames * info.height * info.width * 3
+    larger = max(clip_size / min(info.height, info.width), 1)
+    size = info.frames * info.height * info.width * 3 * larger**2
     if size > LARGEST_VIDEO:
         return False
     videos = np.unique(hashes(file for table in tables for file in table.all_files()))

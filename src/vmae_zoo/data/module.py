@@ -181,8 +181,8 @@ class ClipDataModule(VideoDataModule):
     @cached_property
     def decoded(self) -> DecodedVideos | None:
         """Reads videos once and keeps them; None if each clip is decoded anew."""
-        reader = self.mixture.reader
-        small = not self.workers and fits_memory([self.records, self.validation_records], self.memory_mb, reader)
+        reader, tables = self.mixture.reader, [self.records, self.validation_records]
+        small = not self.workers and fits_memory(tables, self.memory_mb, self.clip.size, reader)
         return DecodedVideos(reader.lookup) if small else None
 
     @property
@@ -233,7 +233,7 @@ class ClipDataModule(VideoDataModule):
         if self._position is None:
             self._sampler.seek(epochs_processed(trainer))
         else:
-            restore_position(trainer, self._sampler, self._position)
+            restore_position(trainer, self._sampler, self._position, self.mixture.fingerprint)
             self._position = None
         if self.catalog.missing and trainer.is_global_zero:
             _list_missing(Path(trainer.default_root_dir) / "missing_videos.txt", self.catalog.missing)
@@ -322,7 +322,7 @@ class ClipDataModule(VideoDataModule):
         """The position in the epoch, and fingerprints of the training clips and of the index."""
         if self._sampler is None:
             return {}
-        position = {**get_position(self.trainer, self._sampler), "clips": self.mixture.fingerprint}
+        position = get_position(self.trainer, self._sampler, self.mixture.fingerprint)
         fingerprint = self.mixture.indexes.fingerprint
         return position if fingerprint is None else {**position, "index": fingerprint}
 
@@ -331,13 +331,6 @@ class ClipDataModule(VideoDataModule):
         self._position = state_dict
         if self.trainer and not self.trainer.training:  # a test or a prediction has other videos
             return
-        clips = self.mixture.fingerprint
-        if state_dict.get("clips", clips) != clips:
-            rank_zero_warn(
-                f"the training clips changed: the checkpoint was made with {state_dict['rows']} clips, fingerprint "
-                f"{state_dict['clips']}, this run has {len(self.records)}, fingerprint {clips}: it continues at the "
-                "same position of another order"
-            )
         before, now = state_dict.get("index"), self.mixture.indexes.fingerprint
         if before and before != now:
             rank_zero_warn(f"the videos changed: the checkpoint was made with index {before}, this run has {now}")

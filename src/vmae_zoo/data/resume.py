@@ -14,8 +14,8 @@ from vmae_zoo.data.sampler import ResumableBatchSampler
 from vmae_zoo.lightning_internals import epoch_state, set_position
 
 
-def get_position(trainer: Trainer, sampler: ResumableBatchSampler) -> dict[str, Any]:
-    """The entries of a checkpoint: epoch, clips seen, and what determines the order."""
+def get_position(trainer: Trainer, sampler: ResumableBatchSampler, fingerprint: str) -> dict[str, Any]:
+    """The entries of a checkpoint: epoch, clips seen, and what determines the order, with that of the clips."""
     processed, running, none_ready, done = epoch_state(trainer)
     if running and done >= trainer.num_training_batches:
         position = processed + 1, 0
@@ -25,20 +25,27 @@ def get_position(trainer: Trainer, sampler: ResumableBatchSampler) -> dict[str, 
         position = processed - 1, sampler.seen_after(done)
     else:
         position = processed, 0
-    order = {"rows": sampler.clips, "seed": sampler.seed, "draw": str(sampler.epochs)}
-    return {"epoch": position[0], "seen": position[1], **order}
+    return {"epoch": position[0], "seen": position[1], **_order(sampler, fingerprint)}
 
 
-def restore_position(trainer: Trainer, sampler: ResumableBatchSampler, position: dict[str, Any]) -> None:
+def restore_position(
+    trainer: Trainer, sampler: ResumableBatchSampler, position: dict[str, Any], fingerprint: str
+) -> None:
     """Set the sampler and the trainer's counters to a position; called after Lightning has loaded its counters."""
-    order = position.get("draw", str(sampler.epochs))
-    if (position["rows"], position["seed"], order) != (sampler.clips, sampler.seed, str(sampler.epochs)):
+    now = _order(sampler, fingerprint)
+    before = {name: position.get(name, value) for name, value in now.items()}  # older checkpoints have fewer entries
+    if before != now:
+        words = "{rows} training clips ({draw}, fingerprint {clips}) and seed {seed}"
         rank_zero_warn(
-            f"the checkpoint was made with {position['rows']} training clips ({order}) and seed {position['seed']}, "
-            f"this run has {sampler.clips} ({sampler.epochs}) and seed {sampler.seed}: it continues at the same "
-            "position of another order"
+            f"the checkpoint was made with {words.format(**before)}, this run has {words.format(**now)}: it continues "
+            "at the same number of clips of another order"
         )
     sampler.seek(position["epoch"], position["seen"])
     if sampler.steps_left == 0:
         sampler.seek(position["epoch"] + 1)
     set_position(trainer, sampler.epoch, sampler.skipped)
+
+
+def _order(sampler: ResumableBatchSampler, fingerprint: str) -> dict[str, Any]:
+    """All that determines the order of the clips."""
+    return {"rows": sampler.clips, "seed": sampler.seed, "draw": str(sampler.epochs), "clips": fingerprint}

@@ -37,19 +37,10 @@ class ClipRecord:
         return Path(self.file)
 
     @classmethod
-    def below(
-        cls,
-        root: str | Path,
-        file: str | Path,
-        label: int = -1,
-        split: str = "train",
-        start: float | None = None,
-        end: float | None = None,
-        group: str = "",
-    ) -> "ClipRecord":
-        """A record whose id is its path relative to the root, or its full path if it is elsewhere."""
+    def below(cls, root: str | Path, file: str | Path, label: int = -1, split: str = "train") -> "ClipRecord":
+        """A record of a whole video; its id is the path relative to the root, or the full path if it is elsewhere."""
         file = os.fspath(file)
-        return cls(clip_id(relative_name(root, file), start, end), file, label, split, start, end, group)
+        return cls(relative_name(root, file), file, label, split)
 
 
 def clip_id(name: str, start: float | None, end: float | None) -> str:

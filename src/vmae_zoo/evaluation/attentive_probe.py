@@ -130,9 +130,8 @@ class AttentiveHeads:
 
 def _logits(pools: Sequence[nn.Module], tokens_BND: Tensor) -> Tensor:
     """Logits (H, B, K) of all pools."""
-    shallow = [pool for pool in pools if isinstance(pool, AttentivePool)]
-    if shallow:
-        return logits_of(shallow, layer_norm_tokens(tokens_BND))
+    if isinstance(pools[0], AttentivePool):
+        return logits_of(pools, layer_norm_tokens(tokens_BND))  # type: ignore[arg-type]
     return torch.stack([pool(tokens_BND) for pool in pools])
 
 

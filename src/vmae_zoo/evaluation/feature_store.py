@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,18 @@ class FeatureStore:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "cache_key.json").write_text(text + "\n")
+        self._key = cache(video_key)  # the state of each file before its features are computed
         self._rows: dict[str, tuple[Path, int]] = {}
         self._arrays: dict[Path, np.ndarray] = {}
         for listing in sorted(self.folder.glob("*.jsonl")):
             self._read(listing)
 
     def __contains__(self, record: ClipRecord) -> bool:
-        return video_key(record) in self._rows
+        return self._key(record) in self._rows
 
     def get(self, record: ClipRecord) -> np.ndarray:
         """The features of a video, memory-mapped."""
-        file, row = self._rows[video_key(record)]
+        file, row = self._rows[self._key(record)]
         if file not in self._arrays:
             self._arrays[file] = np.load(file, mmap_mode="r")
         return self._arrays[file][row]
@@ -122,5 +124,5 @@ class StoreWriter:
     def _list(self, records: Sequence[ClipRecord]) -> None:
         with self.file.with_suffix(".jsonl").open("a") as listing:
             for row, record in enumerate(records, self.count):
-                listing.write(json.dumps([video_key(record), row]) + "\n")
-                self.store._rows[video_key(record)] = (self.file, row)
+                listing.write(json.dumps([self.store._key(record), row]) + "\n")
+                self.store._rows[self.store._key(record)] = (self.file, row)

@@ -62,7 +62,8 @@ class RaftFlow:
         start_P2hw = pixel_grid(height // 8, width // 8, images.device).permute(2, 0, 1).expand(len(first), -1, -1, -1)
         flow_P2hw = torch.zeros_like(start_P2hw)
         for _ in range(self.iterations):
-            correlation = net.corr_block.index_pyramid(start_P2hw + flow_P2hw)
+            with images.device:  # where torchvision then makes its grid of neighbors: a copy from the CPU would wait
+                correlation = net.corr_block.index_pyramid(start_P2hw + flow_P2hw)
             state, change = net.update_block(state, context, correlation, flow_P2hw)
             flow_P2hw = flow_P2hw + change.float()
         net.corr_block.corr_pyramid = []  # free the memory, which torchvision keeps until the next call

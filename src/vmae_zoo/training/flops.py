@@ -66,7 +66,7 @@ def flops_per_clip(method: Any, batch: dict[str, Any]) -> float | None:
         with FlopCounterMode(display=False) as counter:
             out = twin(*(_to_meta(argument) for argument in arguments))
             (out.sum() if isinstance(out, Tensor) else out.loss).backward()
-    except (NotImplementedError, RuntimeError):
+    except Exception:  # of any kind, in a method of any class: a measurement does not end a run
         return None
     return counter.get_total_flops() / len(few["video"])
 

@@ -41,9 +41,9 @@ class MomentumEncoder:
         if skipped is None:
             torch._foreach_lerp_(averages, online, 1 - momentum)
             return
-        weight = (1 - momentum) * (skipped == 0).float()
-        for average, value in zip(averages, online, strict=True):
-            average.lerp_(value, weight.to(average.dtype))
+        change = torch._foreach_sub(online, averages)
+        torch._foreach_mul_(change, (1 - momentum) * (skipped == 0).float())
+        torch._foreach_add_(averages, change)
 
     def attach(self, optimizer: Optimizer, momentum: Callable[[], float]) -> None:
         """Update after each step of ``optimizer`` from now on, with the momentum that ``momentum`` then returns.

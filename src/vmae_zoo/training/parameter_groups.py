@@ -50,10 +50,4 @@ def _layer(name: str, depth: int) -> int:
     name = name.removeprefix("encoder.")
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
-    first = name.startswith("patch_embed") or name.split(".")[0] in {
-        "cls_token",
-        "pos_embed",
-        "mask_token",
-        "positions",
-    }
-    return 0 if first else depth + 1
+    return 0 if name.startswith(("patch_embed", "cls_token", "pos_embed", "positions")) else depth + 1
