@@ -6,7 +6,7 @@ from lightning import LightningModule
 from tests.quiet_trainer import quiet_trainer
 from torch.utils.data import DataLoader
 
-from vmae_zoo.callbacks.closing_lines import ClosingLines, resuming
+from vmae_zoo.callbacks.closing_lines import ClosingLines, resume_arguments
 
 
 class Line(LightningModule):
@@ -45,5 +45,5 @@ def test_an_interrupted_training_prints_how_to_continue(tmp_path, capsys):
 
 
 def test_the_checkpoint_of_the_command_is_replaced():
-    assert resuming(["fit", "--ckpt_path=a", "--b"]) == resuming(["fit", "--ckpt_path", "a", "--b"])
-    assert resuming(["fit", "--ckpt_path", "a", "--b"]) == ["fit", "--b", "--ckpt_path", "last"]
+    assert resume_arguments(["fit", "--ckpt_path=a", "--b"]) == resume_arguments(["fit", "--ckpt_path", "a", "--b"])
+    assert resume_arguments(["fit", "--ckpt_path", "a", "--b"]) == ["fit", "--b", "--ckpt_path", "last"]

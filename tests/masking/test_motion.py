@@ -91,8 +91,8 @@ def test_without_motion_the_mask_is_a_tube(kind, base, warp, seed, side):
 @given(BASES, WARPS, st.integers(-9, 9), st.integers(-9, 9))
 def test_an_exact_translation_moves_the_map_in_both_directions_of_time(base, warp, dx, dy):
     guide = MotionGuidedScorer(GRID, 0.9, base_frame=base, warp=warp)
-    volume = guide.volume(KEYS[:2], exact_flow(guide, KEYS[:2], (dx, dy), (112, 112)))
-    for maps, start in zip(volume, guide.base(KEYS[:2]).tolist(), strict=True):
+    volume = guide.warped_maps(KEYS[:2], exact_flow(guide, KEYS[:2], (dx, dy), (112, 112)))
+    for maps, start in zip(volume, guide.base_frame_index(KEYS[:2]).tolist(), strict=True):
         for frame in range(16):
             x, y = dx * (frame - start), dy * (frame - start)
             if max(abs(x), abs(y)) >= 112:
@@ -120,7 +120,7 @@ def test_holes_are_filled(warp, step):
     volumes, size = {}, (56, 56)
     for filling in ("none", "consist", "previous"):
         guide = MotionGuidedScorer(GRID, 0.9, base_frame="first", warp=warp, hole_filling=filling)
-        volumes[filling] = guide.volume(KEYS[:1], exact_flow(guide, KEYS[:1], (step, 0), size))[0]
+        volumes[filling] = guide.warped_maps(KEYS[:1], exact_flow(guide, KEYS[:1], (step, 0), size))[0]
     first = volumes["none"][0]
     hole = volumes["none"][1] == 0
     assert torch.equal(hole, (torch.arange(56) < step).expand(56, 56))  # left of the frame
@@ -175,7 +175,7 @@ def test_masks_are_functions_of_key_and_flow():
     flow = torch.randn(6, 15, 56, 56, 2)
     together = guide.scores(KEYS, flow)
     assert torch.equal(together[4:5], guide.scores(KEYS[4:5], flow[4:5]))
-    assert len(set(guide.base(KEYS).tolist())) > 1
+    assert len(set(guide.base_frame_index(KEYS).tolist())) > 1
 
 
 @pytest.mark.parametrize("warp", ["backward", "forward"])

@@ -26,11 +26,11 @@ class ClosingLines(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Print the command after Ctrl-C or a signal."""
         if trainer.state.fn == "fit" and trainer.global_step and isinstance(exception, KeyboardInterrupt | SystemExit):
-            command = shlex.join(["vmae-zoo", *resuming(self.arguments)])
+            command = shlex.join(["vmae-zoo", *resume_arguments(self.arguments)])
             print(f"stopped after step {trainer.global_step}; to continue: {command}", flush=True)
 
 
-def resuming(arguments: Sequence[str]) -> list[str]:
+def resume_arguments(arguments: Sequence[str]) -> list[str]:
     """The arguments that resume the newest run of a command."""
     kept: list[str] = []
     skip = False

@@ -63,7 +63,7 @@ class RunFolder(Callback):
         """Print recipe, batch, model, device and folder; keep the optimizer's settings before a checkpoint is read."""
         self._optimizers = optimizer_settings(trainer)
         if trainer.is_global_zero:
-            print("\n".join(self.opening(trainer, pl_module)), flush=True)
+            print("\n".join(self.header_lines(trainer, pl_module)), flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write recipe and summary; measure the time, and add that before a resumption."""
@@ -106,7 +106,7 @@ class RunFolder(Callback):
                     break
             self.write(trainer, "failed", self.explain(exception))
 
-    def opening(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
+    def header_lines(self, trainer: Trainer, pl_module: LightningModule) -> list[str]:
         """Lines that are printed before training starts."""
         lines = [f"recipe: {self.recipe}, seed {os.environ.get('PL_GLOBAL_SEED', 'not set')}"]
         data = data_of(trainer)

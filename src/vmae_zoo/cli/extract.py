@@ -14,7 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", required=True, metavar="DIR", help="folder of the videos, or a list file")
     parser.add_argument("--layout", metavar="NAME", help="layout of the folder (default: detected)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the features")
-    parser.add_argument("--hop", type=int, metavar="FRAMES", help="from one window to the next (default: end to end)")
+    parser.add_argument(
+        "--hop", type=int, metavar="FRAMES", help="from one window to the next (default: the length of a window)"
+    )
     parser.add_argument("--pool", choices=("mean", "cls", "tokens"), default="mean", help="of a window (default mean)")
     parser.add_argument(
         "--format",

@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     part, parts = part_of(args.shard)
     from tqdm import tqdm
 
-    from vmae_zoo.datasets.reencode import copy_others, jobs_of, reencode, reencode_file, speedup
+    from vmae_zoo.datasets.reencode import copy_others, pending_videos, reencode, reencode_file, speedup
 
-    todo, done = jobs_of(source, target, part, parts)
+    todo, done = pending_videos(source, target, part, parts)
     gains = []
     with tempfile.TemporaryDirectory() as folder:
         for number, video in enumerate(todo[:: max(len(todo) // SAMPLE, 1)][:SAMPLE]):

@@ -31,7 +31,7 @@ class Window(NamedTuple):
 
 
 class Windows(Dataset):
-    """Every window of one video, each ``hop`` frames of the video after the one before; None: they lie end to end."""
+    """Every window of one video, each ``hop`` frames of the video after the one before; None: they do not overlap."""
 
     def __init__(self, record: ClipRecord, clip: ClipSpec, hop: int | None = None):
         self.record, self.size = record, clip.size

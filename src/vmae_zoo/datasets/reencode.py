@@ -110,7 +110,7 @@ def target_of(source_root: Path, target_root: Path, video: Path) -> Path:
     return target_root / video.relative_to(source_root)
 
 
-def jobs_of(source: Path, target: Path, part: int = 0, parts: int = 1) -> tuple[list[Path], int]:
+def pending_videos(source: Path, target: Path, part: int = 0, parts: int = 1) -> tuple[list[Path], int]:
     """Videos of a part whose copy is missing or older, and the number that are done; ``ValueError`` without a video."""
     videos = list_videos(source)
     if not videos:

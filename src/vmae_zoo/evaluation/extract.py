@@ -54,7 +54,7 @@ def extract(
         encoder: a `vmae_zoo.models.video_encoder.VideoEncoder`.
         records: the videos.
         folder: output folder; files are named by the ids of the videos, see `output_name`.
-        hop: frames from the start of one window to the next; None: windows lie end to end.
+        hop: frames from the start of one window to the next; None: windows do not overlap.
         pool: "mean", "cls" or "tokens".
         form: one of `FORMATS`.
         device: device of the encoder.
@@ -80,7 +80,7 @@ def extract(
         "half": half,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, cache_key)
+    _check_cache_key(folder, cache_key)
     index: dict[str, dict[str, Any]] = {}
     files = {record.id: folder / output_name(record.id, form) for record in records}
     missing = [record for record in records if not files[record.id].exists()]
@@ -184,7 +184,7 @@ def _write_parquet(file: Path, features: np.ndarray, start: np.ndarray) -> None:
     parquet.write_table(pyarrow.table({"start": start, "features": column}), file)
 
 
-def _claim(folder: Path, cache_key: dict[str, Any]) -> None:
+def _check_cache_key(folder: Path, cache_key: dict[str, Any]) -> None:
     """Mark the folder as holding features of this key; ``ValueError`` if it holds others."""
     note, text = folder / "cache_key.json", json.dumps(cache_key, sort_keys=True)
     if (folder / "made_from.json").exists():

@@ -2,8 +2,8 @@
 
 MGMAE (Huang, Zhao, Zhang, Gong, Wang, "MGMAE: Motion Guided Masking for Video Masked Autoencoding", ICCV 2023, arXiv
 2308.10794; not "Motion Guided Masking for Spatiotemporal Representation Learning" of the same conference). A map of
-random bumps is sampled on one base frame and warped to the other frames by optical flow, from neighbor to neighbor. In
-every time slice the tokens with the largest sums are visible.
+random bumps (Gaussian peaks) is sampled on one base frame and warped to the other frames by optical flow, from neighbor
+to neighbor. In every time slice the tokens with the largest sums are visible.
 
 Different from the released program, which warps frames before the base frame along the flow of the opposite direction,
 so that their map moves backwards; here it follows the motion in both directions of time.
@@ -76,8 +76,8 @@ class MotionGuidedScorer:
         flow_Phw2 = self.estimate(clip, self.pairs(key_1)[0].numpy())
         if self.warp == "forward":
             return self.scores(key_1, torch.from_numpy(flow_Phw2)[None])[0].numpy()
-        first_hw = self.first_map(key_1, flow_Phw2.shape[1:3])[0].numpy()
-        base_1 = self.base(key_1)
+        first_hw = self.base_map(key_1, flow_Phw2.shape[1:3])[0].numpy()
+        base_1 = self.base_frame_index(key_1)
         volume_Thw = np.empty((frames, *first_hw.shape), np.float32)
         volume_Thw[int(base_1)] = first_hw
         for (new, known), flow_hw2 in zip(propagation_order(base_1, frames)[0].tolist(), flow_Phw2, strict=True):
@@ -86,7 +86,7 @@ class MotionGuidedScorer:
                 filling_hw = first_hw if self.hole_filling == "consist" else volume_Thw[known]
                 np.copyto(warped_hw, filling_hw, where=warped_hw == 0)
             volume_Thw[new] = warped_hw
-        return self.per_token(volume_Thw[None])[0]
+        return self.sum_per_token(volume_Thw[None])[0]
 
     def estimate(self, clip: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Flow of one clip; DIS flow at the lowest resolution that keeps a whole number of pixels for each token."""
@@ -95,7 +95,7 @@ class MotionGuidedScorer:
             return dis_flow(clip, pairs, largest_shrink(clip.shape[1:3], math.gcd(height, width)))
         return (flow_function(self.flow) if isinstance(self.flow, str) else self.flow)(clip, pairs)
 
-    def base(self, key_B: Tensor) -> Tensor:
+    def base_frame_index(self, key_B: Tensor) -> Tensor:
         """Index of the base frame of each clip: int64 (B,)."""
         frames = self.grid.pixels[0]
         if self.base_frame == "random":
@@ -104,7 +104,7 @@ class MotionGuidedScorer:
 
     def pairs(self, key_B: Tensor) -> Tensor:
         """Pairs of frames (from, to) whose flow the warp needs, in the order of use: int64 (B, P, 2)."""
-        new_and_known = propagation_order(self.base(key_B), self.grid.pixels[0])
+        new_and_known = propagation_order(self.base_frame_index(key_B), self.grid.pixels[0])
         return new_and_known if self.warp == "backward" else new_and_known.flip(2)
 
     def scores(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
@@ -112,14 +112,14 @@ class MotionGuidedScorer:
 
         The flow of the `pairs` is float32; its height and width are multiples of those of the grid.
         """
-        return self.per_token(self.volume(key_B, flow_BPhw2))
+        return self.sum_per_token(self.warped_maps(key_B, flow_BPhw2))
 
-    def per_token(self, volume_BThw):
+    def sum_per_token(self, volume_BThw):
         """Sum of the maps over each cube: (B, N); for tensors and numpy arrays."""
         time, height, width = self.grid.shape
         return reduce(volume_BThw, "b (t p) (h q) (w r) -> b (t h w)", "sum", t=time, h=height, w=width)
 
-    def first_map(self, key_B: Tensor, size: tuple[int, int]) -> Tensor:
+    def base_map(self, key_B: Tensor, size: tuple[int, int]) -> Tensor:
         """Map of the base frame: float32 (B, h, w); ``ValueError`` if the size is no multiple of the grid."""
         height, width = size
         if height % self.grid.height or width % self.grid.width:
@@ -129,11 +129,11 @@ class MotionGuidedScorer:
             )
         return initial_map(key_B, self.grid, size, self.mask_ratio, self.initial_map)
 
-    def volume(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
+    def warped_maps(self, key_B: Tensor, flow_BPhw2: Tensor) -> Tensor:
         """Maps of all frames: float32 (B, T, h, w)."""
         frames = self.grid.pixels[0]
-        first_Bhw = self.first_map(key_B, (flow_BPhw2.shape[2], flow_BPhw2.shape[3]))
-        base_B = self.base(key_B)
+        first_Bhw = self.base_map(key_B, (flow_BPhw2.shape[2], flow_BPhw2.shape[3]))
+        base_B = self.base_frame_index(key_B)
         steps_BP2 = propagation_order(base_B, frames)
         starts_PB = (steps_BP2[:, :, 1] == base_B[:, None]).T
         warp = backward_warp if self.warp == "backward" else forward_splat

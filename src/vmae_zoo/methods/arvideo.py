@@ -113,7 +113,7 @@ class ARVideo(MaskedMethod):
         tokens_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, visible_BV, encoder_mask))
         predicted_BM = self.cluster_tokens[order.order[:, 1:]].flatten(1)
         prediction_BMK = self.decoder(tokens_BVD, predicted_BM, decoder_mask, visible_BV)
-        return self.compared(prediction_BMK, video_BCTHW, predicted_BM)
+        return self.reconstruction_output(prediction_BMK, video_BCTHW, predicted_BM)
 
     def null_predictions(self, video_BCTHW: Tensor, split: ClusterOrder) -> dict[str, Tensor]:
         """As of the base class, where a cluster is predicted from the kept tokens of the preceding ones only."""

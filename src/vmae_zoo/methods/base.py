@@ -69,7 +69,7 @@ class Method(OptimizedModule, ClipConsumer):
     Attributes:
         task: "pretrain" or "classify", as for `vmae_zoo.load_pretrained`.
         loaded: where the weights were loaded from; None if `vmae_zoo.load_pretrained` did not load them.
-        own_arguments: names of the arguments that the constructor of the most derived class was called with.
+        init_arguments: names of the arguments that the constructor of the most derived class was called with.
     """
 
     grid: TokenGrid
@@ -107,7 +107,7 @@ class Method(OptimizedModule, ClipConsumer):
         check_freeze(freeze)
         self.frozen: list[torch.nn.Module] = []
         arguments = constructor_arguments(inspect.currentframe())
-        self.own_arguments = frozenset(arguments[-1])
+        self.init_arguments = frozenset(arguments[-1])
         self.save_hyperparameters({name: value for level in arguments for name, value in level.items()})
 
     def prepare_inputs(self, batch: dict[str, Any]) -> tuple[Any, ...]:

@@ -85,4 +85,4 @@ class MAE(MaskedMethod):
         visible_BVD, cls_BD = self.encoder(video_BCTHW, split.visible, return_cls=True)
         tokens = self.encoder_to_decoder(torch.cat([cls_BD[:, None], visible_BVD], dim=1))
         prediction_BMK = self.decoder(tokens[:, 1:], self.mask_token, split, cls_B1D=tokens[:, :1])
-        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)
+        return self.reconstruction_output(prediction_BMK, video_BCTHW, split.predicted, split.weight)

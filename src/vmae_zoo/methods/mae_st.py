@@ -114,7 +114,7 @@ class MAEST(MaskedMethod):
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         cls_B1D = self.decoder_cls_token.expand(len(visible_BVD), -1, -1)
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split, cls_B1D)
-        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)
+        return self.reconstruction_output(prediction_BMK, video_BCTHW, split.predicted, split.weight)
 
 
 def spread_frames(frames: int, chosen: int) -> Tensor:

@@ -70,7 +70,7 @@ class MaskedMethod(Method):
         settings = self.encoder.normalizer, self.targets, self.normalizes_target
         return self.compiled(cube_targets)(video_BCTHW, self.target_grid, ids_BM, *settings)
 
-    def compared(
+    def reconstruction_output(
         self, prediction_BMK: Tensor, video_BCTHW: Tensor, ids_BM: Tensor, weight_BM: Tensor | None = None
     ) -> Output:
         """The output for a prediction of these tokens: its weighted mean square error."""

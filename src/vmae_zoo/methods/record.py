@@ -59,7 +59,7 @@ def constructor_hparams(method: "Method") -> dict[str, Any]:
         return hparams
     initial = method.hparams_initial
     changed = {name for name, value in hparams.items() if value != initial.get(name)}
-    return {name: value for name, value in hparams.items() if name in method.own_arguments | changed}
+    return {name: value for name, value in hparams.items() if name in method.init_arguments | changed}
 
 
 def build_from(kind: "type[Method]", hparams: dict[str, Any]) -> "Method":

@@ -105,4 +105,4 @@ class VideoMAE(MaskedMethod):
         """
         visible_BVD = self.encoder_to_decoder(self.encoder(video_BCTHW, split.visible))
         prediction_BMK = self.decoder(visible_BVD, self.mask_token, split)
-        return self.compared(prediction_BMK, video_BCTHW, split.predicted, split.weight)
+        return self.reconstruction_output(prediction_BMK, video_BCTHW, split.predicted, split.weight)

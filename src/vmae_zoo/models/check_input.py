@@ -29,7 +29,7 @@ def check_input(video_BCTHW: Tensor, grid: TokenGrid, channels: int, dtype: torc
         )
     if values and video_BCTHW.numel() and bool(torch.stack(video_BCTHW.aminmax()).abs().amax() > LARGEST):
         raise ValueError(
-            f"the input has values beyond {LARGEST:g}, which normalized clips have not: make it with "
+            f"the input exceeds {LARGEST:g} in magnitude, and normalized clips lie within about 3: make it with "
             "encoder.preprocess(frames), from uint8 frames"
         )
 

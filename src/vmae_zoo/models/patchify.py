@@ -1,4 +1,4 @@
-"""Division of clips into cubes of pixels, and their embedding as tokens.
+"""Division of clips into cubes of pixels (tubelets, patches of time and space), and their embedding as tokens.
 
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, V of them; p, q, r = frames, rows,
 columns of a cube; D = width.

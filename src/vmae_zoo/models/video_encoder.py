@@ -74,7 +74,7 @@ class VideoEncoder(nn.Module):
 
         Args:
             path: the video.
-            hop: frames of the video from the start of one window to the next; None: windows lie end to end.
+            hop: frames of the video from the start of one window to the next; None: windows do not overlap.
 
         Raises:
             ValueError: the video cannot be read.
