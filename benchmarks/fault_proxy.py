@@ -1,4 +1,4 @@
-"""A TCP proxy that serves, stalls, resets or answers with errors, to put in front of a real server."""
+"""A TCP proxy that serves, stalls, resets, answers with errors or cuts answers off, in front of a real server."""
 
 import socket
 import socketserver
@@ -7,7 +7,8 @@ import threading
 from contextlib import suppress
 
 UNAVAILABLE = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-MODES = ("serve", "stall", "reset", "error")
+MODES = ("serve", "stall", "reset", "error", "cut")
+CUT_BYTES = 2000  # of an answer that is cut off: its header and the start of its body
 
 
 class FaultProxy(socketserver.ThreadingTCPServer):
@@ -17,8 +18,8 @@ class FaultProxy(socketserver.ThreadingTCPServer):
         port: of the server.
 
     Attributes:
-        mode: how the next requests are treated: "serve", "stall" (accepted, never answered), "reset" (closed by RST)
-            or "error" (status 503).
+        mode: how the next requests are treated: "serve", "stall" (accepted, never answered), "reset" (closed by RST),
+            "error" (status 503) or "cut" (an answer of more than `CUT_BYTES` ends there).
         every: only each so many-th request is treated so, the others are served.
         faults: number of requests that were not served.
     """
@@ -57,10 +58,11 @@ class FaultProxy(socketserver.ThreadingTCPServer):
 
 class _Connection(socketserver.BaseRequestHandler):
     server: FaultProxy
+    left: int | None = None  # bytes of the answer before it is cut off
 
     def handle(self) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.server.target)) as upstream:
-            threading.Thread(target=_pump, args=(upstream, self.request), daemon=True).start()
+            threading.Thread(target=self._answer, args=(upstream,), daemon=True).start()
             while data := self.request.recv(1 << 16):
                 mode = self.server.next_mode() if _begins_request(data) else "serve"
                 if mode == "stall":
@@ -73,15 +75,18 @@ class _Connection(socketserver.BaseRequestHandler):
                 if mode == "error":
                     self.request.sendall(UNAVAILABLE)
                     return
+                self.left = CUT_BYTES if mode == "cut" else None
                 upstream.sendall(data)
+
+    def _answer(self, upstream: socket.socket) -> None:
+        with suppress(OSError):
+            while (data := upstream.recv(1 << 16)) and self.left != 0:
+                if self.left is not None:
+                    data = data[: self.left]
+                    self.left -= len(data)
+                self.request.sendall(data)
+            self.request.shutdown(socket.SHUT_RDWR)
 
 
 def _begins_request(data: bytes) -> bool:
     return data.startswith((b"GET ", b"HEAD ", b"PUT ", b"POST ", b"DELETE "))
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)

@@ -101,9 +101,9 @@ def write(store: Store) -> str:
 
 
 def train(store: Store) -> str:
-    """Train from the bucket with an error or a reset at every seventh request."""
+    """Train from the bucket with an error, a reset or an answer that is cut off at every seventh request."""
     lines = []
-    for mode in ("serve", "error", "reset"):
+    for mode in ("serve", "error", "reset", "cut"):
         store.proxy.set(mode, every=7)
         store.proxy.faults, begin = 0, time.monotonic()
         if (done := store.train(mode, BUCKET)).returncode:

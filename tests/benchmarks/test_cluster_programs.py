@@ -1,5 +1,6 @@
 """The parts of the SLURM, Ray and S3 programs that need neither."""
 
+import http.client
 import http.server
 import socket
 import threading
@@ -20,12 +21,15 @@ def test_code_is_read_from_the_documentation_and_changed():
         documented_code("guides/scale_up.md", "no such block", {})
 
 
+BODY = bytes(4000)
+
+
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(BODY)
 
     def log_message(self, *_):
         pass
@@ -47,19 +51,22 @@ def get(proxy, timeout=5.0):
 
 
 def test_the_proxy_serves_and_injects_faults(proxy):
-    assert get(proxy) == b"ok"
+    assert get(proxy) == BODY
     proxy.set("error")
     with pytest.raises(urllib.error.HTTPError, match="503"):
         get(proxy)
     proxy.set("reset")
     with pytest.raises((ConnectionError, urllib.error.URLError)):
         get(proxy)
+    proxy.set("cut")
+    with pytest.raises(http.client.IncompleteRead):
+        get(proxy)
     proxy.set("stall")
     with pytest.raises((TimeoutError, socket.timeout)):
         get(proxy, timeout=0.3)
     proxy.set("serve")
-    assert get(proxy) == b"ok"
-    assert proxy.faults == 3
+    assert get(proxy) == BODY
+    assert proxy.faults == 4
 
 
 def test_the_proxy_treats_each_so_many_th_request_so(proxy):
@@ -70,4 +77,4 @@ def test_the_proxy_treats_each_so_many_th_request_so(proxy):
             outcomes.append(get(proxy))
         except urllib.error.HTTPError as error:
             outcomes.append(error.code)
-    assert outcomes == [b"ok", b"ok", 503, b"ok", b"ok", 503]
+    assert outcomes == [BODY, BODY, 503, BODY, BODY, 503]
