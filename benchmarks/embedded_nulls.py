@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vmae_zoo.cli.compose import compose
+from vmae_zoo.compose import compose
 from vmae_zoo.data import open_catalog
 from vmae_zoo.evaluation import compute_features
 from vmae_zoo.evaluation.baselines import BASELINES, SingleFrame

@@ -12,7 +12,8 @@ import vmae_zoo
 PACKAGE = Path(vmae_zoo.__file__).parent
 ORDER = [  # rooms of one line do not import each other
     {"aliases", "atomic_write", "cache_folder", "lazy_imports", "lightning_internals", "recipe_yaml", "resources"},
-    {"randomness", "run_lock", "run_record", "setting_checks"},
+    {"compose", "randomness", "run_lock", "setting_checks"},
+    {"run_record"},
     {"flow", "video"},
     {"datasets"},
     {"data"},

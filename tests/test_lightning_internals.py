@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
@@ -38,6 +39,21 @@ class Derived(Base):
 
 def test_arguments_of_running_constructors_are_collected():
     assert Derived(3, b=4).arguments == [{"a": 1, "b": 4}, {"c": 3, "b": 4}]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("_get", ["config", "key", "default"]),
+        ("_parse_ckpt_path", []),
+        ("_parser", ["subcommand"]),
+        ("_prepare_subcommand_kwargs", ["subcommand"]),
+        ("_run_subcommand", ["subcommand"]),
+        ("_set_seed", []),
+    ],
+)
+def test_methods_of_the_command_line_that_are_overridden_or_called_are_there(name, arguments):
+    assert list(inspect.signature(getattr(LightningCLI, name)).parameters)[1:] == arguments
 
 
 def test_samplers_are_kept():

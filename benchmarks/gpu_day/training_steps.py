@@ -161,7 +161,7 @@ def measure(session: Session, candidate: BenchStep, name: str, rounds: int = 10,
     back_to_back = session.median_ms(candidate.step, rounds, 0)
 
     def with_copy() -> None:
-        candidate.move()
+        candidate.copy_to_device()
         candidate.step()
 
     step = statistics.median(each.step for each in seconds)

@@ -107,7 +107,7 @@ def bench_side_stream(session: Session) -> None:
     copy = DeviceCopy(torch.device("cuda", torch.cuda.current_device()))
 
     def same_stream() -> None:
-        candidate.move()
+        candidate.copy_to_device()
         candidate.step()
 
     def side_stream() -> None:

@@ -1,7 +1,8 @@
 """The private attributes of PyTorch Lightning that this package uses, each with the reason.
 
-Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails if one of them changes. One more use is in
-`vmae_zoo.callbacks.ema`, a subclass of Lightning's `WeightAveraging` that overrides its private methods.
+Checked against Lightning 2.6; ``tests/test_lightning_internals.py`` fails if one of them changes. Private methods are
+overridden and called in subclasses: of `WeightAveraging` in `vmae_zoo.callbacks.ema`, and of `LightningCLI` in
+`vmae_zoo.cli.lightning_cli` and `vmae_zoo.cli.run_cli`.
 """
 
 from collections.abc import Callable

@@ -50,7 +50,7 @@ class Writer:
 
 
 def read_writer(folder: Path) -> Writer | None:
-    """The writer of a run folder; None if the last one ended in order."""
+    """The writer of a run folder; None if the last one exited cleanly."""
     try:
         keys = json.loads((folder / WRITER).read_text())
         silent = time.time() - (folder / WRITER).stat().st_mtime
@@ -73,7 +73,7 @@ def process_exists(pid: int) -> bool:
 
 
 class RunLock:
-    """The right to write to an existing run folder; ``notify`` is called with a line if it has to be waited for."""
+    """Exclusive lock on an existing run folder; ``notify`` is called with a line if it has to be waited for."""
 
     def __init__(self, folder: Path, notify: Callable[[str], None] = print):
         self.folder, self.notify = folder, notify
@@ -100,7 +100,7 @@ class RunLock:
         threading.Thread(target=self._beat, daemon=True, name="heartbeat of the run").start()
 
     def release(self) -> None:
-        """End the right to write."""
+        """Release the lock."""
         self._ended.set()
         if self._lock.is_locked:
             (self.folder / WRITER).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The record of a run in its folder: the names of its files, ``summary.json``, and the order of runs.
 
-Nothing here imports torch. A damaged ``summary.json`` reads as an empty one: the checkpoint beside it is what counts.
+Nothing here imports torch. A damaged ``summary.json`` or ``recipe.yaml`` reads as an empty one: what counts is the
+checkpoint beside it.
 """
 
 import csv
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vmae_zoo.atomic_write import atomic_write
+from vmae_zoo.compose import compose
 
 RECIPE, SUMMARY, METRICS, LAST = "recipe.yaml", "summary.json", "metrics.csv", "checkpoints/last.ckpt"
 
@@ -39,6 +41,14 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         return []
     named = ({name: value or "" for name, value in row.items() if name} for row in rows)
     return [row for row in named if row.get("step", "").isdigit()]
+
+
+def read_run_recipe(folder: Path) -> dict[str, Any]:
+    """Settings in ``recipe.yaml`` of a run folder, with today's names of classes; empty if it is missing or damaged."""
+    try:
+        return compose(folder / RECIPE)
+    except (OSError, ValueError):
+        return {}
 
 
 def write_recipe(folder: Path, recipe: str, steps: int) -> None:
@@ -98,7 +108,7 @@ def number_of(run: Path) -> int | None:
 def in_order(folders: Iterable[Path]) -> list[Path]:
     """Run folders, oldest first: by their numbers, which no clock affects.
 
-    Runs without a number (of versions before 0.2) come after the run that precedes them by name.
+    Runs without a number (of older versions) come after the run that precedes them by name.
     """
     placed, number = [], 0
     for folder in sorted(folders, key=lambda folder: folder.name):

@@ -7,7 +7,7 @@ import yaml
 from vmae_zoo.app.pictures import METHOD_NAMES, as_html, draw_features, draw_masks, draw_reconstruction, takes_ratio
 from vmae_zoo.app.space import export_space
 from vmae_zoo.app.videos import EMBEDDED, Limits, check_upload, sentence, write_embedded
-from vmae_zoo.cli.app import BUNDLED
+from vmae_zoo.cli.app import BUNDLED, labeled
 from vmae_zoo.zoo.resolve import find_source
 
 
@@ -69,6 +69,24 @@ def test_uploads_beyond_the_limits_are_refused(videos, tmp_path, encode):
     with pytest.raises(ValueError, match=r"text\.mp4") as caught:
         check_upload(text, Limits())
     assert str(tmp_path) not in sentence(caught.value, text)  # no folder of the server
+
+
+def test_every_checkpoint_has_its_own_label(tmp_path):
+    runs = [tmp_path / name / "20260101-000000" for name in ("mae", "mgmae")]
+    for run in runs:
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "summary.json").touch()
+        for name in ("last.ckpt", "best.ckpt"):
+            (run / "checkpoints" / name).touch()
+    files = [str(run / "checkpoints" / "last.ckpt") for run in runs]
+    best = str(runs[0] / "checkpoints" / "best.ckpt")
+    label = "mae/20260101-000000"
+    assert labeled([BUNDLED, *files, best, best]) == {
+        BUNDLED: BUNDLED,
+        label: files[0],
+        "mgmae/20260101-000000": files[1],
+        f"{label} (2)": best,
+    }
 
 
 def test_a_space_holds_what_it_needs(tmp_path):

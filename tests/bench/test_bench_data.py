@@ -1,6 +1,7 @@
 """``bench data`` measures every installed reader on the same clips, and recommends what to do."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,10 +27,27 @@ def test_the_command_prints_rates_and_advice(small_videos, tmp_path, capsys):
     assert "4 workers" in out_lines
     assert "times as fast" in out_lines.splitlines()[-1]
     result = json.loads(out.read_text())
-    found = result[small_videos.name]
+    found = result[str(small_videos)]
     assert {"vmae_zoo", "pyav from frame 0", "opencv", "re-encoded", "cached"} <= found["readers"].keys()
     assert result["gains"]["h264"]["cached"]["videos"] == 2
     assert found["failed"] == []
+
+
+def test_folders_of_one_name_are_kept_apart(encode, tmp_path):
+    roots = [str(tmp_path / number / "videos") for number in "12"]
+    for root in roots:
+        encode(Path(root) / "a.mp4", frames=20)
+    out = tmp_path / "new" / "numbers.json"
+    assert main(["bench", "data", *roots, "--rounds", "1", "--short-side", "32", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert set(result) == {*roots, "gains"}
+    assert result["gains"]["h264"]["pyav from frame 0"]["videos"] == 2
+
+
+@pytest.mark.parametrize("option", ["--limit", "--rounds", "--workers"])
+def test_zero_of_something_is_refused(option, capsys):
+    assert main(["bench", "data", "nowhere", option, "0"]) == 1
+    assert f"{option} = 0" in capsys.readouterr().err
 
 
 def test_a_rate_weighs_every_video_alike():

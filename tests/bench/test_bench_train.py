@@ -23,7 +23,7 @@ def fakes(monkeypatch):
     )
     monkeypatch.setattr(train, "timed", lambda candidate: train.Seconds(0.0, 0.1, next(clock[candidate.name])))
     monkeypatch.setattr("vmae_zoo.training.flops.flops_per_clip", lambda model, batch: 3e9)
-    monkeypatch.setattr(step_memory, "alone", lambda name, _: {"mb": 9, "mb_beside_weights": 2})
+    monkeypatch.setattr(step_memory, "measure_in_subprocess", lambda name, _: {"mb": 9, "mb_beside_weights": 2})
 
 
 def test_ratios_are_of_the_same_round_and_a_clip(fakes):
@@ -54,7 +54,7 @@ def test_a_step_is_split_into_copying_launching_and_waiting(monkeypatch):
 
     candidate = SimpleNamespace(
         setting=candidates.Setting("tiny", 1, "cuda", "float32", False),
-        move=lambda: takes(1.0),
+        copy_to_device=lambda: takes(1.0),
         step=lambda: takes(2.0),
     )
     waits = iter([0.0, 0.5, 7.0])  # of the device before the start, behind the move, behind the step
@@ -67,7 +67,7 @@ def test_a_step_is_split_into_copying_launching_and_waiting(monkeypatch):
 def test_memory_is_weights_gradients_moments_and_activations():
     setting = candidates.Setting("tiny", 1, "cpu", "float32", False)
     weights = sum(p.nbytes for p in candidates.build("VideoMAE", setting).model.parameters()) / 1e6
-    found = step_memory.alone("VideoMAE", setting)  # in a process of its own
+    found = step_memory.measure_in_subprocess("VideoMAE", setting)  # in a process of its own
     assert found["mb"] is not None
     assert found["mb_beside_weights"] is not None
     assert found["mb"] > 4 * weights
@@ -78,3 +78,5 @@ def test_memory_is_weights_gradients_moments_and_activations():
 def test_an_unknown_candidate_is_named(capsys):
     assert main(["bench", "train", "AlexNet"]) == 1
     assert "AlexNet" in capsys.readouterr().err
+    assert main(["bench", "train", "VideoMAE", "--rounds", "0"]) == 1
+    assert "--rounds = 0" in capsys.readouterr().err

@@ -84,6 +84,12 @@ def test_an_unknown_subcommand_is_answered_with_the_nearest(name, meant, capsys)
     assert f"did you mean {meant}?" in error
 
 
+@pytest.mark.parametrize("option", ["-c", "--config=recipes/videomae.yaml", "--trainer.max_steps"])
+def test_options_come_after_the_subcommand(option, capsys):
+    assert main([option, "fit"]) == 2
+    assert f"{option}: name a subcommand first" in capsys.readouterr().err
+
+
 def test_no_subcommand_is_wrong_usage(capsys):
     assert main([]) == 2
     assert "usage: vmae-zoo" in capsys.readouterr().err
@@ -122,6 +128,7 @@ def test_benchmarks_that_have_moved_are_not_listed(capsys):
         ),
         (FileNotFoundError(2, "No such file", "clip.mp4"), 1, "[Errno 2] No such file: 'clip.mp4'"),
         (UsageError("no setting is named 'x'"), 2, "no setting is named 'x'"),
+        (BrokenPipeError(32, "Broken pipe"), 1, "[Errno 32] Broken pipe"),  # of a socket, not of standard output
         (
             ValueError(
                 "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"

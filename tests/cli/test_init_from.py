@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
+from vmae_zoo.cli.encoder_of_weights import with_encoder_of_weights
 from vmae_zoo.cli.main import main
 from vmae_zoo.methods import VideoMAE
 
@@ -51,6 +53,14 @@ def test_a_run_starts_from_the_weights_and_says_so(small_videos, weights, tmp_pa
     saved = torch.load(next(tmp_path.glob("runs/*/*/checkpoints/last.ckpt")), weights_only=True)["state_dict"]
     for name, value in method.state_dict().items():
         assert torch.equal(saved[name], value), name
+
+
+def test_the_first_process_alone_prints_the_encoder_of_the_weights(capsys, monkeypatch):
+    given = ["fit", "--model=Classifier", "--model.init_from=videomae_tiny.demo-16"]
+    for rank in (0, 1):
+        monkeypatch.setattr(rank_zero_only, "rank", rank)
+        assert "--model.patch=8" in with_encoder_of_weights(given)
+        assert capsys.readouterr().out.startswith("model:") == (rank == 0)
 
 
 def test_weights_that_do_not_fit_are_refused_before_a_run_folder_is_made(small_videos, tmp_path, capsys, monkeypatch):

@@ -26,7 +26,7 @@ def call(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("name", ["fit", "validate", "test", "predict", "-c", "--config=x.yaml"])
+@pytest.mark.parametrize("name", ["fit", "validate", "test", "predict"])
 def test_trainer_subcommands_run_here_whatever_is_installed(call, name):
     assert call(name, installed=("vmae-zoo", "lightning_sdk")) == (0, ["vmae_zoo"])
 

@@ -28,8 +28,8 @@ TYPOS = [  # recipe, options, parts of the message
     ("", ["--model.widht", "3"], ["SmallToy has no setting 'widht'", "'width'"]),
     ("", ["--model.width", "wide"], ["--model.", "width: expected int, got wide"]),
     ("data: {batch_size: 4}", ["--data.batch_size", "x"], ["error: --data.batch_size: expected int, got x"]),
-    ("", ["recipes/videomae.yaml"], ["'recipes/videomae.yaml' belongs to no option", "-c recipes/videomae.yaml"]),
-    ("", ["videos"], ["'videos' belongs to no option", "--data.root videos"]),
+    ("", ["recipes/videomae.yaml"], ["unexpected argument 'recipes/videomae.yaml'", "-c recipes/videomae.yaml"]),
+    ("", ["videos"], ["unexpected argument 'videos'", "--data.root videos"]),
     ("", ["--trainer.gpus", "1"], ["'trainer.gpus'", "'trainer.devices'"]),
     ("", ["--trainer.logger", "CSVLogger"], ["error: --trainer.logger: ", "--trainer.logger.save_dir FOLDER"]),
     ("", ["--data.bach_size=3"], ["'data.bach_size'", "'data.batch_size'"]),
@@ -41,9 +41,9 @@ TYPOS = [  # recipe, options, parts of the message
     ("", ["--data", "nowhere.Data"], ["there is no nowhere"]),
     ("", ["--data", "gone.yaml"], ["no recipe gone.yaml"]),
     ("", ["--trainer.callbacks+=EarlyStoping"], ["EarlyStoping", "'EarlyStopping'"]),
-    ("", ["--data.seed", "1"], ["data.seed follows seed_everything"]),
+    ("", ["--data.seed", "1"], ["set seed_everything"]),
     ("", ["--model.width", "0"], ["error: width = 0"]),
-    ("", ["--model.frames", "3"], ["the model's frames follows data.frames"]),
+    ("", ["--model.frames", "3"], ["the model's frames is linked to data.frames"]),
     ("", ["--trainer.devices", "many"], ["trainer: "]),
 ]
 
@@ -72,7 +72,7 @@ def test_a_typo_is_one_line(vmae, here, capsys, recipe, options, parts):
         ("{class_path: toys.SmallToy, init_agrs: {width: 5}}", "did you mean 'init_args'?"),
         ("{class_path: toys.SmallToy, width: 5}", "settings belong under init_args"),
         ("{class_path: toys.SmolToy}", "there is no toys.SmolToy: did you mean 'SmallToy'?"),
-        ("{class_path: toys.SmallToy, init_args: {frames: 5}}", "the model's frames follows data.frames"),
+        ("{class_path: toys.SmallToy, init_args: {frames: 5}}", "the model's frames is linked to data.frames"),
     ],
 )
 def test_a_typo_about_the_model_is_one_line(vmae, here, capsys, model, said):
@@ -118,9 +118,10 @@ def bomb(merge):
         ("model: " + "[" * 5_000, "nested too deeply"),
         ("model: toys.Toy\ntrainer: {max_steps: 1}\nmodel: MAE", "line 3: not YAML: the key model is there twice"),
         ("model: toys.Toy\nweights_only: false", "line 2: weights_only: false lets a checkpoint execute code"),
-        ("fit: {model: toys.Toy, weights_only: false}", "weights_only: false lets a checkpoint execute code"),
+        ("fit: {model: toys.Toy, weights_only: false}", "no setting is named 'fit'"),
+        ("model: toys.Toy\nweights_only: 'false'", "line 2: weights_only: false lets a checkpoint execute code"),
     ],
-    ids=["aliases", "merged", "recursive", "deep", "twice", "unsafe", "unsafe nested"],
+    ids=["aliases", "merged", "recursive", "deep", "twice", "unsafe", "nested", "unsafe text"],
 )
 def test_a_hostile_recipe_is_refused_at_once(vmae, here, capsys, recipe, part):
     Path("r.yaml").write_text(recipe + "\n")

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from vmae_zoo import resources
-from vmae_zoo.cli.compose import compose
 from vmae_zoo.cli.main import main
 from vmae_zoo.cli.recipe_arguments import with_recipes
+from vmae_zoo.compose import compose
 from vmae_zoo.resources import find_recipe
 
 
@@ -58,6 +58,14 @@ def test_arguments_that_name_recipes_are_replaced(home):
     assert with_recipes(given) == ["fit", "-c", str(path), f"--data={part}", "--data.root", "x.yaml", "--trainer", "{}"]
 
 
+def test_classes_get_their_names_of_today_where_an_option_takes_a_class():
+    callback = "vmae_zoo.callbacks.LineProgress"
+    given = ["fit", "--data.root", "Pictures", "--name=Pictures", "--trainer.callbacks+=ProgressLines"]
+    given += ["--trainer.callbacks", "ProgressLines", "--x.class_path", "ProgressLines", "--json"]
+    expected = ["fit", "--data.root", "Pictures", "--name=Pictures", f"--trainer.callbacks+={callback}"]
+    assert with_recipes(given) == [*expected, "--trainer.callbacks", callback, "--x.class_path", callback, "--json"]
+
+
 def test_a_part_lies_beside_the_recipe_or_in_the_package(home):
     Path("mine").mkdir()
     Path("mine/part.yaml").write_text("size: 3\nframes: 2\n")
@@ -70,6 +78,19 @@ def test_a_part_lies_beside_the_recipe_or_in_the_package(home):
         "model": {"class_path": "A", "init_args": {"x": 0.001}},
     }
     assert compose(Path("mine/packaged.yaml")) == {"data": {"size": 8}}
+
+
+def test_a_class_is_short_for_a_group_and_other_values_are_refused(tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("model: VideoMAE\nmodel.init_args.depth: 2\ndata: my.Data\n")
+    assert compose(recipe) == {
+        "model": {"class_path": "VideoMAE", "init_args": {"depth": 2}},
+        "data": {"class_path": "my.Data"},
+    }
+    for keys, message in (("data: 3", "data = 3: expected a mapping"), ("data: null\ndata.frames: 8", "data = None")):
+        recipe.write_text(keys)
+        with pytest.raises(ValueError, match=message):
+            compose(recipe)
 
 
 def test_the_recipes_subcommand_lists_them_with_their_first_line(home, capsys, tmp_path):

@@ -77,6 +77,17 @@ def test_a_setting_that_does_not_fit_the_weights_is_named_and_changes_nothing(vm
     assert contents(run) == before
 
 
+@pytest.mark.slow
+def test_a_refused_resumption_removes_no_file_of_another_program(vmae, run, monkeypatch):
+    def refuse(*_):
+        (run / "notes.txt").write_text("of somebody else")
+        raise ValueError("refused")
+
+    monkeypatch.setattr("vmae_zoo.cli.run_cli.check_changes", refuse)
+    assert vmae(*RESUME, "--trainer.max_epochs", "3") == 1
+    assert (run / "notes.txt").is_file()
+
+
 def damage(content, kind):
     middle = len(content) // 2
     return {

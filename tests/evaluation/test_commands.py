@@ -1,5 +1,6 @@
 """The subcommands go from a checkpoint and a data set to numbers and files, through the front door."""
 
+import argparse
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from vmae_zoo.cli.main import main
+from vmae_zoo.cli.probing import open_data
 from vmae_zoo.methods import VideoMAE
 from vmae_zoo.training.metrics import wilson
 
@@ -112,7 +114,7 @@ def test_another_test_set_changes_the_score_and_nothing_else(subcommand, place, 
     [
         (["--data.root", "nowhere"], "does not exist"),
         (["--device", "abacus"], "--device abacus"),
-        (["--fractions", "0"], "fraction = 0"),
+        (["--fractions", "0"], "--fractions 0"),
         (["--k", "0"], "--k = 0"),
         (["--clips", "0"], "--clips = 0"),
         (["--draws", "0", "--fractions", "0.5"], "--draws = 0"),
@@ -127,6 +129,32 @@ def test_mistakes_are_one_sentence(more, message, place, tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+DATA = "{root: ROOT, layout: folder}"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (DATA, ""),
+        (f"model: VideoMAE\ndata: {DATA}", ""),
+        (f"model: VideoMAE\ndata: {{class_path: vmae_zoo.data.ClipDataModule, init_args: {DATA}}}", ""),
+        (f"model: VideoMAE\ndata: {{class_path: my.Data, init_args: {DATA}}}", "names the data module my.Data"),
+        (f"data: {{sources: [{DATA}]}}", "names several data sets"),
+    ],
+)
+def test_the_data_of_a_recipe_are_those_of_the_probe(recipe, message, place, tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(recipe.replace("ROOT", str(place / "data")))
+    args = argparse.Namespace(data=file, root=None, layout=None, split=None, label_column=None)
+    if not message:
+        assert open_data(args, None).root == place / "data"
+        return
+    with pytest.raises(ValueError, match=message):
+        open_data(args, None)
+    args.root = str(place / "data")
+    assert open_data(args, None).root == place / "data"
 
 
 def test_data_without_labels_is_refused(place, tmp_path, capsys, encode):

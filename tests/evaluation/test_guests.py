@@ -1,6 +1,7 @@
 """A checkpoint of a user's own method is evaluated by every subcommand, with its class named by --method."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -60,6 +61,18 @@ def test_its_masks_are_drawn(place, checkpoint, tmp_path):
     video = ["--video", "data/val/fine/0.mp4", "--out", str(tmp_path / "masks.png")]
     assert main(["masks", "--recipe", "guest.yaml", *video]) == 0
     assert main(["masks", "--recipe", "recipes/videomae.yaml", "--method", "guest_package.MyMAE", *video]) == 0
+
+
+@pytest.mark.slow
+def test_a_report_draws_its_masks(place, checkpoint, tmp_path):
+    run = tmp_path / "runs" / "guest" / "20260101-000000"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copyfile(place / "guest.ckpt", run / "checkpoints" / "last.ckpt")
+    (run / "summary.json").write_text('{"state": "finished"}')
+    out = tmp_path / "report.html"
+    report = ["report", str(run), "--video", "data/val/fine/0.mp4", "--out", str(out)]
+    assert main([*report, "--method", "guest_package.MyMAE"]) == 0
+    assert "<h2>Masks</h2>" in out.read_text()
 
 
 def test_without_pixels_it_has_no_reconstruction(place, checkpoint, tmp_path, capsys):

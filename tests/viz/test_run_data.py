@@ -93,6 +93,16 @@ def test_runs_lists_names_tags_settings_and_probes(runs, capsys):
     assert lines[5] == "model.lr 0.02"
 
 
+def test_a_damaged_probe_is_left_out_and_named_where_it_is_asked_for(runs, capsys):
+    result = runs[0].parents[1] / "knn" / "20260103-000000" / "result.json"
+    for text in ("", '{"checkpoint": "x", "da', "[1]", "{}"):
+        result.write_text(text)
+        assert main(["runs", str(runs[0].parents[1])]) == 0
+        assert "knn" not in capsys.readouterr().out
+        assert main(["compare", str(result.parent)]) == 1
+        assert f"{result} is damaged" in capsys.readouterr().err
+
+
 def test_compare_prints_and_draws(runs, tmp_path, capsys):
     out, numbers = tmp_path / "c.svg", tmp_path / "c.json"
     assert main(["compare", *map(str, runs), "--out", str(out), "--json", str(numbers)]) == 0
@@ -135,6 +145,17 @@ def test_the_report_needs_nothing_from_elsewhere(runs, tmp_path, capsys):
         assert part in page
     for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
         ElementTree.fromstring(svg)
+
+
+def test_a_report_of_runs_that_did_not_end_well(runs, tmp_path):
+    (runs[0] / "summary.json").write_text('{"state": "running"}')
+    (runs[1] / "summary.json").write_text('{"state": ')
+    for run in runs:
+        (run / "checkpoints" / "last.ckpt").unlink()
+    out = tmp_path / "report.html"
+    assert main(["report", *map(str, runs), "--out", str(out), "--video", "clip.mp4"]) == 0
+    for state in ("dead", "damaged"):
+        assert f"<td>{state}</td>" in out.read_text()
 
 
 def test_a_folder_that_is_neither_run_nor_probe_is_refused(tmp_path, capsys):

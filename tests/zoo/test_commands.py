@@ -23,8 +23,11 @@ def checkpoint(tmp_path):
 
 
 def test_list_filters_and_writes_json(tmp_path, capsys):
-    assert main(["list", "videomae_*", "--size", "base", "--data", "ssv2", "--json", str(tmp_path / "l.json")]) == 0
-    names = [entry["name"] for entry in json.loads((tmp_path / "l.json").read_text())]
+    assert (
+        main(["list", "videomae_*", "--size", "base", "--data", "ssv2", "--json", str(tmp_path / "new" / "l.json")])
+        == 0
+    )
+    names = [entry["name"] for entry in json.loads((tmp_path / "new" / "l.json").read_text())]
     assert names == [n for n in list_pretrained("videomae_*") if "_base." in n and registry.find(n).data == "ssv2"]
     out = capsys.readouterr().out
     assert all(name in out for name in names)

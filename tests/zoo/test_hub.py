@@ -85,13 +85,13 @@ api_key: SECRET
 """
 
 
-def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
+def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys, monkeypatch):
     run = tmp_path / "runs" / "videomae" / "20260101-000000"
     (run / "checkpoints").mkdir(parents=True)
     (run / "pictures").mkdir()
     (run / "pictures" / "step-1.png").write_bytes(b"\x89PNG picture")
     (run / "recipe.yaml").write_text(RECIPE)
-    summary = {"steps": 300, "metrics": {"loss/val": 0.5}, "slurm_job": "31415926", "host": "secret-node"}
+    summary = {"steps": 300, "epochs": 2, "metrics": {"loss/val": 0.5}, "slurm_job": "31415926", "host": "secret-node"}
     (run / "summary.json").write_text(json.dumps({**summary, "checkpoint": "/home/someone/secret/last.ckpt"}))
     model = videomae()
     model.hparams.update({"init_from": "../secret/start.pth", "lr": 2e-3, "warmup_steps": 50})
@@ -100,9 +100,11 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
     torch.save(state, run / "checkpoints" / "last.ckpt")
     metrics = {"knn": {"top1": 33.3, "top1_low": 30.1, "top1_high": 36.7}}
 
-    assert vmae_zoo.push(run / "checkpoints" / "last.ckpt", "org/model", dry_run=True, metrics=metrics) is None
+    monkeypatch.chdir(run / "checkpoints")
+    assert vmae_zoo.push("last.ckpt", "org/model", dry_run=True, metrics=metrics) is None
     shown = capsys.readouterr().out
     assert "model.safetensors" in shown
+    assert "recipe.yaml" in shown
     assert not hub.log
 
     vmae_zoo.push(
@@ -120,6 +122,7 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
         "No labels were used",
         "`hmdb51`",
         "- steps: 300",
+        "- epochs: 2",
         "- lr: 0.002",
         "- warmup_steps: 50",
         "![clips, masks and predictions](picture.png)",
@@ -135,6 +138,12 @@ def test_what_goes_can_be_read_by_a_person(hub, token, tmp_path, capsys):
         "sources": [{"root": "clips"}, {"root": "more"}, {"root": "shards"}],
     }
     assert json.loads(files["config.json"])["method"] == "VideoMAE"
+
+
+def test_a_recipe_is_published_with_its_parts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    vmae_zoo.push(videomae(), "org/model", dry_run=True, recipe="recipes/videomae.yaml")
+    assert "Trained on the clips embedded in vmae_zoo (demo): frames 8" in capsys.readouterr().out
 
 
 def sha_of(hub, repo="org/model"):
@@ -301,7 +310,7 @@ def test_addresses():
     assert parse_address("hf://org/repo@v1") == ("org/repo", None, "v1")
     assert parse_address("hf://org/repo/mae-g/x.pth@main") == ("org/repo", "mae-g/x.pth", "main")
     for wrong in ("hf://org", "hf://org/", "hf://org/repo/../../x.pth", "hf://../repo"):
-        with pytest.raises(ValueError, match="is no address"):
+        with pytest.raises(ValueError, match="is not an address"):
             parse_address(wrong)
 
 

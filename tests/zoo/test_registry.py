@@ -181,9 +181,11 @@ def test_a_file_that_was_downloaded_by_hand_is_adopted_by_its_name(table, tmp_pa
     torch.save({"model": table.state_dict()}, given)
     assert main(["pull", name, "--from", str(given)]) == 0
     given.unlink()
+    cached = tmp_path / "zoo_cache" / "by_hand" / name / "weights.pth"
+    assert main(["pull", name, "--from", str(cached)]) == 0
     encoder = vmae_zoo.load_pretrained(name)
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, table.encoder.blocks[0].attn.qkv.weight)
-    (tmp_path / "zoo_cache" / "by_hand" / name / "weights.pth").write_bytes(b"changed")
+    cached.write_bytes(b"changed")
     with pytest.raises(ValueError, match="has changed since it was pulled"):
         vmae_zoo.load_pretrained(name)
     assert main(["pull", "videomae_tiny.demo-1", "--from", str(tmp_path / "official.safetensors")]) == 1

@@ -8,7 +8,7 @@ from vmae_zoo.datasets.synthetic.encode import encode
 from vmae_zoo.datasets.synthetic.glyphs import GLYPHS
 from vmae_zoo.datasets.synthetic.moving_glyphs import make_clip
 from vmae_zoo.datasets.synthetic.scene import frames_of
-from vmae_zoo.video.decode import VideoError, open_video, probe
+from vmae_zoo.video.decode import open_video, probe
 
 EMBEDDED = {  # name -> clip; the bundled weights were trained on glyphs
     "a glyph that moves": partial(make_clip, GLYPHS[0], "right", "medium", 1),
@@ -52,6 +52,5 @@ def check_upload(file: Path, limits: Limits) -> None:
 
 
 def sentence(error: Exception, file: Path) -> str:
-    """What an error states, without the folder of the upload."""
-    text = str(error) if isinstance(error, ValueError | IndexError | OSError) else f"{type(error).__name__}"
-    return text.replace(f"{file.parent}/", "") if isinstance(error, VideoError | ValueError) else text
+    """The message of an error, without the folder of the upload."""
+    return str(error).replace(f"{file.parent}/", "")

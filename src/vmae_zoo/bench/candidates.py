@@ -26,7 +26,7 @@ class Setting:
     precision: str
     compile: bool
 
-    def of(self, name: str) -> "Setting":
+    def for_candidate(self, name: str) -> "Setting":
         """The same with at least as many clips as a candidate needs."""
         return replace(self, batch=max(self.batch, MIN_CLIPS.get(name, 1)))
 
@@ -41,7 +41,7 @@ class BenchStep:
         on_gpu = setting.device == "cuda"
         self.pinned = {name: values.cpu().pin_memory() for name, values in batch.items()} if on_gpu else {}
 
-    def move(self) -> None:
+    def copy_to_device(self) -> None:
         """Copy the batch to the GPU again; nothing on a CPU."""
         for name, values in self.pinned.items():
             self.batch[name].copy_(values, non_blocking=True)

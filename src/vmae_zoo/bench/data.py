@@ -26,6 +26,7 @@ from vmae_zoo.datasets.jpeg_shards.writer import make_shard
 from vmae_zoo.datasets.reencode import reencode_file
 from vmae_zoo.datasets.scan import list_videos
 from vmae_zoo.randomness import KeyedRNG, hash_text, sample_key
+from vmae_zoo.setting_checks import check_least
 from vmae_zoo.training.flops import PEAK_TFLOPS
 from vmae_zoo.video.decode import VideoError, VideoInfo, probe, read_clip
 from vmae_zoo.video.jpeg_shards import ShardEntry
@@ -85,7 +86,7 @@ def measure(
         except VideoError as error:
             failed.append(str(error))
             continue
-        video = "/".join(path.parts[-2:])
+        video = str(path)
         codecs[video] = info.codec
         for turn in range(rounds):
             rng = KeyedRNG(sample_key(0, turn, hash_text(path.name)), "start")
@@ -175,12 +176,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="default: one per core")
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="clips per decoded video (default 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
     parser.epilog = "example: vmae-zoo bench data /data/hmdb51 --copies --model base --device H100 --workers 16"
 
 
-def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print; returns all numbers, by folder."""
+    least = {"rounds": args.rounds, "limit": args.limit, "workers": args.workers, "repeats": args.repeats}
+    check_least("--", 1, **least, **{"short-side": args.short_side})
     import cv2
     import torch
 
@@ -204,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
         _print(rows, found)
         sentence = advice(rows["vmae_zoo"]["clips_per_second"], args.workers, args.model, args.device, args.repeats)
         print(sentence if find_index(root) else f"{sentence}; with `vmae-zoo index` workers do not read packets first")
-        results[root.name] = {"readers": rows, "advice": sentence, **found}
+        results[str(root)] = {"readers": rows, "advice": sentence, **found}
         every["codecs"].update(found["codecs"])
         for name, times in found["milliseconds"].items():
             every["milliseconds"].setdefault(name, {}).update(times)
@@ -212,9 +214,7 @@ def run(args: argparse.Namespace) -> int:
     for codec, codec_gains in results["gains"].items():
         if args.copies:
             print(advice_on_copies(codec, codec_gains))
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
-    return 0
+    return results
 
 
 def _print(rows: dict[str, dict[str, float]], found: dict[str, Any]) -> None:

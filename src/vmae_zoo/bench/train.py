@@ -15,10 +15,10 @@ import platform
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmae_zoo.methods.registry import CLASS_NAMES
+from vmae_zoo.setting_checks import check_least
 
 NAMES = (*CLASS_NAMES, "transformers-sdpa", "transformers-eager", "transformers-vjepa2")
 SLOW = 4  # times the first candidate's time per clip
@@ -39,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 on cuda, else float32")
     parser.add_argument("--compile", action="store_true", help="compile our blocks")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
-    parser.add_argument("--alone", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--measure-memory", choices=NAMES, help=argparse.SUPPRESS)
     parser.epilog = "example: vmae-zoo bench train VideoMAE transformers-sdpa transformers-eager --size base --batch 2"
 
 
-def run(args: argparse.Namespace) -> int:
-    """Time the candidates and print a table."""
+def run(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Time the candidates and print a table; returns its numbers."""
+    check_least("--", 1, batch=args.batch, rounds=args.rounds)
     import torch
 
     from vmae_zoo.bench.candidates import Setting
@@ -54,17 +54,15 @@ def run(args: argparse.Namespace) -> int:
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     precision = args.precision or ("bfloat16" if device == "cuda" else "float32")
     setting = Setting(args.size, args.batch, device, precision, args.compile)
-    if args.alone:
-        print(json.dumps(measure(args.alone, setting)))
-        return 0
+    if args.measure_memory:
+        print(json.dumps(measure(args.measure_memory, setting)))
+        return None
     unknown = [name for name in args.candidates if name not in NAMES]
     if unknown:
         raise ValueError(f"candidate {unknown[0]!r} is not known: choose from {', '.join(NAMES)}")
     result = compare(args.candidates, setting, args.rounds)
     print(table(result))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
-    return 0
+    return result
 
 
 def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
@@ -72,14 +70,14 @@ def compare(names: list[str], setting: Any, rounds: int) -> dict[str, Any]:
     import torch
 
     from vmae_zoo.bench.candidates import build
-    from vmae_zoo.bench.step_memory import alone
+    from vmae_zoo.bench.step_memory import measure_in_subprocess
     from vmae_zoo.training.flops import flops_per_clip, peak_flops
 
-    settings = {name: setting.of(name) for name in names}
+    settings = {name: setting.for_candidate(name) for name in names}
     memory = {}
     for name in names:
         _progress(f"memory of {name}")
-        memory[name] = alone(name, settings[name])
+        memory[name] = measure_in_subprocess(name, settings[name])
     candidates, flops = {}, {}
     for name in names:
         _progress(f"building {name}")
@@ -146,7 +144,7 @@ def timed(candidate: Any) -> Seconds:
         return time.perf_counter()
 
     start = now()
-    candidate.move()
+    candidate.copy_to_device()
     moved = now()
     candidate.step()
     launched = time.perf_counter()

@@ -1,8 +1,12 @@
 """``vmae-zoo app``: the web page."""
 
 import argparse
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from vmae_zoo.cli.checkpoint_option import add_method
+from vmae_zoo.run_record import run_of
 
 BUNDLED = "videomae_tiny.demo-16"
 
@@ -12,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", nargs="+", default=[BUNDLED], metavar="NAME_OR_PATH", help=f"weights to choose from ({BUNDLED})"
     )
+    add_method(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port (default 7860)")
     parser.add_argument("--max-megabytes", type=int, default=100, metavar="N", help="of an upload (default 100)")
@@ -32,13 +37,17 @@ def run(args: argparse.Namespace) -> int:
 
     for source in args.checkpoint:
         find_source(source, "pretrain")
-    checkpoints = {label(source): source for source in args.checkpoint}
+    checkpoints = labeled(args.checkpoint)
     if args.export:
         from vmae_zoo.app.space import export_space
 
         for file in export_space(args.export, checkpoints, gradio):
             print(file)
         return 0
+    if args.method:
+        from vmae_zoo.methods.registry import resolve_method
+
+        resolve_method(args.method)  # checkpoints may then name it
     from vmae_zoo.app.page import serve
     from vmae_zoo.app.videos import Limits
 
@@ -47,6 +56,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def label(source: str) -> str:
-    """What visitors see of a checkpoint: its name, or the end of its path."""
-    return "/".join(Path(source).parts[-2:]) if Path(source).exists() else source
+def labeled(sources: Sequence[str]) -> dict[str, str]:
+    """Checkpoints by what visitors see of them: name, or end of the path (of the run), numbered where that is taken."""
+    found: dict[str, str] = {}
+    for source in dict.fromkeys(sources):
+        path = Path(source)
+        label = "/".join((run_of(path) or path).parts[-2:]) if path.exists() else source
+        number = sum(taken == label or taken.startswith(f"{label} (") for taken in found)
+        found[f"{label} ({number + 1})" if number else label] = source
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.cli.recipe_arguments import as_options
+from vmae_zoo.cli.recipe_arguments import as_options, named_recipes
 from vmae_zoo.recipe_yaml import read_recipe
 
 
@@ -30,16 +30,8 @@ def resolve_auto(trainer: Mapping[str, Any], accelerator: str | None = None) -> 
 
 def with_auto_trainer(arguments: list[str], accelerator: str | None = None) -> list[str]:
     """The arguments with the settings of a ``--trainer FILE`` that has ``precision: auto``, as options."""
-    found: list[str] = []
-    for place, argument in enumerate(arguments):
-        option, equals, name = argument.partition("=")
-        if not equals and place and arguments[place - 1] == "--trainer":
-            option, name = "--trainer", argument
-        if option == "--trainer" and name.endswith((".yaml", ".yml")):
-            keys = read_recipe(Path(name))
-            if keys.get("precision") == "auto":
-                found = found if equals else found[:-1]
-                found += as_options("trainer", resolve_auto(keys, accelerator))
-                continue
-        found.append(argument)
+    found = list(arguments)
+    for place, prefix, option, name in reversed([*named_recipes(arguments)]):
+        if option == "--trainer" and (keys := read_recipe(Path(name))).get("precision") == "auto":
+            found[place if prefix else place - 1 : place + 1] = as_options("trainer", resolve_auto(keys, accelerator))
     return found

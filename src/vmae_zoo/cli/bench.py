@@ -4,6 +4,7 @@ import argparse
 from importlib import import_module
 
 from vmae_zoo.cli.errors import UsageError
+from vmae_zoo.cli.json_option import add_json, write_json
 
 BENCHMARKS = {
     "data": "clips per second from videos, and how many a GPU needs",
@@ -34,6 +35,7 @@ class _Parser(argparse.ArgumentParser):
             )
         module = import_module(f"vmae_zoo.bench.{name}")
         module.configure(self)
+        add_json(self, "the numbers")
         self.set_defaults(measure=module.run)
         return super().parse_known_args(args, namespace)
 
@@ -52,4 +54,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the benchmark."""
-    return args.measure(args)
+    write_json(args.json, args.measure(args))
+    return 0

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from vmae_zoo.cli.compose import compose, settings_of
 from vmae_zoo.cli.recipe_arguments import as_options, options_of, recipes_of
+from vmae_zoo.compose import compose, settings_of
 
 CLASSIFIERS = ("Classifier", "vmae_zoo.methods.Classifier", "vmae_zoo.methods.classifier.Classifier")
 
@@ -20,9 +20,8 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     model: dict[str, Any] = {}
     name = ""
     for recipe in recipes_of(arguments):
-        group = compose(recipe).get("model")
-        if isinstance(group, dict):
-            name, model = group.get("class_path", name), {**model, **settings_of(group)}
+        group = compose(recipe).get("model") or {}
+        name, model = group.get("class_path", name), {**model, **settings_of(group)}
     weights = options.get("model.init_from", model.get("init_from"))
     name = options.get("model.class_path", options.get("model", name))
     divided = options.get("model.attention", model.get("attention", "joint")) != "joint"  # TimeSformer's own design
@@ -34,5 +33,8 @@ def with_encoder_of_weights(arguments: list[str]) -> list[str]:
     shape = {key: value for key, value in shape.items() if f"model.{key}" not in options and model.get(key) != value}
     if not shape:
         return arguments
-    print(f"model:  as in {weights}: " + ", ".join(f"{key} {value}" for key, value in shape.items()), flush=True)
+    from lightning.pytorch.utilities import rank_zero_only
+
+    settings = ", ".join(f"{key} {value}" for key, value in shape.items())
+    rank_zero_only(print)(f"model:  as in {weights}: {settings}", flush=True)
     return [*arguments, *as_options("model", shape)]

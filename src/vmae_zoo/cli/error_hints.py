@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from vmae_zoo.cli.compose import settings_of
 from vmae_zoo.cli.errors import one_line
 from vmae_zoo.cli.resumed_settings import Change
+from vmae_zoo.compose import settings_of
 from vmae_zoo.run_record import RECIPE, run_of
 
 NO_SHARED_MEMORY = ("unable to write to file </torch_", "unable to allocate shared memory")

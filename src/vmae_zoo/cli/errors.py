@@ -28,14 +28,23 @@ def report_errors(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("vmae-zoo: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `vmae-zoo ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _close_broken_stdout():  # `vmae-zoo ... | head`
+            return 0
         expected = isinstance(error, USER_ERRORS) or type(error).__name__ == "MisconfigurationException"
         if os.environ.get("VMAE_ZOO_TRACEBACK") == "1" or not expected:
             traceback.print_exc()
         return print_error(one_line(error), 2 if isinstance(error, UsageError) else 1)
+
+
+def _close_broken_stdout() -> bool:
+    """Whether nobody reads standard output any more, which then goes nowhere; other pipes may break too."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def one_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def write_json(file: Path | None, value: Any) -> None:
-    """Write a value, indented, if there is a file to write it to."""
+    """Write a value, indented, if there is a file to write it to; its folder is created."""
     if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value, indent=2) + "\n")

@@ -12,12 +12,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import vmae_zoo
 from vmae_zoo.cli.auto_trainer import resolve_auto, with_auto_trainer
-from vmae_zoo.cli.compose import compose, files_of
 from vmae_zoo.cli.encoder_of_weights import with_encoder_of_weights
 from vmae_zoo.cli.errors import UsageError
 from vmae_zoo.cli.parse_errors import short_message, unwrap_message
 from vmae_zoo.cli.recipe_arguments import options_of, recipes_of, with_recipes
 from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS
+from vmae_zoo.compose import compose, files_of
 from vmae_zoo.data.interfaces import VideoDataModule
 from vmae_zoo.data.module import ClipDataModule
 from vmae_zoo.lazy_imports import import_object
@@ -35,7 +35,7 @@ OF_SUBCOMMANDS = ("ckpt_path", "weights_only")  # arguments of `fit` that a run'
 
 
 class RecipeParser(LightningArgumentParser):
-    """Lightning's parser, reading recipes as `vmae_zoo.cli.compose` does.
+    """Lightning's parser, reading recipes as `vmae_zoo.compose` does.
 
     Attributes:
         any_data_module: settings of the data are nested below ``class_path`` and ``init_args``.
@@ -53,8 +53,6 @@ class RecipeParser(LightningArgumentParser):
         if isinstance(keys.get("trainer"), dict):
             keys["trainer"] = resolve_auto(keys["trainer"], self.accelerator)
         data = keys.get("data")
-        if isinstance(data, str):
-            keys["data"] = data = {"class_path": data}
         if isinstance(data, dict):
             ours = _is_ours(data.get("class_path", DATA))
             if self.any_data_module and "class_path" not in data:
@@ -79,8 +77,8 @@ class SettingsCLI(LightningCLI):
         import_methods()
         for name in models:
             resolve_method(name)
-        guests = [_data_module(name) for name in data_modules if not _is_ours(name)]
-        self.any_data_module = bool(guests)
+        user_classes = [_data_module(name) for name in data_modules if not _is_ours(name)]
+        self.any_data_module = bool(user_classes)
         about = {"any_data_module": self.any_data_module, "accelerator": accelerator}
         parser_class = type("Parser", (RecipeParser,), {**about, "left_out": () if run else OF_SUBCOMMANDS})
         subcommands = LightningCLI.subcommands()
@@ -91,11 +89,11 @@ class SettingsCLI(LightningCLI):
         header = [f"vmae_zoo {vmae_zoo.__version__}, all settings of:", f"vmae-zoo {shlex.join(arguments)}"]
         super().__init__(
             Method,
-            VideoDataModule if guests else ClipDataModule,
+            VideoDataModule if user_classes else ClipDataModule,
             args=self.arguments,
             run=run,
             subclass_mode_model=True,
-            subclass_mode_data=bool(guests),
+            subclass_mode_data=bool(user_classes),
             auto_configure_optimizers=False,
             seed_everything_default=0,
             trainer_defaults=dict(DEFAULTS),
@@ -152,9 +150,8 @@ def classes_named(arguments: list[str]) -> tuple[list[str], list[str]]:
     groups = [compose(recipe) for recipe in recipes_of(arguments)]
     found: dict[str, list[str]] = {"model": [], "data": []}
     for key, names in found.items():
-        for value in (group.get(key) for group in groups):
-            name = value.get("class_path") if isinstance(value, dict) else value
-            names += [name] if isinstance(name, str) else []
+        named = ((group.get(key) or {}).get("class_path") for group in groups)
+        names += [name for name in named if isinstance(name, str)]
         for option, value in options_of(arguments):
             if option in (key, f"{key}.class_path") and value.replace(".", "").isidentifier():
                 names += [] if value.endswith((".yaml", ".yml")) else [value]

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import entry_points
 
 from vmae_zoo.cli.errors import print_error
-from vmae_zoo.cli.main import TRAINER_SUBCOMMANDS, runs_trainer
+from vmae_zoo.cli.main import TRAINER_SUBCOMMANDS
 from vmae_zoo.cli.main import main as vmae_zoo_main
 
 OWNERS = ("lightning-sdk", "litserve")  # in this order: litserve's command installs lightning-sdk
@@ -18,7 +18,7 @@ OWNERS = ("lightning-sdk", "litserve")  # in this order: litserve's command inst
 def main() -> int:
     """Run ``lightning ...``; returns the exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if runs_trainer(name):
+    if name in TRAINER_SUBCOMMANDS:
         return vmae_zoo_main()
     scripts = {
         _normalize(script.dist.name): script

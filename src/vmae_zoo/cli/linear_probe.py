@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     paper = args.protocol == "videomae-paper"
     if paper and (args.augmented or args.flip):
         raise ValueError("--protocol videomae-paper has its own random views: leave out --augmented and --flip")
+    if args.flip and not args.augmented:
+        raise ValueError("--flip mirrors random views: ask for some by --augmented N")
     if args.epochs and not paper:
         raise ValueError("--epochs belongs to --protocol videomae-paper: the default protocol has no epochs")
     inputs = open_inputs(args)

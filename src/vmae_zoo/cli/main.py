@@ -72,14 +72,9 @@ def _limit_omp_spin() -> None:
         os.environ["GOMP_SPINCOUNT"] = OMP_SPIN_COUNT
 
 
-def runs_trainer(argument: str) -> bool:
-    """Whether the first argument of a command starts the trainer: ``fit``, ..., or ``-c``."""
-    return argument in TRAINER_SUBCOMMANDS or argument.startswith(("-c", "--config"))
-
-
 def _dispatch(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
-    if runs_trainer(name):
+    if name in TRAINER_SUBCOMMANDS:
         return import_module("vmae_zoo.cli.trainer").run(arguments)
     if name in SUBCOMMANDS:
         module = import_module(f"vmae_zoo.cli.{name.replace('-', '_')}")
@@ -93,6 +88,8 @@ def _dispatch(arguments: list[str]) -> int:
     if not name:
         print(help_text(), file=sys.stderr)
         return 2
+    if name.startswith("-"):
+        return print_error(f"{name}: name a subcommand first: `vmae-zoo fit -c RECIPE`", code=2)
     close = difflib.get_close_matches(name, [*TRAINER_SUBCOMMANDS, *SUBCOMMANDS], n=1)
     hint = f"did you mean {close[0]}?" if close else "`vmae-zoo --help` lists the subcommands"
     return print_error(f"no subcommand {name}: {hint}", code=2)

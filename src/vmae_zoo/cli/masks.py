@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmae_zoo.cli.json_option import add_json, write_json
-from vmae_zoo.cli.reconstruct import check_videos
+from vmae_zoo.cli.reconstruct import add_picture, check_picture, check_videos
 from vmae_zoo.cli.trainer_settings import ONE_CPU
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, metavar="FILE", help="recipe of the method")
     parser.add_argument("--method", metavar="CLASS", help="another method, such as your own my_package.MyMAE")
     parser.add_argument("--video", required=True, type=Path, metavar="FILE", help="a video")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help=".png, a contact sheet; .gif or .mp4, which move"
-    )
-    parser.add_argument("--columns", type=int, default=8, metavar="N", help="frames of the clip in a .png (default 8)")
+    add_picture(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the mask (default 0)")
     add_json(parser, "the token ids")
     parser.epilog = "example: vmae-zoo masks --recipe recipes/videomae.yaml --video clip.mp4 --out masks.png"
@@ -28,9 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the masks of a clip over it, or two views side by side."""
-    from vmae_zoo.viz.picture import check_suffix
-
-    check_suffix(args.out)
+    check_picture(args)
     panels, ids = draw(args.recipe, args.video, args.seed, args.method)
     from vmae_zoo.viz.picture import save_panels
 
@@ -45,7 +40,7 @@ def draw(
     recipe: str | Path, video: Path, seed: int = 0, method: str | None = None
 ) -> tuple[list["Panel"], dict[str, Any]]:
     """The panels of a recipe's method over a video, and its name and token ids."""
-    from vmae_zoo.cli.compose import compose
+    from vmae_zoo.compose import compose
     from vmae_zoo.resources import find_recipe
 
     model = compose(find_recipe(recipe)).get("model") or {}

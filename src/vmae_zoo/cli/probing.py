@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vmae_zoo.evaluation.features import Views
     from vmae_zoo.evaluation.probe_runs import Probe
 
+LEAST = {"batch_size": 1, "workers": 0, "draws": 1, "clips": 1, "crops": 1, "hop": 1, "epochs": 1, "augmented": 0}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of every probing subcommand."""
@@ -61,9 +63,12 @@ def add_encoder(parser: argparse.ArgumentParser, cached: bool = True) -> None:
 
 
 def check_counts(args: argparse.Namespace) -> None:
-    """``ValueError`` for a number that is too small."""
-    for name, least in {"batch_size": 1, "workers": 0, "draws": 1, "clips": 1, "crops": 1, "hop": 1}.items():
+    """``ValueError`` for a number that is too small, or a fraction that is too large."""
+    for name, least in LEAST.items():
         check_least("--", least, **{name.replace("_", "-"): vars(args).get(name)})
+    wrong = [fraction for fraction in vars(args).get("fractions", ()) if not 0 < fraction <= 1]
+    if wrong:
+        raise ValueError(f"--fractions {wrong[0]:g}: must be above 0 and at most 1")
 
 
 def device_of(args: argparse.Namespace) -> str:
@@ -88,12 +93,24 @@ def workers_of(args: argparse.Namespace, device: str) -> int:
 
 
 def open_data(args: argparse.Namespace, split: int | None) -> "Catalog":
-    """The catalog that the arguments name; only root, layout, split and label_column of the data's recipe are used."""
-    from vmae_zoo.cli.compose import compose
+    """The catalog that the arguments name; only root, layout, split and label_column of the data's recipe are used.
+
+    The recipe is one of data alone, or of a whole training.
+
+    Raises:
+        ValueError: the recipe names several data sets or another data module, and no ``--data.root`` is given.
+    """
+    from vmae_zoo.compose import CLASSES, compose, settings_of
     from vmae_zoo.datasets.layouts import open_catalog
     from vmae_zoo.resources import find_recipe
 
-    recipe = compose(find_recipe(args.data))
+    keys = compose(find_recipe(args.data))
+    data = keys.get("data") or {} if any(name in keys for name in CLASSES) else keys
+    recipe, module = settings_of(data), data.get("class_path", "ClipDataModule")
+    several = recipe.get("sources") or module.rpartition(".")[2] != "ClipDataModule"
+    if several and not args.root:
+        what = "several data sets (sources)" if recipe.get("sources") else f"the data module {module}"
+        raise ValueError(f"--data {args.data} names {what}: name the folder to evaluate on by --data.root")
     root = args.root or recipe.get("root")
     layout = args.layout or (None if args.root and args.root != recipe.get("root") else recipe.get("layout"))
     split = split if split is not None else args.split if args.split is not None else recipe.get("split")
@@ -142,6 +159,7 @@ def run_report(
     from vmae_zoo.evaluation.features import Views
     from vmae_zoo.evaluation.probe_runs import ENCODER, run_probe
     from vmae_zoo.evaluation.report import write_report
+    from vmae_zoo.viz.run_data import interval
     from vmae_zoo.zoo.load import load_untrained
 
     found = run_probe(
@@ -192,7 +210,6 @@ def run_report(
         print(f"{found.unreadable} videos cannot be read and were left out")
     if len(inputs.catalogs) > 1:
         for name, mean in {ENCODER: found.scores, **found.baselines}.items():
-            interval = f"95 %: {mean['top1_low']:.1f} to {mean['top1_high']:.1f}"
-            print(f"{name:<16} mean of {len(inputs.catalogs)} splits: top-1 {mean['top1']:.1f} % ({interval})")
+            print(f"{name:<16} mean of {len(inputs.catalogs)} splits: top-1 {interval(mean)}")
     print(folder)
     return 0

@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--branch", help="branch to upload to (default the main branch)")
     parser.add_argument("--licence", metavar="SPDX", help="licence of the weights, such as Apache-2.0")
     parser.add_argument("--metrics", metavar="FILE", type=Path, nargs="+", default=[], help="JSON files with numbers")
-    parser.add_argument("--recipe", metavar="FILE", type=Path, help="recipe of the training, outside a run folder")
+    parser.add_argument("--recipe", metavar="FILE", help="recipe of the training, outside a run folder")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="image for the card, outside a run folder")
     parser.add_argument("--endpoint", metavar="URL", help="address of the Hub (default: that of huggingface_hub)")
     add_json(parser, "the commit")
@@ -29,9 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Upload, and print the commit."""
-    for file in (*args.metrics, *filter(None, (args.recipe, args.picture))):
+    from vmae_zoo.resources import find_recipe
+
+    for file in (*args.metrics, *filter(None, [args.picture])):
         if not file.is_file():
             raise ValueError(f"{file}: no such file")
+    if args.recipe:
+        find_recipe(args.recipe)
     check_checkpoint(args)
     from vmae_zoo.zoo.safe_load import read_json
     from vmae_zoo.zoo.upload import push

@@ -11,10 +11,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.cli.compose import compose, settings_of
 from vmae_zoo.cli.errors import report_errors
 from vmae_zoo.cli.signatures import parameters
 from vmae_zoo.cli.trainer_settings import LINKS, ONE_CPU
+from vmae_zoo.compose import compose, settings_of
 from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
@@ -40,7 +40,7 @@ def count_parameters(recipe: Path) -> tuple[int, list[str]]:
     from vmae_zoo.methods.registry import resolve_method
 
     keys = compose(recipe)
-    model = {"class_path": keys["model"]} if isinstance(keys.get("model"), str) else keys.get("model") or {}
+    model = keys.get("model") or {}
     if "class_path" not in model:
         raise ValueError(f"{recipe} names no model: add `model: {{class_path: VideoMAE}}`")
     method = resolve_method(model["class_path"].removeprefix("vmae_zoo.methods."))

@@ -50,20 +50,30 @@ def run(args: argparse.Namespace) -> int:
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of subcommands that draw videos."""
     parser.add_argument("--video", required=True, nargs="+", type=Path, metavar="FILE", help="videos")
+    add_picture(parser)
+    parser.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
+
+
+def add_picture(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the picture that is written."""
     parser.add_argument(
         "--out", required=True, type=Path, metavar="FILE", help=".png, a contact sheet; .gif or .mp4, which move"
     )
     parser.add_argument("--columns", type=int, default=8, metavar="N", help="frames of each clip in a .png (default 8)")
-    parser.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
 
 
 def check_pictures(args: argparse.Namespace) -> None:
     """``ValueError`` for videos that do not exist, or pictures that cannot be written."""
+    check_picture(args)
+    check_videos(args.video)
+
+
+def check_picture(args: argparse.Namespace) -> None:
+    """``ValueError`` for a picture that cannot be written."""
     from vmae_zoo.viz.picture import check_suffix
 
     check_least("--", 1, columns=args.columns)
     check_suffix(args.out)
-    check_videos(args.video)
 
 
 def check_videos(videos: Sequence[Path]) -> None:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure a sample, then copy what has no copy yet."""
     source, target = args.source.expanduser().absolute(), args.target.expanduser().absolute()
     if not source.is_dir():
-        raise ValueError(f"{source} is no folder: give the folder of the data set")
+        raise ValueError(f"{source} is not a folder: give the folder of the data set")
     if target.is_relative_to(source):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
     check_least("--", 1, workers=args.workers, **{"short-side": args.short_side})

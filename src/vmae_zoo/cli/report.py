@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmae_zoo.cli.checkpoint_option import add_method
 from vmae_zoo.cli.compare import curves_of, labels_of
+from vmae_zoo.cli.runs import state
+from vmae_zoo.run_record import LAST, RECIPE
 
 if TYPE_CHECKING:
     from vmae_zoo.viz.run_data import RunData
@@ -18,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
     parser.add_argument("--title", default="Runs", help="heading of the page")
     parser.add_argument("--video", type=Path, metavar="FILE", help="also draw the masks of each run over this video")
+    add_method(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the masks (default 0)")
     parser.epilog = "example: vmae-zoo report runs/videomae/20260102-030405 --video clip.mp4 --out report.html"
 
@@ -25,7 +29,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
     import vmae_zoo
-    from vmae_zoo.run_record import RECIPE
     from vmae_zoo.viz.curves import legend, line_chart
     from vmae_zoo.viz.report import Section, folded, page, table
     from vmae_zoo.viz.run_data import RunData, differences
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         Section("Settings that differ", table(columns, differences([one for _, one in trained]))),
         Section("Curves", charts and f'{legend(names)}<div class="charts">{charts}</div>'),
         Section("Reconstructions", reconstructions(trained)),
-        Section("Masks", masks(trained, args.video, args.seed) if args.video else ""),
+        Section("Masks", masks(trained, args.video, args.seed, args.method) if args.video else ""),
         Section("Probes", probes(names, found)),
         Section("Throughput", table(columns, throughput)),
         Section("Settings", "\n".join(folded(name, file.read_text()) for name, file in recipes if file.is_file())),
@@ -68,7 +71,11 @@ def run(args: argparse.Namespace) -> int:
 def row(name: str, one: "RunData") -> tuple[str, list[str]]:
     """The line of a run in the first table."""
     summary = one.summary
-    cells = [summary.get("state") or "probe", str(summary.get("steps", "-")), duration(summary.get("seconds"))]
+    cells = [
+        "probe" if one.is_probe else state(one.folder, summary.get("state")),
+        str(summary.get("steps", "-")),
+        duration(summary.get("seconds")),
+    ]
     cells += [summary.get("device") or "-", summary.get("precision") or "-", ", ".join(one.tags), str(one.folder)]
     return name, cells
 
@@ -95,15 +102,21 @@ def reconstructions(runs: "list[tuple[str, RunData]]") -> str:
     return "\n".join(figure(Image.open(file), f"{name}: {file.stem}") for name, file in pictures if file)
 
 
-def masks(runs: "list[tuple[str, RunData]]", video: Path, seed: int) -> str:
-    """What the method of each run sees of a video, by its last checkpoint; nothing for classifiers."""
+def masks(runs: "list[tuple[str, RunData]]", video: Path, seed: int, method: str | None = None) -> str:
+    """What the method of each run sees of a video, by its last checkpoint; nothing for classifiers.
+
+    ``method`` is the import path of a class of your own, which checkpoints may then name.
+    """
     from vmae_zoo.methods.base import Method
+    from vmae_zoo.methods.registry import resolve_method
     from vmae_zoo.viz.method_masks import draw_method
     from vmae_zoo.viz.picture import contact_sheet, fewer
     from vmae_zoo.viz.report import figure
     from vmae_zoo.zoo.load import load_full
 
-    models = [(name, load_full(one.folder)) for name, one in runs if (one.folder / "checkpoints").exists()]
+    if method:
+        resolve_method(method)
+    models = [(name, load_full(one.folder)) for name, one in runs if (one.folder / LAST).exists()]
     drawn = [
         (name, [fewer(panel, 8) for panel in draw_method(model, video, seed)[0]])
         for name, model in models

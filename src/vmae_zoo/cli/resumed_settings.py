@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vmae_zoo.cli.compose import compose
-from vmae_zoo.run_record import LAST, RECIPE, flat_settings, read_summary
+from vmae_zoo.run_record import LAST, RECIPE, flat_settings, read_run_recipe, read_summary
 
 COMPARED = ("seed_everything", "model", "data", "trainer", "ema", "finite")  # groups that change what is computed
 NOT_COMPARED = {  # settings of these groups that do not
@@ -66,12 +65,9 @@ def _group(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key.removeprefix(f"{name}."): value for key, value in settings.items() if key.startswith(f"{name}.")}
 
 
-def read_recipe(run: Path) -> dict[str, Any]:
+def read_whole_recipe(run: Path) -> dict[str, Any]:
     """The recipe of a run; empty if the file is damaged or missing."""
-    try:
-        found = compose(run / RECIPE)
-    except (OSError, ValueError):
-        return {}
+    found = read_run_recipe(run)
     return found if {"model", "data", "trainer"} <= found.keys() else {}
 
 

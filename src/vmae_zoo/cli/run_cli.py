@@ -1,17 +1,16 @@
 """The trainer subcommands at work: checkpoint, run folder and trainer, and errors with a hint."""
 
-import json
 import os
 import sys
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import BackboneFinetuning, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,12 +24,14 @@ from vmae_zoo.callbacks.run_folder import RunFolder
 from vmae_zoo.callbacks.tensorboard import TolerantTensorBoardLogger
 from vmae_zoo.cli.error_hints import hint_for
 from vmae_zoo.cli.errors import one_line, print_error
+from vmae_zoo.cli.folder_guard import FolderGuard
+from vmae_zoo.cli.json_option import write_json
 from vmae_zoo.cli.lightning_cli import SettingsCLI
 from vmae_zoo.cli.recipe_arguments import recipes_of
-from vmae_zoo.cli.resumed_settings import Change, changes, check_changes, read_recipe, steps_left
-from vmae_zoo.cli.run_folders import find_checkpoint, new_run, recipe_name, requeued_run, unwritable
+from vmae_zoo.cli.resumed_settings import Change, changes, check_changes, read_whole_recipe, steps_left
+from vmae_zoo.cli.run_folders import find_checkpoint, recipe_name, requeued_run
+from vmae_zoo.cli.trainer_checks import check_trainer
 from vmae_zoo.lightning_internals import report_lost_process
-from vmae_zoo.run_lock import RunLock
 from vmae_zoo.run_record import LAST, RECIPE, read_summary, run_of, write_summary
 from vmae_zoo.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
 
@@ -43,7 +44,7 @@ class RunCLI(SettingsCLI):
     changed: Sequence[Change] = ()
 
     def __init__(self, arguments: list[str]):
-        with ExitStack() as self.held:  # the lock of the run folder, and the folder of a run that does not begin
+        with FolderGuard(lambda: self.callback is not None and self.callback.began) as self.guard:
             super().__init__(arguments)
 
     def _parse_ckpt_path(self) -> None:
@@ -74,7 +75,7 @@ class RunCLI(SettingsCLI):
             return
         settings = self.config[self.subcommand]
         if self.is_fit and self.folder:
-            self._lock(self.folder)
+            self.guard.lock(self.folder)
         checkpoint = read_checkpoint(self.checkpoint, settings["weights_only"]) if self.checkpoint else None
         if not self.is_fit or checkpoint is None:
             return
@@ -87,7 +88,7 @@ class RunCLI(SettingsCLI):
             self._print_folder()
             raise SystemExit(0)
         if self.folder:
-            if not (before := read_recipe(self.folder)):
+            if not (before := read_whole_recipe(self.folder)):
                 _print(f"warning: {self.folder / RECIPE} cannot be read: the settings were not compared with it")
             self.changed = changes(before, yaml.safe_load(self._settings_text())) if before else ()
             check_changes(self.folder, self.changed)
@@ -98,26 +99,15 @@ class RunCLI(SettingsCLI):
         """A trainer that writes into the run folder; nothing is written unless it trains."""
         self._load_init_weights()
         given = self._get(self.config_init, "trainer")
-        if given["barebones"]:
-            raise ValueError(
-                "trainer.barebones = True leaves out checkpoints and progress, which every run has: to measure speed, "
-                "use `vmae-zoo bench train`"
-            )
-        if str(given["precision"]).startswith("64") and type(self.model).__module__.startswith("vmae_zoo."):
-            raise ValueError(f"trainer.precision = {given['precision']}: the networks take float32 pixels: use 32-true")
-        finetunes = any(isinstance(callback, BackboneFinetuning) for callback in given["callbacks"] or [])
-        if finetunes and "backbone" not in dict(self.model.named_children()):
-            raise ValueError(
-                f"trainer.callbacks: BackboneFinetuning needs a module `backbone`, which {type(self.model).__name__} "
-                "lacks: a Classifier trains its encoder with the lower rates of model.layer_decay"
-            )
+        check_trainer(given, self.model)
         callbacks: list[Any] = []
         if given["strategy"] == "fsdp":  # in Lightning the name of PyTorch's first FSDP, which is no longer developed
             settings["strategy"] = "fsdp2"
         if self.subcommand and given["logger"] is None:
             settings["logger"] = False
         if self.subcommand and self.is_fit:
-            self.folder = self.folder or self._new_run() or self.root / self.recipe / "another process"
+            of_another_process = self.root / self.recipe / "another process"
+            self.folder = self.folder or self.guard.create(self.root, self.recipe) or of_another_process
             self.callback = RunFolder(self.folder, self.recipe, self._settings_text(), self._explain)
             callbacks += [self.callback, ClosingLines(self.given)]
             report_lost_process(self._report_lost)
@@ -147,35 +137,6 @@ class RunCLI(SettingsCLI):
         if given in (None, True):
             given = TolerantTensorBoardLogger(self.folder.parent, self.folder.name, "", default_hp_metric=False)
         return [*(given if isinstance(given, list) else [given]), MetricsCSV(self.folder)]
-
-    @rank_zero_only
-    def _lock(self, folder: Path) -> None:
-        lock = RunLock(folder)
-        self.held.callback(lock.release)
-        try:
-            lock.acquire()
-        except OSError as error:
-            raise ValueError(unwritable(folder, error)) from error
-        self.held.callback(self._clean_unless_trained, folder, set(folder.rglob("*")))
-
-    @rank_zero_only
-    def _new_run(self) -> Path:
-        folder = new_run(self.root, self.recipe)
-        self.held.callback(self._clean_unless_trained, folder)
-        self._lock(folder)
-        return folder
-
-    def _clean_unless_trained(self, folder: Path, before: Collection[Path] = ()) -> None:
-        """Remove what was written into a folder whose run did not begin; without content before, also the folder.
-
-        Its parents ``runs/<recipe>`` and ``runs`` are removed with it if they are empty.
-        """
-        if self.callback and self.callback.began:
-            return
-        written = sorted(set(folder.rglob("*")).difference(before), reverse=True)
-        for path in written if before else (*written, folder, *folder.parents[:2]):
-            with suppress(OSError):  # not empty
-                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _settings_text(self) -> str:
         """YAML of every setting of the subcommand."""
@@ -241,7 +202,7 @@ class RunCLI(SettingsCLI):
         if settings["trainer"]["fast_dev_run"]:
             _print("fast_dev_run finished; nothing was saved")
         if settings["json"]:
-            _write(Path(settings["json"]), self.trainer, self.folder)
+            _write_metrics(Path(settings["json"]), self.trainer, self.folder)
         self._print_folder()
 
     def _print_folder(self) -> None:
@@ -257,6 +218,6 @@ def _print(line: str) -> None:
 
 
 @rank_zero_only
-def _write(file: Path, trainer: Trainer, run: Path | None) -> None:
+def _write_metrics(file: Path, trainer: Trainer, run: Path | None) -> None:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    file.write_text(json.dumps((run and read_summary(run)) or {"metrics": metrics}, indent=2) + "\n")
+    write_json(file, (run and read_summary(run)) or {"metrics": metrics})

@@ -1,7 +1,7 @@
-"""Checks the names in a command before anything large is imported: settings, classes, and settings that follow others.
+"""Checks the names in a command before anything large is imported: settings, classes, and linked settings.
 
-The names come from the source of the classes, see `vmae_zoo.cli.signatures`; where the source does not tell, the parser
-of Lightning's command line decides. That one also checks values.
+The names come from the source of the classes, see `vmae_zoo.cli.signatures`; where the source does not show them, the
+parser of Lightning's command line decides. That one also checks values.
 """
 
 import difflib
@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.cli.compose import compose, files_of
 from vmae_zoo.cli.errors import UsageError
-from vmae_zoo.cli.main import TRAINER_SUBCOMMANDS
 from vmae_zoo.cli.recipe_arguments import options_of, recipes_of
 from vmae_zoo.cli.signatures import MissingError, classes_of, parameters
-from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS, OBJECTS, OTHERS, TRAINER
+from vmae_zoo.cli.trainer_settings import CALLBACKS, DATA, LINKS, NOT_SETTINGS, TOP_LEVEL, TRAINER
+from vmae_zoo.compose import compose, files_of
 from vmae_zoo.methods.registry import CLASS_NAMES, METHODS
 
 SHORT_NAMES = ("vmae_zoo.callbacks", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
@@ -29,13 +28,13 @@ def check_names(arguments: list[str]) -> None:
 
     Raises:
         UsageError: a name does not exist; the message has the file, the line, and the nearest name.
-        ValueError: a setting was given that follows another one.
+        ValueError: a setting was given that is linked to another one.
     """
     if {"-h", "--help", "--version"} & set(arguments):
         return
     for argument in _without_option(arguments):
         cure = f"-c {argument}" if argument.endswith((".yaml", ".yml")) else f"--data.root {argument}"
-        raise UsageError(f"{argument!r} belongs to no option: did you mean `{cure}`?")
+        raise UsageError(f"unexpected argument {argument!r}: did you mean `{cure}`?")
     _Names(arguments).check()
 
 
@@ -77,18 +76,16 @@ class _Names:
         self.recipes = [(recipe, compose(recipe)) for recipe in recipes_of(arguments)]
         self.files = [file for recipe, _ in self.recipes for file in files_of(recipe)]
         self.options = list(options_of(arguments))
-        self.subcommand = next((name for name in arguments if name in TRAINER_SUBCOMMANDS), "fit")
         self.groups = {key: parameters(path) for key, path in {"trainer": TRAINER, **CALLBACKS}.items()}
-        called = parameters(TRAINER, self.subcommand) or []
-        self.top = [*OTHERS, "model", "data", *self.groups, *(name for name in called if name not in OBJECTS)]
+        called = parameters(TRAINER, arguments[0]) or []
+        self.top = [*TOP_LEVEL, "model", "data", *self.groups, *(name for name in called if name not in NOT_SETTINGS)]
         self.classes: dict[str, str | None] = {"model": None, "data": DATA}
 
     def check(self) -> None:
         for _, keys in self.recipes:
             for group, value in keys.items():
-                if group not in TRAINER_SUBCOMMANDS:  # a config for Lightning may nest all settings below `fit`
-                    self.check_group(group, value)
-                self.check_safe_loading(value.get(WEIGHTS_ONLY) if isinstance(value, dict) else value, group)
+                self.check_group(group, value)
+            self.check_safe_loading(keys.get(WEIGHTS_ONLY))
         for option, value in self.options:
             group = option.removesuffix(".class_path")
             if group in self.classes and _CLASS.fullmatch(value):
@@ -103,8 +100,6 @@ class _Names:
         if group not in self.top:
             self.unknown(group, self.top)
         if group in self.classes:
-            if isinstance(value, str):
-                value = {"class_path": value}
             if isinstance(value, dict) and (group == "model" or "class_path" in value or KEYS[1] in value):
                 self.check_object(group, value)
             elif isinstance(value, dict):
@@ -118,13 +113,14 @@ class _Names:
                     elif name == "callbacks" and isinstance(part, str):
                         self.class_path(f"{group}.{name}", part)
 
-    def check_safe_loading(self, value: Any, group: str) -> None:
+    def check_safe_loading(self, value: Any) -> None:
         """Refuse a recipe that lets a checkpoint execute code; a user may allow it by an option."""
         allowed = any(option == WEIGHTS_ONLY for option, _ in self.options)
-        if group in (WEIGHTS_ONLY, *TRAINER_SUBCOMMANDS) and value is False and not allowed:
+        if value not in (True, None) and not allowed:  # also the text "false", which the parser takes as False
+            shown = f"{WEIGHTS_ONLY}: {str(value).lower()}"
             raise ValueError(
-                f"{self.where(WEIGHTS_ONLY)}{WEIGHTS_ONLY}: false lets a checkpoint execute code: remove it, or add "
-                f"--{WEIGHTS_ONLY} false to the command if you trust the checkpoint"
+                f"{self.where(WEIGHTS_ONLY)}{shown} lets a checkpoint execute code: remove it, or add --{WEIGHTS_ONLY} "
+                "false to the command if you trust the checkpoint"
             )
 
     def check_object(self, key: str, value: dict[str, Any]) -> None:
@@ -155,13 +151,13 @@ class _Names:
                 self.unknown(f"{group}.{first}", self.settings())
 
     def check_link(self, group: str, name: str) -> None:
-        """Refuse a setting that follows another one: it would be overwritten."""
+        """Refuse a setting that is linked to another one, which overwrites it."""
         if (group, name) == ("data", "seed"):
-            raise ValueError("data.seed follows seed_everything: set that one")
+            raise ValueError("data.seed is linked to seed_everything: set seed_everything")
         sources = [source for source, target in LINKS.items() if target == name] if group == "model" else []
         known = parameters(self.classes["data"] or DATA) or [] if sources else []
         if sources and sources[0].partition(".")[2] in known:
-            raise ValueError(f"the model's {name} follows {sources[0]}: set that one")
+            raise ValueError(f"the model's {name} is linked to {sources[0]}: set {sources[0]}")
 
     def check_option(self, option: str, value: str) -> None:
         group, _, rest = option.partition(".")

@@ -1,6 +1,7 @@
 """Arguments of constructors, read from source files: the class is neither imported nor executed.
 
-Answers None where the source does not tell: compiled modules, names made at run time, ``*args`` of unknown bases.
+Functions return None if the source does not show it: compiled modules, names made at run time, ``*args`` of unknown
+bases.
 """
 
 import ast
@@ -29,7 +30,7 @@ class MissingError(ValueError):
 def parameters(path: str, function: str = "__init__") -> list[str] | None:
     """Names of the arguments of a method of a class, and of those that it hands to its bases.
 
-    None where the source does not tell; a `MissingError` if there is no such class.
+    None if the source does not show it; a `MissingError` if there is no such class.
     """
     found = find_class(path)
     if found is None:
@@ -75,7 +76,7 @@ def classes_of(module: str) -> list[str]:
 
 
 def find_class(path: str) -> tuple[str, ast.ClassDef] | None:
-    """The module that defines a class, and the definition; None if the source does not tell; raises `MissingError`."""
+    """The module that defines a class, and the definition; None if the source does not show it, or a `MissingError`."""
     module, _, name = path.rpartition(".")
     if not module:
         return None

@@ -1,7 +1,6 @@
 """Groups of settings of ``fit``, ``validate``, ``test`` and ``predict``, by import path: nothing large is imported."""
 
 DATA = "vmae_zoo.data.module.ClipDataModule"
-METHOD = "vmae_zoo.methods.base.Method"
 TRAINER = "lightning.pytorch.Trainer"
 
 CALLBACKS = {  # callbacks of every run; the key is the group of their arguments
@@ -30,7 +29,7 @@ ONE_CPU = {  # so that recipes for several GPUs work on any machine
     "trainer.precision": "32-true",
 }
 
-# settings outside of groups
-OTHERS = ("config", "seed_everything", "json", "name", "tags", "print_config", "help", "version")
+TOP_LEVEL = ("config", "seed_everything", "json", "name", "tags", "print_config", "help", "version")
 
-OBJECTS = ("model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule")  # not settings, of Trainer.fit
+# arguments of methods of the trainer that are not settings
+NOT_SETTINGS = ("model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule")

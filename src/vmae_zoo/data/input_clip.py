@@ -43,7 +43,7 @@ def input_clip(source: Source, clip: ClipSpec) -> np.ndarray:
 def sources_of(frames: Source | Sequence[Source]) -> tuple[list[Source], bool]:
     """The clips of a batch, and whether it is a batch: a list, or an array of five dimensions."""
     single = frames.ndim != 5 if isinstance(frames, np.ndarray | Tensor) else not isinstance(frames, Sequence)
-    if single or isinstance(frames, str | PathLike):
+    if single or isinstance(frames, str | bytes | PathLike):
         return [frames], False  # type: ignore[list-item]
     if not len(frames):
         raise ValueError("frames is empty: give paths, or uint8 arrays of (frames, rows, columns, 3)")

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from vmae_zoo.atomic_write import atomic_write
+
 SIDE, LEFT, TOP = 400, 170, 60  # of the confusion matrix, in pixels
 SHARES_HEIGHT = 240
 
@@ -20,8 +22,8 @@ def write_report(
 
     The rows of ``confusion``, counts, are true classes; ``classes`` may be empty.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    with atomic_write(folder / "result.json") as partial:
+        partial.write_text(json.dumps(result, indent=2) + "\n")
     (folder / "plot.svg").write_text(plot_svg(result, confusion, classes))
     with SummaryWriter(str(folder)) as board:
         for name, value in result["scores"].items():

@@ -27,10 +27,12 @@ def show_features(encoder: Encoder, video_1CTHW: Tensor, frames_THWC: np.ndarray
     """A panel of all frames: the clip, its tokens as colors, and the attention that each token receives.
 
     Raises:
-        ValueError: this is no encoder of this package, whose tokens lie on a grid.
+        ValueError: this is not an encoder of this package, whose tokens lie on a grid.
     """
     if not isinstance(encoder, Encoder):
-        raise ValueError(f"{type(encoder).__name__} is no vmae_zoo.models.encoder.Encoder: its tokens have no places")
+        raise ValueError(
+            f"{type(encoder).__name__} is not a vmae_zoo.models.encoder.Encoder: its tokens have no positions"
+        )
     caught: dict[str, tuple[Any, ...]] = {}
     last: Any = encoder.blocks[-1].attn
     handle = last.register_forward_pre_hook(lambda _, inputs: caught.update(inputs=inputs))

@@ -7,9 +7,10 @@ has learned something if its error is smaller.
 Shapes: B clips, C channels, T frames, H rows, W columns; N tokens of the grid, M predicted; p, q, r = sides of a cube.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -70,17 +71,17 @@ class Reconstruction:
 
 def psnr(mse: float) -> float:
     """Peak signal-to-noise ratio of pixels in [0, 1], in decibels."""
-    return float(-10 * torch.tensor(max(mse, 1e-12), dtype=torch.float64).log10())
+    return -10 * math.log10(max(mse, 1e-12))
 
 
-def reconstructs(module: nn.Module) -> bool:
+def reconstructs(module: nn.Module) -> TypeGuard[MaskedMethod]:
     """Whether this is a masked method that predicts pixels."""
     return isinstance(module, MaskedMethod) and module.targets is not None
 
 
 def check_method(module: nn.Module) -> MaskedMethod:
     """The same module; ``ValueError`` unless it is a masked method that predicts pixels."""
-    if not isinstance(module, MaskedMethod) or not reconstructs(module):
+    if not reconstructs(module):
         raise ValueError(f"{type(module).__name__} is not a masked method that predicts pixels: it cannot be shown")
     return module
 

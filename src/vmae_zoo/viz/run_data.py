@@ -4,12 +4,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from vmae_zoo.recipe_yaml import read_recipe
-from vmae_zoo.run_record import RECIPE, flat_settings, is_run, read_metrics, read_summary
+from vmae_zoo.run_record import flat_settings, is_run, read_metrics, read_run_recipe, read_summary
 
 Curve = list[tuple[int, float]]  # (step, value), ascending
 IGNORED = ("config", "json", "name", "tags", "trainer.default_root_dir", "trainer.logger")
@@ -25,27 +24,32 @@ class RunData:
 
     Attributes:
         summary: content of ``summary.json``; empty for a probe.
+        result: content of ``result.json`` of a probe.
         settings: of ``recipe.yaml``, flat: "model.lr" -> value.
         name: ``--name`` of the run; else its recipe and time.
         tags: ``--tags`` of the run.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or the result of the probe is damaged.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.summary = read_summary(folder)
-        self.is_probe = not self.summary and (folder / "result.json").is_file()
+        file = folder / "result.json"
+        self.is_probe = not self.summary and file.is_file()
+        self.result = _read_result(file, file.stat().st_mtime_ns) if self.is_probe else {}
+        if self.is_probe and not self.result:
+            raise ValueError(f"{file} is damaged: run the probe again, or remove the folder")
         if not self.is_probe and not is_run(folder):
             raise ValueError(
                 f"{folder} holds neither summary.json nor result.json: give the folder of a run or a probe"
             )
-        keys = _recipe(folder)
-        self.settings = flatten(keys or {})
-        self.tags: list[str] = [tag.strip() for tag in ((keys or {}).get("tags") or "").split(",") if tag.strip()]
+        keys = read_run_recipe(folder)
+        self.settings = flatten(keys)
+        self.tags: list[str] = [tag.strip() for tag in (keys.get("tags") or "").split(",") if tag.strip()]
         place = folder.resolve()
-        self.name: str = (keys or {}).get("name") or f"{place.parent.name}/{place.name}"
+        self.name: str = keys.get("name") or f"{place.parent.name}/{place.name}"
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
@@ -65,10 +69,10 @@ class RunData:
     def probes(self) -> list[dict[str, Any]]:
         """Results of probes of this run's checkpoints, which lie beside it below ``runs/``; or of this probe."""
         if self.is_probe:
-            return [_probe_result(self.folder / "result.json")]
+            return [self.result]
         own = self.folder.resolve()
-        results = (_probe_result(file) for file in sorted(own.parents[1].glob("*/*/result.json")))
-        return [result for result in results if Path(result.get("checkpoint", "/")).resolve().is_relative_to(own)]
+        found = (_read_result(file, file.stat().st_mtime_ns) for file in sorted(own.parents[1].glob("*/*/result.json")))
+        return [result for result in found if result and Path(result["checkpoint"]).resolve().is_relative_to(own)]
 
     @property
     def last_picture(self) -> Path | None:
@@ -82,17 +86,15 @@ class RunData:
         return curve[-1][1] if curve else value
 
 
-def _probe_result(file: Path) -> dict[str, Any]:
-    result = _json(file)
-    return {"subcommand": result.get("verb"), **result}  # its name in results of former versions
-
-
-def _recipe(folder: Path) -> dict[str, Any]:
-    """The recipe of a run; empty if there is none or if it is damaged."""
+@cache
+def _read_result(file: Path, modified: int) -> dict[str, Any]:
+    """The result of a probe, read once for all runs; empty if it is damaged."""
     try:
-        return read_recipe(folder / RECIPE)
+        result = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
+    complete = isinstance(result, dict) and {"checkpoint", "data", "scores", "baselines"} <= result.keys()
+    return {"subcommand": result.get("verb"), **result} if complete else {}  # "verb" in results of former versions
 
 
 def flatten(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +125,3 @@ def plotted(runs: Iterable[RunData]) -> list[str]:
 def interval(scores: dict[str, float]) -> str:
     """Top-1 accuracy with its 95 % interval."""
     return f"{scores['top1']:.1f} % ({scores['top1_low']:.1f} to {scores['top1_high']:.1f})"
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text()) if file.is_file() else {}

@@ -6,11 +6,12 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 import vmae_zoo
+from vmae_zoo.compose import settings_of
 from vmae_zoo.methods.registry import CLASS_NAMES
 from vmae_zoo.zoo.package import Package
 from vmae_zoo.zoo.registry import is_non_commercial
 
-FACTS = ("recipe", "steps", "epoch", "samples", "seconds", "device", "precision")  # of a run's summary
+FACTS = ("recipe", "steps", "epochs", "samples", "seconds", "device", "precision")  # of a run's summary
 SETTINGS = ("base_lr", "lr", "min_lr", "weight_decay", "betas", "warmup_epochs", "warmup_steps", "mask_ratio")
 REPLACED_BY = {"base_lr": "lr", "warmup_epochs": "warmup_steps"}  # which is used if both are there
 
@@ -87,8 +88,7 @@ def use_section(model: Package, repo: str, task: str) -> str:
 
 def data_section(recipe: Mapping[str, Any]) -> str:
     """The training data, according to the recipe."""
-    data = recipe.get("data")
-    data = data.get("init_args", data) if isinstance(data, Mapping) else {}
+    data = settings_of(recipe.get("data"))
     if not data:
         return "Not stated."
     root = data.get("root")

@@ -17,7 +17,7 @@ from vmae_zoo.zoo.convert import hugging_face, jepa, layout
 from vmae_zoo.zoo.convert.spec import LoadHints
 from vmae_zoo.zoo.load import load_full, load_pretrained
 from vmae_zoo.zoo.package import Package, package
-from vmae_zoo.zoo.upload import public_record
+from vmae_zoo.zoo.publishable import public_record
 
 CLASSES = {  # layout: methods that it can hold
     "videomae": ("VideoMAE", "Classifier"),

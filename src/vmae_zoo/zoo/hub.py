@@ -43,7 +43,9 @@ def parse_address(text: str) -> tuple[str, str | None, str | None]:
     rest, _, revision = text.removeprefix("hf://").partition("@")
     parts = rest.split("/")
     if len(parts) < 2 or not all(parts) or any(part in (".", "..") for part in parts):
-        raise ValueError(f"{text!r} is no address: write hf://org/repo, hf://org/repo/file or hf://org/repo@revision")
+        raise ValueError(
+            f"{text!r} is not an address: write hf://org/repo, hf://org/repo/file or hf://org/repo@revision"
+        )
     return "/".join(parts[:2]), "/".join(parts[2:]) or None, revision or None
 
 

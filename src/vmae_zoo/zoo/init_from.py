@@ -50,7 +50,7 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
         given = {f"encoder.{name.removeprefix(prefix)}": v for name, v in given.items() if name.startswith(prefix)}
     if before is not None:
         check_positions(before, model, source)
-        check_unseen(before, spec, model, source)
+        check_heads_and_normalization(before, spec, model, source)
         given, positions = _adapt_positions(model, before, given)
         if model.encoder.attention == "divided":
             given = copy_space_to_time(given)
@@ -60,10 +60,11 @@ def start_from(model: Method, name_or_path: str | Path, **where: Any) -> LoadRep
         given = {name: value for name, value in given.items() if not name.startswith("head.")}
     wanted = [name for name in expected if same or name.startswith("encoder.")]
     used = [name for name in wanted if name in given]
-    lacking = [n for n in wanted if n not in given and not n.startswith(NEW_PARTS) and ".temporal_fc." not in n]
-    astray = [n for n in given if n.startswith("encoder.") and n not in expected and not n.startswith("encoder.norm.")]
-    if lacking or astray or not used:
-        problem = f"its weights lack {lacking[0]}" if lacking else f"the model has no {(astray or ['encoder'])[0]}"
+    missing = [n for n in wanted if n not in given and not n.startswith(NEW_PARTS) and ".temporal_fc." not in n]
+    encoder_names = (n for n in given if n.startswith("encoder.") and not n.startswith("encoder.norm."))
+    unexpected = [n for n in encoder_names if n not in expected]
+    if missing or unexpected or not used:
+        problem = f"its weights lack {missing[0]}" if missing else f"the model has no {(unexpected or ['encoder'])[0]}"
         raise ValueError(f"{source} ({spec.method}) does not start this {kind.__name__}: {problem}")
     check_tensors({name: given[name] for name in used}, expected, source, kind.__name__)
     copy_tensors(given, expected, used)
@@ -179,7 +180,7 @@ def check_positions(before: Encoder, model: Method, source: str) -> None:
         )
 
 
-def check_unseen(before: Encoder, spec: ModelSpec, model: Method, source: str) -> None:
+def check_heads_and_normalization(before: Encoder, spec: ModelSpec, model: Method, source: str) -> None:
     """Compare what no shape shows: attention heads and normalization of the input.
 
     Raises:

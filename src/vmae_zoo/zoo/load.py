@@ -206,12 +206,12 @@ def describe_weights(data: CheckpointData, hints: LoadHints) -> tuple[ModelSpec,
         raise ValueError(
             f"{hints.where} looks like the {name} layout but is damaged or incomplete: {error!r}"
         ) from None
-    guest = hints.method_class
-    if guest is None:
+    user_class = hints.method_class
+    if user_class is None:
         return spec, name
-    if not issubclass(guest, resolve_method(spec.method)):
-        raise ValueError(f"{hints.where} holds a {spec.method}, from which {guest.__name__} does not derive")
-    return replace(spec, method=import_path(guest), method_class=guest), name
+    if not issubclass(user_class, resolve_method(spec.method)):
+        raise ValueError(f"{hints.where} holds a {spec.method}, from which {user_class.__name__} does not derive")
+    return replace(spec, method=import_path(user_class), method_class=user_class), name
 
 
 def strip_wrappers(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:

@@ -42,12 +42,17 @@ def last_part(text: str) -> str:
     return parts[-1] if parts else "" if re.search(r"[/\\]", text) else text
 
 
-def numbers(results: Mapping[str, Any]) -> dict[str, Any]:
+def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without what belongs to a machine: of a path that training started from, the file name is kept."""
+    return {**record, "hparams": publishable(record["hparams"])}
+
+
+def keep_numbers(results: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of nested results, without texts and lists."""
     found: dict[str, Any] = {}
     for name, value in results.items():
         if isinstance(value, Mapping):
-            found[name] = numbers(value)
+            found[name] = keep_numbers(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found[name] = value
     return found

@@ -85,7 +85,7 @@ class Entry:
     def location(self) -> str:
         """Short form of the source, and what replaces a retired checkpoint."""
         kind = next(iter(self.source))
-        source = {"hub": f"hf://{self.source[kind]}", "page": "by hand", "bundled": "in the package"}[kind]
+        source = {"hub": f"hf://{self.source[kind]}", "page": "manual download", "bundled": "in the package"}[kind]
         return f"{source}; retired: use {self.retired}" if self.retired else source
 
     @property
@@ -144,4 +144,4 @@ def read_table(path: Path) -> dict[str, Entry]:
         table = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {name: Entry(name, **keys) for name, keys in table.items()}
     except (yaml.YAMLError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no table of checkpoints: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path} is not a table of checkpoints: {' '.join(str(error).split())}") from None

@@ -126,15 +126,15 @@ def register_download(entry: Entry, given: Path) -> ResolvedFile:
 
     if "page" not in entry.source:
         raise ValueError(f"{entry.name} is downloaded automatically: `vmae-zoo pull {entry.name}`")
-    read_weights(given)  # raises if it is no file of weights
+    read_weights(given)  # raises if it is not a weights file
     _verified(given, entry)
     folder = manual_dir(entry)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*"):
-        old.unlink()
     target = folder / f"weights{given.suffix}"
     with atomic_write(target) as partial:
         shutil.copyfile(given, partial)
+    for other in folder.glob("*"):
+        if other != target:
+            other.unlink()
     digest = sha256_of(target)
     store_pin(entry.name, digest)
     return ResolvedFile(entry.name, target, entry, sha256=digest)

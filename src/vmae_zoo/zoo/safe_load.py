@@ -51,7 +51,7 @@ def read_weights(path: Path) -> CheckpointData:
     """
     check_link(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no file of weights: expected a name that ends in one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path} is not a weights file: expected a name that ends in one of {', '.join(SUFFIXES)}")
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty: download or save it again")

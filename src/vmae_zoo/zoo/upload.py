@@ -13,14 +13,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 import vmae_zoo
-from vmae_zoo.recipe_yaml import read_recipe
-from vmae_zoo.run_record import read_summary
+from vmae_zoo.compose import compose
+from vmae_zoo.resources import find_recipe
+from vmae_zoo.run_record import RECIPE, read_summary, run_of
 from vmae_zoo.zoo import registry
 from vmae_zoo.zoo.card import model_card
 from vmae_zoo.zoo.hub_errors import friendly_errors
 from vmae_zoo.zoo.load import load_full
 from vmae_zoo.zoo.package import Package, package
-from vmae_zoo.zoo.publishable import SUMMARY, numbers, publishable
+from vmae_zoo.zoo.publishable import SUMMARY, keep_numbers, public_record, publishable
 from vmae_zoo.zoo.resolve import resolve
 
 UNREACHABLE = (
@@ -57,7 +58,7 @@ def push(
         branch: branch to upload to; None: the main branch.
         licence: of the weights, an SPDX name; None: that of the weights it started from.
         metrics: numbers by name for the card; ``name_low`` and ``name_high`` are the bounds of an interval.
-        recipe: a recipe file, if the checkpoint is in no run folder.
+        recipe: a recipe file, or the name of a packaged one, if the checkpoint is in no run folder.
         picture: an image for the card, if the checkpoint is in no run folder.
         method: class of the checkpoint, if it is your own, see `load_pretrained`.
 
@@ -72,7 +73,7 @@ def push(
         run = None
         if not isinstance(model_or_checkpoint, nn.Module):
             file = resolve(model_or_checkpoint).file
-            run = file.parent.parent if file.parent.name == "checkpoints" else None
+            run = run_of(file)
             model_or_checkpoint = load_full(model_or_checkpoint, method=method)
         write_repo(package(model_or_checkpoint), repo, folder, run, licence, metrics or {}, recipe, picture)
         if dry_run:
@@ -112,14 +113,14 @@ def write_repo(
     model.save(folder, licence)
     summary: dict[str, Any] = {}
     if run:
-        recipe = recipe or next(run.glob("recipe.yaml"), None)
+        recipe = recipe or next(run.glob(RECIPE), None)
         picture = picture or max((run / "pictures").glob("*.png"), key=lambda path: path.stat().st_mtime, default=None)
         stated = read_summary(run)
         summary = {name: publishable(stated[name], name) for name in SUMMARY if name in stated}
     measured = {name: value for name, value in summary.get("metrics", {}).items() if name.split("/")[0] in RESULTS}
-    results = numbers(measured | dict(metrics))
+    results = keep_numbers(measured | dict(metrics))
     (folder / "metrics.json").write_text(json.dumps({"summary": summary, "results": results}, indent=2) + "\n")
-    settings = publishable(read_recipe(Path(recipe))) if recipe else {}
+    settings = publishable(compose(find_recipe(recipe))) if recipe else {}
     if settings:
         (folder / "recipe.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     image = f"picture{Path(picture).suffix}" if picture else None
@@ -143,11 +144,6 @@ def choose_licence(model: Package, given: str | None) -> str | None:
             f"these weights derive from weights under {inherited}, not for commercial use: licence cannot be {given}"
         )
     return given or inherited
-
-
-def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without what belongs to this machine: of a path that training started from, the file name is kept."""
-    return {**record, "hparams": publishable(record["hparams"])}
 
 
 def preview(folder: Path, repo: str) -> str:

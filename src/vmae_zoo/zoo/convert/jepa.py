@@ -26,7 +26,6 @@ PREDICTOR = (
     ("predictor.predictor_norm.", "predictor.norm."),
     ("predictor.predictor_proj.", "predictor.proj."),
 )
-TABLES = {"encoder.pos_embed": "encoder", "target_encoder.pos_embed": "encoder"}
 PREDICTOR_TABLE = "predictor.predictor_pos_embed"
 V2_PREDICTOR_HEADS = 12
 

@@ -17,18 +17,18 @@ def read(record: dict[str, Any], tensors: dict[str, Tensor], hints: LoadHints) -
         method = METHODS["vjepa" if hints.method == VJEPA_2 else hints.method].class_name
     elif hints.method_class:
         method = import_path(hints.method_class)
-    guest = hints.method_class or (None if method in CLASS_NAMES else find_imported(method))
-    part = record.get("part")
+    user_class = hints.method_class or (None if method in CLASS_NAMES else find_imported(method))
+    part, task = record.get("part"), "classify" if method == "Classifier" else "pretrain"
     return ModelSpec(
         method,
         _plain(hparams),
         tensors,
         preprocessing if isinstance(preprocessing, dict) else {},
-        task=guest.task if guest else str(record.get("task", "classify" if method == "Classifier" else "pretrain")),
+        task=user_class.task if user_class else str(record.get("task", task)),
         encoder_name=str(record.get("encoder_name", "encoder")),
         encoder=_encoder_settings(record.get("encoder"), hints.where),
         part=part if isinstance(part, str) else None,
-        method_class=guest,
+        method_class=user_class,
     )
 
 

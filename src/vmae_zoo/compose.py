@@ -7,7 +7,8 @@ A recipe may hold::
     trainer: trainer/ddp.yaml
     trainer.max_epochs: 800
 
-so that each number is stated once. Parts are merged key by key, as several ``-c`` are.
+so that each number is stated once. Parts are merged key by key, as several ``-c`` are. ``model: VideoMAE`` is short for
+``model: {class_path: VideoMAE}``; ``data`` alike.
 """
 
 from pathlib import Path
@@ -18,22 +19,30 @@ from vmae_zoo.recipe_yaml import read_recipe
 from vmae_zoo.resources import find_recipe
 
 PARTS = ("model", "data", "trainer", "checkpoint")
+CLASSES = ("model", "data")  # groups that a class stands for
 
 
 def compose(recipe: Path) -> dict[str, Any]:
     """The recipe as one nested mapping, with its parts filled in and today's names of classes.
 
     Raises:
-        ValueError: the file is not YAML, not a mapping, or names a part that does not exist.
+        ValueError: the file is not YAML, not a mapping, names a part that does not exist, or has a value where there
+            should be a group.
     """
     whole: dict[str, Any] = {}
     for key, value in sorted(read_recipe(recipe).items(), key=lambda item: "." in item[0]):
         if names_part(key, value):
             value = read_recipe(part_file(recipe, value))
+        elif key in CLASSES and isinstance(value, str):
+            value = {"class_path": value}
+        elif key in CLASSES and not isinstance(value, dict | None):
+            raise ValueError(f"{recipe}: {key} = {value!r}: expected a mapping of settings, or the name of a class")
         *groups, last = key.split(".")
         inside = whole
         for group in groups:
             inside = inside.setdefault(group, {})
+            if not isinstance(inside, dict):
+                raise ValueError(f"{recipe}: {group} = {inside!r} is not a mapping, in which to set {key}: remove one")
         if isinstance(value, dict) and isinstance(inside.get(last), dict):
             inside[last].update(value)
         else:
