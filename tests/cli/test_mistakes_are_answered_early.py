@@ -17,6 +17,7 @@ COMMANDS = [  # arguments, exit code, part of the output
     (["index", "nope"], 1, "nope"),
     (["reencode", "nope", "copy"], 1, "nope"),
     (["cache", "nope", "copy"], 1, "nope"),
+    (["reencode", ".", "../copy", "--crf", "52"], 1, "--crf = 52"),
     (["extract", "--checkpoint", "nope", "--root", "nope", "--out", "features"], 1, "nope"),
     (["knn", "--checkpoint", "nope", "--data", "recipes/data/hmdb52.yaml"], 1, "hmdb52.yaml"),
     (["knn", "--checkpoint", "videomae_base.k401-1600", "--data", "recipes/data/demo.yaml"], 1, "k400-1600"),

@@ -40,12 +40,14 @@ def call(place, tmp_path, subcommand, *more):
 @pytest.mark.slow
 @pytest.mark.parametrize("subcommand", ["linear-probe", "attentive-probe", "knn"])
 def test_a_probe_writes_numbers_intervals_and_pictures(subcommand, place, tmp_path, capsys, monkeypatch):
-    more = ["--epochs", "3"] if subcommand == "attentive-probe" else []
+    monkeypatch.chdir(place)
+    more = ["--checkpoint", "method.ckpt", *(["--epochs", "3"] if subcommand == "attentive-probe" else [])]
     assert call(place, tmp_path, subcommand, *more, "--json", str(tmp_path / "copy.json")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == str(tmp_path / "out")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result == json.loads((tmp_path / "copy.json").read_text())
+    assert result["checkpoint"] == str(place / "method.ckpt")
     scores = result["scores"]
     assert scores["top1_low"] <= scores["top1"] <= scores["top1_high"]
     assert scores["videos"] == 6

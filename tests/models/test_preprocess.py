@@ -108,6 +108,7 @@ def test_top_computes_as_in_evaluation_and_leaves_the_mode(classifier, video):
         (np.zeros((9, 32, 32, 3), np.uint8), "choose 4"),
         ([], "empty"),
         (None, "path"),
+        (b"clip.mp4", "frames is a bytes: give a path"),
     ],
 )
 def test_other_frames_are_refused(encoder, frames, words):

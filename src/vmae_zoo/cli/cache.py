@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     source, target = args.source.expanduser().absolute(), as_path(args.target)
     if not source.exists():
         raise ValueError(f"{source} does not exist: give the folder of the data set, or its list file")
-    if not is_remote(target) and source.is_dir() and target.is_relative_to(source):
+    if not is_remote(target) and source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
     from tqdm import tqdm
 

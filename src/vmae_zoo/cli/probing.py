@@ -183,11 +183,11 @@ def run_report(
             "cache": args.cache,
         },
     )
-    first = inputs.catalogs[0]
+    first, source = inputs.catalogs[0], Path(args.checkpoint).expanduser()
     result: dict[str, Any] = {
         "subcommand": subcommand,
         "title": f"{subcommand}: {args.checkpoint} on {first.root.name}",
-        "checkpoint": str(args.checkpoint),
+        "checkpoint": str(source.resolve()) if source.exists() else str(args.checkpoint),
         "data": str(first.root),
         "layout": first.layout,
         "label_column": args.label_column,

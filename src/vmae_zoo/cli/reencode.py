@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of the data set")
     parser.add_argument("target", type=Path, metavar="DST", help="folder of the copy, outside SRC; may be half done")
     parser.add_argument("--short-side", type=int, default=256, metavar="N", help="pixels; never enlarged (default 256)")
-    parser.add_argument("--crf", type=int, default=22, metavar="N", help="x264's quality, lower is better (default 22)")
+    parser.add_argument("--crf", type=int, default=22, metavar="N", help="x264's quality, 0 (best) to 51 (default 22)")
     add_shard(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--force", action="store_true", help="copy even where reading would hardly be faster")
@@ -37,9 +37,11 @@ def run(args: argparse.Namespace) -> int:
     source, target = args.source.expanduser().absolute(), args.target.expanduser().absolute()
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder: give the folder of the data set")
-    if target.is_relative_to(source):
+    if target.resolve().is_relative_to(source.resolve()):
         raise ValueError(f"{target} lies in {source}: give a folder outside it")
     check_least("--", 1, workers=args.workers, **{"short-side": args.short_side})
+    if not 0 <= args.crf <= 51:
+        raise ValueError(f"--crf = {args.crf}: must be from 0 to 51")
     part, parts = part_of(args.shard)
     from tqdm import tqdm
 
