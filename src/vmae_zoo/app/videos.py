@@ -35,7 +35,7 @@ def write_embedded(folder: Path) -> dict[str, Path]:
 
 
 def check_upload(file: Path, limits: Limits) -> None:
-    """``ValueError`` for a file that is no video or too large; what the header states is checked before decoding."""
+    """``ValueError`` for a file that is not a video or too large; what the header states is checked before decoding."""
     if file.stat().st_size > 2**20 * limits.megabytes:
         raise ValueError(f"{file.name} is larger than {limits.megabytes} MB: cut or compress it")
     with open_video(str(file)) as (container, stream):

@@ -1,6 +1,6 @@
 """The ``lightning`` command.
 
-Lightning 2.6 has no such command. This one runs the trainer subcommands; any other is handed to an installed package
+Lightning 2.6 has no such command. This one runs the trainer subcommands; any other goes to an installed package
 with a ``lightning`` command of its own. Nothing large is imported before that is decided.
 """
 

@@ -40,7 +40,7 @@ def filter_logs() -> None:
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning without the place in the source, which tells a user nothing."""
+    """A warning without the place in the source, which is of no use to a user."""
     return f"warning: {' '.join(str(message).split())}\n"
 
 

@@ -28,7 +28,7 @@ class MissingError(ValueError):
 
 
 def parameters(path: str, function: str = "__init__") -> list[str] | None:
-    """Names of the arguments of a method of a class, and of those that it hands to its bases.
+    """Names of the arguments of a method of a class, and of those that it passes to its bases.
 
     None if the source does not show it; a `MissingError` if there is no such class.
     """

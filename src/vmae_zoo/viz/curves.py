@@ -1,4 +1,4 @@
-"""Line charts as SVG, with lines that differ in color and dashes: also without color they are told apart."""
+"""Line charts as SVG, with lines that differ in color and dashes: they can be distinguished without color too."""
 
 import math
 from collections.abc import Mapping, Sequence

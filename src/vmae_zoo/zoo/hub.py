@@ -39,7 +39,7 @@ class HubFile(NamedTuple):
 
 
 def parse_address(text: str) -> tuple[str, str | None, str | None]:
-    """Split ``hf://org/repo[/file][@revision]`` into (org/repo, file, revision); ``ValueError`` if it is none."""
+    """Split ``hf://org/repo[/file][@revision]`` into (org/repo, file, revision); ``ValueError`` if it is not one."""
     rest, _, revision = text.removeprefix("hf://").partition("@")
     parts = rest.split("/")
     if len(parts) < 2 or not all(parts) or any(part in (".", "..") for part in parts):

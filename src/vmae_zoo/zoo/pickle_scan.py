@@ -34,7 +34,7 @@ def largest_tuple(path: Path) -> int:
 
 
 def _scan(file: IO[bytes]) -> int:
-    """The size of the largest tuple in the pickle at this place in a file; ends early at what is no pickle."""
+    """The size of the largest tuple in the pickle at this place in a file; stops at anything that is not a pickle."""
     stack: list[int] = []
     memo: dict[int, int] = {}
     largest = 1

@@ -139,7 +139,7 @@ def entries() -> dict[str, Entry]:
 
 @cache
 def read_table(path: Path) -> dict[str, Entry]:
-    """The entries of a table, ``ValueError`` if they are none; its tests validate the packaged one."""
+    """The entries of a table, ``ValueError`` if it is not one; its tests validate the packaged one."""
     try:
         table = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {name: Entry(name, **keys) for name, keys in table.items()}

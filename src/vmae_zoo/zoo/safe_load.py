@@ -111,7 +111,9 @@ def _read_pickle(path: Path, size: int) -> CheckpointData:
     if zipfile.is_zipfile(path):
         _check_zip(path, size)
     if largest_tuple(path) > MAX_TUPLE:
-        raise ValueError(f"{path} nests tuples so that reading takes for ever, unlike files of weights: do not use it")
+        raise ValueError(
+            f"{path} nests tuples so that reading it takes exponential time, unlike any weights file: do not use it"
+        )
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")
