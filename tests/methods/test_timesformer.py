@@ -67,7 +67,8 @@ class Data(VideoDataModule):
 
 def test_its_recipe_trains_with_sgd_in_steps():
     model = Classifier(num_classes=5, **KIND, optimizer="sgd", milestones=(11, 14), lr=0.005, layer_decay=1.0)
-    run = SimpleNamespace(max_steps=-1, max_epochs=15, datamodule=Data())
+    limits = {"limit_train_batches": 1.0, "accumulate_grad_batches": 1}
+    run = SimpleNamespace(max_steps=-1, max_epochs=15, datamodule=Data(), **limits)
     model._trainer = run
     made = model.configure_optimizers()
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]

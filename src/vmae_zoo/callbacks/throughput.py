@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 from torch.optim import Optimizer
 
 from vmae_zoo.callbacks.line_progress import total_steps
@@ -78,7 +79,7 @@ class Throughput(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count clips; log if an interval ends."""
-        clips = len(batch["video"]) * trainer.world_size
+        clips = clips_of(batch) * trainer.world_size
         self.clips += clips
         self._interval_clips += clips
         self._batch_end = timestamp(trainer)
@@ -158,3 +159,9 @@ def elapsed(start: Any, end: Any) -> float:
         return end - start
     end.synchronize()
     return start.elapsed_time(end) / 1000
+
+
+def clips_of(batch: Any) -> int:
+    """Number of clips in a batch, including repeats; modules and data of any kind may be trained."""
+    values = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (list, tuple)) else (batch,)
+    return next((len(value) for value in values if isinstance(value, Tensor) and value.ndim), 0)
