@@ -1,8 +1,9 @@
 """``vmae-zoo recipes check``: every recipe parses, builds and takes a step.
 
 A recipe's model is built in full on the meta device (no memory, only shapes), which counts its parameters. Then `fit`
-runs one training and one validation batch of it in a shrunken form: embedded clips, two of them a step, one CPU
-process, and a width of 48 with two blocks; patch, masks, decoder depth and everything else stay the recipe's.
+runs one training and one validation batch of it in a shrunken form: embedded clips of at most 16 x 224 x 224, two of
+them a step, one CPU process, and a width of 48 with two blocks; patch, masks, decoder depth and everything else stay
+the recipe's.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from vmae_zoo.compose import compose, settings_of
 from vmae_zoo.resources import resource
 
 WIDTHS = {"width": 48, "depth": 2, "num_heads": 2, "decoder_width": 32, "decoder_num_heads": 2, "projection_width": 64}
+CLIP = {"frames": 16, "size": 224}  # largest: attention over V-JEPA 2's 18,432 tokens takes minutes on a CPU
 ANY_MACHINE = {
     "data.root": "synthetic:demo_small",
     "data.sources": "null",
@@ -70,6 +72,8 @@ def check(recipe: Path) -> dict[str, Any]:
     shrunk = {f"model.{name}": str(value) for name, value in WIDTHS.items() if name in known}
     if "init_from" in known:
         shrunk["model.init_from"] = "null"
+    data = settings_of(compose(recipe).get("data"))
+    shrunk |= {f"data.{name}": str(most) for name, most in CLIP.items() if data.get(name, 0) > most}
     overrides = [f"--{name}={value}" for name, value in {**shrunk, **ANY_MACHINE}.items()]
     output, lightning = io.StringIO(), logging.getLogger("lightning.pytorch")
     level = lightning.level
