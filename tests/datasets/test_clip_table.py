@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vmae_zoo.datasets import clip_table, text_column
 from vmae_zoo.datasets.clip_record import ClipRecord
@@ -24,6 +26,19 @@ RECORDS = [
 def chunk(request, monkeypatch):
     for module in (clip_table, text_column):
         monkeypatch.setattr(module, "CHUNK", request.param)
+
+
+@given(st.lists(st.text("ab/ü", max_size=5), min_size=1, max_size=6), st.text("ab/ü", max_size=3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_prefixes_are_those_of_the_texts(texts, start):
+    builder = text_column.TextBuilder()
+    builder.add(texts)
+    column = builder.column()
+    assert column.starts_with(start).tolist() == [text.startswith(start) for text in texts]
+    encoded = [text.encode() for text in texts]
+    prefixes = [encoded[0][:size] for size in range(len(encoded[0]) + 1)]
+    longest = [prefix for prefix in prefixes if all(text.startswith(prefix) for text in encoded)][-1]
+    assert column.common_prefix() == longest.decode(errors="surrogateescape")
 
 
 @pytest.mark.parametrize("folder", ["", "/set"])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from vmae_zoo.data.reader import FILES, VideoReader
@@ -31,10 +32,9 @@ def required_dirs_of(root: Path, records: ClipTable) -> tuple[Path, ...]:
     """Folders without which no clip can be read: the root, and the common folder of videos outside it."""
     if is_remote(root):
         return ()
-    prefix = os.path.join(root, "")
-    outside = records.where(records.absolute())
-    elsewhere = {os.path.dirname(file) for file in outside.all_files() if not file.startswith(prefix)}
-    common = [Path(os.path.commonpath(elsewhere))] if elsewhere else []
+    elsewhere = records.where(records.absolute()).files
+    elsewhere = elsewhere.take(np.flatnonzero(~elsewhere.starts_with(os.path.join(root, ""))))
+    common = [Path(os.path.dirname(elsewhere.common_prefix()))] if len(elsewhere) else []
     return (root, *common) if root.is_dir() else tuple(common)
 
 

@@ -210,12 +210,10 @@ class ClipTable(Sequence[ClipRecord]):
         return self.splits == SPLIT_NAMES.index(split)
 
     def absolute(self) -> np.ndarray:
-        """Bool (N,): whether a file may be outside of the folder of its origin."""
+        """Bool (N,): whether a file is not relative to a folder of its origin."""
         if os.sep != "/":
-            return np.ones(len(self), bool)
-        return (self.files.data[self.files.starts] == ord("/")) | np.array([not each.folder for each in self.origins])[
-            self.origin
-        ]
+            return np.fromiter(map(os.path.isabs, self.files), bool, len(self))
+        return self.files.starts_with("/") | np.array([not each.folder for each in self.origins])[self.origin]
 
     def with_split(self, split: str, rows: Sequence[int] | slice = slice(None)) -> "ClipTable":
         """The same clips, some of which are of another split."""

@@ -38,6 +38,25 @@ class TextColumn:
         """Some of the texts; the bytes are shared."""
         return TextColumn(self.data, self.starts[rows], self.sizes[rows])
 
+    def starts_with(self, text: str) -> np.ndarray:
+        """Bool (N,): whether each text starts with this one."""
+        wanted = text.encode("utf-8", "surrogateescape")
+        found = self.sizes >= len(wanted)
+        for place, byte in enumerate(wanted):
+            if not found.any():
+                break
+            found &= self.data.take(self.starts + place, mode="clip") == byte
+        return found
+
+    def common_prefix(self) -> str:
+        """What all texts, of which there is at least one, start with."""
+        shared = self.data[self.starts[0] :][: self.sizes.min()]
+        for place, byte in enumerate(shared):
+            if (self.data[self.starts + place] != byte).any():
+                shared = shared[:place]
+                break
+        return shared.tobytes().decode("utf-8", "surrogateescape")
+
     @classmethod
     def concatenate(cls, columns: Sequence["TextColumn"]) -> "TextColumn":
         """The texts of several columns, one after the other."""

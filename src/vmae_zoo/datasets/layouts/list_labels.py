@@ -15,8 +15,8 @@ MAX_DIGITS = 15  # of a label that is taken for a number
 
 def below(folder: str, path: str) -> str:
     """A listed path relative to the folder of the list, or as it is if it is elsewhere."""
-    if path[:1] != "/" and "//" not in path and "./" not in path and os.sep == "/":
-        return path
+    if "//" not in path and "./" not in path and os.sep == "/":  # as nearly all are
+        return path.removeprefix(f"{folder.rstrip('/')}/") if path[:1] == "/" else path
     return relative_name(folder, join(folder, path))
 
 
