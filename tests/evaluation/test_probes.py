@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
 from vmae_zoo.datasets.layouts import Catalog, ClipRecord, ClipTable
@@ -76,6 +77,26 @@ def test_heads_are_the_minima_that_scikit_learn_finds(wide):
     for head, decay in zip(heads, sweep.weight_decays, strict=True):
         reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-8, max_iter=20000).fit(x, train.labels())
         torch.testing.assert_close(head.double(), torch.tensor(reference.predict_proba(x)), atol=2e-3, rtol=0)
+
+
+def test_heads_of_small_decays_reach_the_minimum_too():
+    """Of many classes that a linear map tells: the loss is small there, and steps that look small are not."""
+    random = np.random.default_rng(0)
+    label = np.arange(900) % 60
+    values = random.normal(size=(60, 48))[label] + 0.7 * random.normal(size=(900, 48))
+    train = wrap(values[:, None] * (np.arange(1, 49) ** -0.5), label)
+    sweep = LBFGSSweep()
+    heads = linear_probe.fit(train, 60, sweep.heads, sweep, torch.device("cpu"))
+    x = StandardScaler().fit_transform(train.tensor()[:, 0]).astype(np.float64)
+    for head in (8, 14):
+        decay = sweep.weight_decays[head]
+        reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-10, max_iter=20000).fit(x, label)
+        found = (heads.weight[head].double().numpy(), heads.bias[head, 0].double().numpy())
+        losses = [
+            log_loss(label, softmax(x @ weight + bias, 1)) + decay / 2 * (weight**2).sum()
+            for weight, bias in (found, (reference.coef_.T, reference.intercept_))
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_heads_side_by_side_are_the_heads_alone():

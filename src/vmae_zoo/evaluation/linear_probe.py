@@ -76,9 +76,7 @@ def fit(
     for settings in heads:
         decay_P1 = torch.full_like(variance_P1, settings["weight_decay"])
         decay_P1[-1] = 0
-        probability_MK = (along_MP @ weight_PK).softmax(1)
-        curvature_K = (probability_MK * (1 - probability_MK)).mean(0).clamp_min(1e-3 / classes)
-        weight_PK = _minimum(along_MP, target_MK, decay_P1, weight_PK, (variance_P1 * curvature_K + decay_P1).rsqrt())
+        weight_PK = _minimum(along_MP, target_MK, variance_P1, decay_P1, weight_PK)
         weights.append(axes_DP @ weight_PK[:-1])
         biases.append(weight_PK[-1:])
     return LinearHeads(mean_D, std_D, torch.stack(weights), torch.stack(biases))
@@ -92,24 +90,29 @@ def principal_axes(samples_MD: Tensor) -> tuple[Tensor, Tensor]:
     return variance_D[nonzero].to(samples_MD), axes_DD[:, nonzero].to(samples_MD)
 
 
-def _minimum(x_MP: Tensor, target_MK: Tensor, decay_P1: Tensor, start_PK: Tensor, scale_PK: Tensor) -> Tensor:
+def _minimum(x_MP: Tensor, target_MK: Tensor, variance_P1: Tensor, decay_P1: Tensor, start_PK: Tensor) -> Tensor:
     """Weights of the smallest loss, from an initial guess, up to steps that change it by less than 1e-7 of itself."""
 
-    def loss_and_gradient(weight_PK: Tensor) -> tuple[Tensor, Tensor]:
-        logits_MK, decayed_PK = x_MP @ weight_PK, decay_P1 * weight_PK
-        error_MK = (logits_MK.softmax(1) - target_MK) / len(x_MP)
-        loss = cross_entropy(logits_MK, target_MK) + (decayed_PK * weight_PK).sum() / 2
-        return loss, x_MP.T @ error_MK + decayed_PK
+    def loss(logits_MK: Tensor, weight_PK: Tensor) -> Tensor:
+        return cross_entropy(logits_MK, target_MK) + (decay_P1 * weight_PK * weight_PK).sum() / 2
 
+    def scale_and_loss(logits_MK: Tensor) -> tuple[Tensor, float]:
+        probability_MK = logits_MK.softmax(1)
+        curvature_K = (probability_MK * (1 - probability_MK)).mean(0).clamp_min(1e-3 / logits_MK.shape[1])
+        return (variance_P1 * curvature_K + decay_P1).rsqrt(), float(loss(logits_MK, start_PK))
+
+    scale_PK, first_loss = scale_and_loss(x_MP @ start_PK)
     scaled_PK = (start_PK / scale_PK).requires_grad_()
-    stop = {"max_iter": 200, "tolerance_grad": 0.0, "tolerance_change": 1e-7 * float(loss_and_gradient(start_PK)[0])}
+    stop = {"max_iter": 200, "tolerance_grad": 0.0, "tolerance_change": 1e-7 * first_loss}
     optimizer = torch.optim.LBFGS([scaled_PK], line_search_fn="strong_wolfe", **stop)  # type: ignore[arg-type]
 
     def closure() -> Tensor:
         with torch.no_grad():
-            loss, gradient_PK = loss_and_gradient(scaled_PK * scale_PK)
-            scaled_PK.grad = gradient_PK * scale_PK
-        return loss
+            weight_PK = scaled_PK * scale_PK
+            logits_MK = x_MP @ weight_PK
+            error_MK = (logits_MK.softmax(1) - target_MK) / len(x_MP)
+            scaled_PK.grad = (x_MP.T @ error_MK + decay_P1 * weight_PK) * scale_PK
+            return loss(logits_MK, weight_PK)
 
     optimizer.step(closure)
     return scaled_PK.detach() * scale_PK
