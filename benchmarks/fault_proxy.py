@@ -80,11 +80,12 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def _answer(self, upstream: socket.socket) -> None:
         with suppress(OSError):
-            while (data := upstream.recv(1 << 16)) and self.left != 0:
+            while data := upstream.recv(1 << 16):
+                self.request.sendall(data[: self.left])
                 if self.left is not None:
-                    data = data[: self.left]
-                    self.left -= len(data)
-                self.request.sendall(data)
+                    self.left -= min(self.left, len(data))
+                    if not self.left:
+                        break
             self.request.shutdown(socket.SHUT_RDWR)
 
 

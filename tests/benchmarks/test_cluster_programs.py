@@ -25,6 +25,8 @@ BODY = bytes(4000)
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open, so that only the proxy ends an answer
+
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
@@ -59,8 +61,10 @@ def test_the_proxy_serves_and_injects_faults(proxy):
     with pytest.raises((ConnectionError, urllib.error.URLError)):
         get(proxy)
     proxy.set("cut")
+    client = http.client.HTTPConnection(*proxy.server_address, timeout=5)
+    client.request("GET", "/")
     with pytest.raises(http.client.IncompleteRead):
-        get(proxy)
+        client.getresponse().read()
     proxy.set("stall")
     with pytest.raises((TimeoutError, socket.timeout)):
         get(proxy, timeout=0.3)
