@@ -1,5 +1,7 @@
 """A run that is stopped and started again sees what an uninterrupted one sees (Lightning's Trainer, real files)."""
 
+import shutil
+
 import lightning as L
 import pytest
 import torch
@@ -153,6 +155,16 @@ def test_another_seed_warns(small_set, tmp_path):
     run(small_set, kill)
     with pytest.warns(UserWarning, match="another order"):
         run(small_set, checkpoint=tmp_path / "c.ckpt", seed=1)
+
+
+def test_other_clips_of_the_same_number_warn(small_set, tmp_path):
+    kill = Kill("on_train_batch_end", lambda t: t.global_step == 3, tmp_path / "c.ckpt")
+    run(small_set, kill)
+    shutil.copytree(small_set, tmp_path / "set")
+    first = next((tmp_path / "set").glob("train/*/*.mp4"))
+    first.rename(first.with_name("renamed.mp4"))
+    with pytest.warns(UserWarning, match="fingerprint .* another order"):
+        run(tmp_path / "set", checkpoint=tmp_path / "c.ckpt")
 
 
 def test_a_checkpoint_has_the_documented_keys(small_set, tmp_path):

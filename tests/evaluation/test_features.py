@@ -176,3 +176,14 @@ def test_a_disk_that_fills_up_is_one_sentence_and_what_is_written_is_kept(tmp_pa
     again = FeatureStore(tmp_path / "cache", {"encoder": "a"})
     assert [record in again for record in records] == [True, False]
     assert (again.get(records[0]) == 1).all()
+
+
+def test_a_file_that_is_replaced_while_its_features_are_computed_is_computed_again(tmp_path):
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"one")
+    record = ClipRecord("a.mp4", str(video))
+    store = FeatureStore(tmp_path / "cache", {"encoder": "a"})
+    assert record not in store
+    video.write_bytes(b"another")  # the features below are those of the first content
+    store.writer(1, (1, 2), np.dtype(np.float32)).add([record], np.ones((1, 1, 2), np.float32))
+    assert record not in FeatureStore(tmp_path / "cache", {"encoder": "a"})
