@@ -14,16 +14,8 @@ from vmae_zoo.bench.candidates import Setting, build
 
 def measure_in_subprocess(name: str, setting: Setting) -> dict[str, float | None]:
     """`measure` in a new process; None if it failed."""
-    options = [
-        "--measure-memory",
-        name,
-        "--size",
-        setting.size,
-        "--batch",
-        str(setting.batch),
-        "--device",
-        setting.device,
-    ]
+    options = ["--measure-memory", name, "--size", setting.size, "--batch", str(setting.batch)]
+    options += ["--device", setting.device]
     options += ["--precision", setting.precision, *(["--compile"] if setting.compile else [])]
     command = [sys.executable, "-m", "vmae_zoo", "bench", "train", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

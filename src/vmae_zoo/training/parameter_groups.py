@@ -50,4 +50,4 @@ def _layer(name: str, depth: int) -> int:
     name = name.removeprefix("encoder.")
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
-    return 0 if name.startswith(("patch_embed", "cls_token", "pos_embed", "positions")) else depth + 1
+    return 0 if name.startswith(("patch_embed", "cls_token", "mask_token", "pos_embed", "positions")) else depth + 1
